@@ -1,0 +1,64 @@
+/* A codec turns the bytes of one connection into messages and back. A stream is one exchange's place on a connection: HTTP/1.1
+ * has one at a time, HTTP/2 many. Either side: a server stream receives requests, a client stream receives responses.
+ *
+ * Pull, not push: the exchange asks, and is told SP_AGAIN when there is nothing; it asks again when the connection saw an edge. So
+ * backpressure is simply not asking.
+ *
+ *   recv_head -> recv_body* -> (SP_EOF)         next -> recv_head ...
+ *   send_head -> send_body* -> send_end -> flush
+ *
+ * The two halves run independently, on the thread that owns the connection. */
+#ifndef SP_HTTP_CODEC_H
+#define SP_HTTP_CODEC_H
+
+#include "sallyport/base/base.h"
+#include "sallyport/base/mem.h"
+#include "sallyport/http/h1_parse.h"
+#include "sallyport/http/message.h"
+#include "sallyport/io/transport.h"
+
+struct sp_stream;
+
+struct sp_codec_ops {
+    const char *name; /* its ALPN id */
+    /* SP_OK: *head lives until sp_stream_next. SP_AGAIN. SP_EOF: the peer ended the connection between messages. SP_FAIL: `fault`
+     * (reason client_gone or backend_closed when the connection broke inside a head). A client stream may get several
+     * heads: 1xx ones come before the final one. */
+    enum sp_rc (*recv_head)(struct sp_stream *s, const struct sp_head **head, struct sp_fault *fault);
+    /* SP_OK: *data is a non-empty view, valid until sp_stream_consume. SP_AGAIN. SP_EOF: the body is complete. SP_FAIL. */
+    enum sp_rc (*recv_body)(struct sp_stream *s, struct sp_slice *data, struct sp_fault *fault);
+    void (*consume)(struct sp_stream *s, size_t n); /* n <= the view's length */
+    /* Queues; the kernel may see it only at flush, so that head and first body bytes leave in one write. SP_FAIL: it does not
+     * fit a block (SP_IO_BLOCK), or bytes that may not stand in a head. */
+    enum sp_rc (*send_head)(struct sp_stream *s, const struct sp_head_out *head);
+    /* SP_OK: *taken of `data` (> 0) are gone or kept. SP_AGAIN: a writable edge comes. SP_FAIL: broken, or more than was announced. */
+    enum sp_rc (*send_body)(struct sp_stream *s, struct sp_slice data, size_t *taken);
+    /* The message is complete. SP_FAIL: fewer bytes than announced. */
+    enum sp_rc (*send_end)(struct sp_stream *s);
+    /* SP_OK: all is with the kernel. SP_AGAIN: a writable edge comes. */
+    enum sp_rc (*flush)(struct sp_stream *s);
+    /* Both halves are done: the connection can carry another exchange (true), or is to be closed (false). Pipelined bytes stay. */
+    bool (*next)(struct sp_stream *s);
+    void (*free)(struct sp_stream *s); /* the stream and its blocks, not the transport */
+};
+
+struct sp_stream {
+    const struct sp_codec_ops *ops;
+};
+
+/* One block holds a head or a run of body on its way. Blocks come from the worker's pool, whose block_size must be this. */
+#define SP_IO_BLOCK 32768
+
+enum sp_side { SP_SERVER, SP_CLIENT };
+
+/* HTTP/1.1 over `transport`. Borrows transport, pool and limits for its life. NULL without memory. An idle stream holds no block. */
+SP_MUST_USE struct sp_stream *sp_h1_new(
+    enum sp_side side, struct sp_transport *transport, struct sp_pool *blocks, const struct sp_h1_limits *limits);
+/* A client stream must know the method before it reads the response; send_head notes it. A server stream answering HEAD likewise. */
+
+/* True while not a byte of the next head has come: the connection may be closed without wronging anybody. */
+bool sp_h1_is_idle(const struct sp_stream *s);
+/* A client stream: has any byte of the response come? (If not, the exchange may be tried elsewhere.) */
+bool sp_h1_has_received(const struct sp_stream *s);
+
+#endif

@@ -1,0 +1,59 @@
+/* The strict HTTP/1.1 parser (RFC 9112): bytes in, head or fault out. Pure: no I/O, no clock, no log, no allocation.
+ * Incremental: give it the whole input so far each time; lines already seen are not looked at again.
+ *
+ * Stricter than the RFC where two readers could differ: no bare CR or LF, no obs-fold, no blank before the colon, no NUL or
+ * control byte, no CL with TE, no differing or malformed CL, no coding but one "chunked", exactly one well-formed Host (also
+ * for HTTP/1.0), an absolute-form target must agree with Host. At most one empty line (CRLF) before a request line. */
+#ifndef SP_HTTP_H1_PARSE_H
+#define SP_HTTP_H1_PARSE_H
+
+#include "sallyport/base/base.h"
+#include "sallyport/http/message.h"
+
+struct sp_h1_limits {
+    unsigned header_bytes; /* of the whole head */
+    unsigned headers;      /* fields; <= SP_HEADERS_MAX */
+    unsigned target_bytes;
+};
+
+/* Private to the parser; zero it before each message. Offsets are from the start of the message, so that the input may move
+ * between calls. */
+struct sp_h1_parser {
+    uint32_t line_at; /* start of the line being looked for */
+    uint32_t seen;    /* bytes already searched for its end */
+    uint32_t lines;   /* complete lines */
+    uint16_t count;
+    struct {
+        uint32_t name_at, value_at;
+        uint32_t name_len, value_len;
+    } fields[SP_HEADERS_MAX];
+    uint32_t start_at, start_len; /* the start line, without CRLF */
+};
+
+/* A request head at `in.ptr`. SP_OK: *used bytes belong to it, `head` is filled with slices into `in`. SP_AGAIN: more bytes are needed.
+ * SP_FAIL: `fault`, with the status to answer. A fault is told at the first line that shows it. */
+SP_MUST_USE enum sp_rc sp_h1_parse_request(struct sp_h1_parser *p, const struct sp_h1_limits *limits,
+    struct sp_slice in, struct sp_head *head, size_t *used, struct sp_fault *fault);
+/* A response head to a request of `method` (framing depends on it, RFC 9112 §6.3). Also 1xx heads. Faults carry 502.
+ * CL with TE, a 1xx or 204 with a body announced, codings other than chunked: refused, as above. */
+SP_MUST_USE enum sp_rc sp_h1_parse_response(struct sp_h1_parser *p, const struct sp_h1_limits *limits,
+    enum sp_method method, struct sp_slice in, struct sp_head *head, size_t *used, struct sp_fault *fault);
+
+/* ---- body framing: which of the bytes that come are body, and where it ends ---- */
+struct sp_h1_body {
+    enum sp_framing framing;
+    uint8_t state;      /* of the chunk reader */
+    uint64_t left;      /* of the body (length) or of the chunk */
+    uint64_t total;     /* body bytes seen */
+    uint32_t overhead;  /* bytes of the present chunk line or of the trailers, bounded */
+};
+
+void sp_h1_body_init(struct sp_h1_body *b, enum sp_framing framing, uint64_t content_length);
+/* Looks at `in`. SP_OK: *data is a non-empty run of body inside `in`; *used covers it and the framing before it. SP_AGAIN: *used
+ * bytes of framing are done with, more input is needed. SP_EOF: the body ended after *used bytes (trailers are read, checked and dropped).
+ * SP_FAIL: `fault` (400 in a request; the caller makes it 502 for a response). Chunk extensions are read and dropped. With
+ * SP_FRAMING_CLOSE it never says SP_EOF: the end of the connection is the end. */
+SP_MUST_USE enum sp_rc sp_h1_body_next(
+    struct sp_h1_body *b, struct sp_slice in, size_t *used, struct sp_slice *data, struct sp_fault *fault);
+
+#endif

@@ -1,0 +1,89 @@
+/* The closed list of reasons for which anybody or anything is turned away. One word per reason, the same in the log, in
+ * the metric sallyport_refusals_total{reason=}, in `check` and in docs/refusals.md (generated from this table). */
+#ifndef SP_OBS_REFUSAL_H
+#define SP_OBS_REFUSAL_H
+
+#include "sallyport/base/base.h"
+
+/* X(identifier = the word itself, when, meaning).
+ * when: H in the handshake, before anybody is known; R on a request; U on what a backend did */
+#define SP_REFUSALS(X)                                                                                       \
+    X(none, H, "not refused")                                                                                \
+    X(no_certificate, H, "the client sent no certificate and the listener requires one")                     \
+    X(untrusted_issuer, H, "no chain from the certificate to a CA of the listener's bundle")                 \
+    X(bad_signature, H, "a signature in the chain does not verify")                                          \
+    X(expired, H, "a certificate of the chain is past its notAfter")                                         \
+    X(not_yet_valid, H, "a certificate of the chain is before its notBefore")                                \
+    X(wrong_purpose, H, "the certificate, or a CA above it, may not be used for client authentication")      \
+    X(chain_too_long, H, "more intermediates than client_auth.depth allows")                                 \
+    X(path_length, H, "a CA of the chain issued below its pathLenConstraint")                                \
+    X(not_a_ca, H, "a certificate in the place of a CA is not one")                                          \
+    X(name_constraint, H, "a name in the certificate is outside what its CA may certify")                    \
+    X(weak_key, H, "a key or a signature algorithm in the chain is too weak")                                \
+    X(revoked, H, "a CRL lists a certificate of the chain")                                                  \
+    X(crl_missing, H, "a CA of the chain has no CRL, and crl_missing says reject")                           \
+    X(crl_stale, H, "a CRL is past its nextUpdate, and crl_stale says reject or its grace is over")          \
+    X(crl_invalid, H, "a CRL of a CA of the chain cannot be used: wrong signature, or not yet in force")     \
+    X(hostile_name, H, "a name in the certificate holds NUL, control or non-ASCII bytes where none belong")  \
+    X(certificate_invalid, H, "the certificate cannot be parsed or breaks X.509 in another way")             \
+    X(too_large, H, "the certificate list is larger than the listener takes")                                \
+    X(unknown_sni, H, "the client names a server that the listener does not know")                           \
+    X(no_alpn, H, "the client and the listener share no application protocol")                               \
+    X(protocol_version, H, "the client offers no TLS version that the listener takes")                       \
+    X(no_shared_cipher, H, "the client and the listener share no cipher, group or signature algorithm")      \
+    X(bad_certificate_verify, H, "the client could not prove that it holds the certificate's key")           \
+    X(client_alert, H, "the client broke off with an alert: it refused us")                                  \
+    X(tls_error, H, "the TLS handshake failed in another way; the detail says how")                          \
+    X(plain_http, H, "a plain HTTP request on the TLS port; it was answered 400")                            \
+    X(not_tls, H, "the first bytes are not a TLS ClientHello")                                               \
+    X(no_data, H, "connected and closed without a byte: a probe")                                            \
+    X(handshake_timeout, H, "the handshake was not done within timeouts.handshake")                          \
+    X(client_closed, H, "the client went away in the middle of the handshake")                               \
+    X(too_many_connections, H, "limits.connections or limits.handshakes was reached")                        \
+    X(out_of_memory, H, "no memory for this connection")                                                     \
+    X(shutting_down, H, "the process is draining")                                                           \
+    X(bad_request_line, R, "the request line is malformed")                                                  \
+    X(bad_header, R, "a header line is malformed")                                                           \
+    X(bad_header_name, R, "a header name holds '_' or '.', which backends read as '-'")                      \
+    X(bad_host, R, "Host is missing, doubled or malformed")                                                  \
+    X(bad_target, R, "the request target is malformed")                                                      \
+    X(ambiguous_path, R, "the path could be read in two ways (dot segment, '//', ';', %2f, %5c, %00, '\\\\')")\
+    X(bad_framing, R, "Content-Length and Transfer-Encoding leave the end of the body in doubt")             \
+    X(bad_chunk, R, "the chunked body is malformed")                                                         \
+    X(bad_expectation, R, "Expect asks for something other than 100-continue")                               \
+    X(protected_header, R, "Connection names a header that must not be removed")                             \
+    X(unsupported_coding, R, "Transfer-Encoding names a coding other than chunked")                          \
+    X(unsupported_method, R, "CONNECT, or an upgrade that is not relayed")                                   \
+    X(http_version, R, "an HTTP version other than 1.0 and 1.1")                                             \
+    X(misdirected, R, "the request is for another scheme or host than this connection was made for")         \
+    X(header_too_large, R, "the head is larger than limits.header_bytes or has too many fields")             \
+    X(target_too_long, R, "the request target is longer than limits.target_bytes")                           \
+    X(body_too_large, R, "the body is larger than limits.body_bytes")                                        \
+    X(request_timeout, R, "the head or the body of the request did not come in time")                        \
+    X(client_gone, R, "the client went away before the answer was complete")                                 \
+    X(no_rule, R, "no rule allows this caller this request")                                                 \
+    X(not_found, R, "the admin listener has no such page")                                                   \
+    X(identity_too_large, R, "the identity headers do not fit what the backend may be sent")                 \
+    X(no_endpoint, U, "no endpoint of the upstream could be reached")                                        \
+    X(connect_timeout, U, "the backend did not take the connection within timeouts.connect")                 \
+    X(response_timeout, U, "the backend did not answer within timeouts.response")                            \
+    X(backend_closed, U, "the backend closed before its answer was complete")                                \
+    X(bad_response, U, "the backend's answer is not well-formed HTTP")                                       \
+    X(response_too_large, U, "the head of the backend's answer is too large")                                \
+    X(overloaded, U, "out of buffers or memory for this exchange")
+
+enum sp_refusal {
+#define X(name, when, meaning) SP_REFUSAL_##name,
+    SP_REFUSALS(X)
+#undef X
+        SP_REFUSAL_COUNT
+};
+
+/* The word; never NULL. */
+const char *sp_refusal_name(enum sp_refusal r);
+/* A sentence without a full stop. */
+const char *sp_refusal_meaning(enum sp_refusal r);
+/* 'H', 'R' or 'U' as above. */
+char sp_refusal_when(enum sp_refusal r);
+
+#endif

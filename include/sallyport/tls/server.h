@@ -1,0 +1,42 @@
+/* TLS towards clients: the contexts of one listener, and a connection from its first byte to a proven identity.
+ *
+ *   sp_tls_server   per listener and gate: an SSL_CTX for each certificate, chosen in the ClientHello callback
+ *   sp_tls_conn     a transport that is first driven by sp_tls_handshake and is an ordinary transport afterwards
+ *
+ * No resumption, no 0-RTT, no renegotiation, no post-handshake authentication: every connection proves itself anew. */
+#ifndef SP_TLS_SERVER_H
+#define SP_TLS_SERVER_H
+
+#include "sallyport/base/base.h"
+#include "sallyport/config/config.h"
+#include "sallyport/io/transport.h"
+#include "sallyport/obs/refusal.h"
+#include "sallyport/pki/identity.h"
+#include "sallyport/pki/trust.h"
+
+struct sp_tls_server;
+/* Loads certificates and keys (a key that does not belong to its certificate, an expired certificate: named). Borrows `trust` for
+ * its life. NULL: `diags` says why. Builder thread; used by one gate afterwards. */
+SP_MUST_USE struct sp_tls_server *sp_tls_server_new(const char *config_file, const struct sp_config_listener *listener,
+    const struct sp_trust *trust, struct sp_diags *diags);
+void sp_tls_server_free(struct sp_tls_server *s); /* takes NULL */
+
+/* What a handshake came to. Text is NUL-terminated, escaped for a log. */
+struct sp_tls_refusal {
+    enum sp_refusal reason;
+    char detail[256];
+    struct sp_cert_facts cert; /* of the leaf that the client sent; empty strings if none */
+};
+
+/* A connection on `fd`, which is taken over. Borrows `server` until the handshake is over. NULL without memory: fd is the caller's. */
+SP_MUST_USE struct sp_transport *sp_tls_conn_new(struct sp_tls_server *server, int fd);
+/* Goes on as far as it can. SP_OK: done and let in; the transport is ready for its new owner. SP_AGAIN: an edge will come.
+ * SP_FAIL: `refusal` is filled; the alert has been sent as far as the socket took it. Gate thread. */
+SP_MUST_USE enum sp_rc sp_tls_handshake(struct sp_transport *t, struct sp_tls_refusal *refusal);
+/* After SP_OK: hands over the identity; NULL for a client without a certificate on an optional listener. Once. */
+struct sp_identity *sp_tls_take_identity(struct sp_transport *t);
+/* "TLSv1.3"; the SNI name, canonical, or "". Valid at any time; "" before it is known. */
+const char *sp_tls_version(const struct sp_transport *t);
+const char *sp_tls_sni(const struct sp_transport *t);
+
+#endif
