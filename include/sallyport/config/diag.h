@@ -19,7 +19,9 @@ struct sp_diag {
     const char *text;
 };
 
-/* Owner: whoever loads. Zeroed is empty. Holds at most 100 of each severity and counts the rest. */
+#define SP_DIAGS_KEPT 100
+
+/* Owner: whoever loads. Zeroed is empty. Holds at most SP_DIAGS_KEPT of each severity and counts the rest. */
 struct sp_diags {
     struct sp_arena arena;
     struct sp_diag *items;

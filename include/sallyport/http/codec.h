@@ -21,15 +21,20 @@ struct sp_stream;
 
 struct sp_codec_ops {
     const char *name; /* its ALPN id */
-    /* SP_OK: *head lives until sp_stream_next. SP_AGAIN. SP_EOF: the peer ended the connection between messages. SP_FAIL: `fault`
-     * (reason client_gone or backend_closed when the connection broke inside a head). A client stream may get several
-     * heads: 1xx ones come before the final one. */
+    /* SP_OK: *head lives until next(). SP_AGAIN. SP_EOF: the peer ended the connection between messages. SP_FAIL: `fault`
+     * (reason client_gone or backend_closed when the connection broke inside a head, or instead of a response). A client
+     * stream may get several heads: 1xx ones come before the final one, and each lives until recv_head is called again.
+     * On a client stream that has sent no request this asks whether the connection is still good: SP_AGAIN says so, SP_EOF
+     * and SP_FAIL (a response to nothing) say that it may not be used. */
     enum sp_rc (*recv_head)(struct sp_stream *s, const struct sp_head **head, struct sp_fault *fault);
     /* SP_OK: *data is a non-empty view, valid until sp_stream_consume. SP_AGAIN. SP_EOF: the body is complete. SP_FAIL. */
     enum sp_rc (*recv_body)(struct sp_stream *s, struct sp_slice *data, struct sp_fault *fault);
     void (*consume)(struct sp_stream *s, size_t n); /* n <= the view's length */
     /* Queues; the kernel may see it only at flush, so that head and first body bytes leave in one write. SP_FAIL: it does not
-     * fit a block (SP_IO_BLOCK), or bytes that may not stand in a head. */
+     * fit a block (SP_IO_BLOCK), bytes that may not stand in a head, framing fields among the lines, or a framing that this
+     * message cannot have; nothing was queued, and another head may be sent instead. A 1xx status leaves the final head to
+     * be sent. Answers to HEAD, 204 and 304 have no body, whatever `framing` says; a response of SP_FRAMING_NONE that could
+     * have one gets Content-Length: 0. */
     enum sp_rc (*send_head)(struct sp_stream *s, const struct sp_head_out *head);
     /* SP_OK: *taken of `data` (> 0) are gone or kept. SP_AGAIN: a writable edge comes. SP_FAIL: broken, or more than was announced. */
     enum sp_rc (*send_body)(struct sp_stream *s, struct sp_slice data, size_t *taken);

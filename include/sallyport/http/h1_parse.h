@@ -16,19 +16,33 @@ struct sp_h1_limits {
     unsigned target_bytes;
 };
 
-/* Private to the parser; zero it before each message. Offsets are from the start of the message, so that the input may move
- * between calls. */
+/* Private to the parser; sp_h1_parser_reset before each message. Offsets are from the start of the message, so that the input may
+ * move between calls. */
+struct sp_h1_span {
+    uint32_t at, len;
+};
 struct sp_h1_parser {
     uint32_t line_at; /* start of the line being looked for */
     uint32_t seen;    /* bytes already searched for its end */
-    uint32_t lines;   /* complete lines */
-    uint16_t count;
+    uint16_t count;   /* fields */
+    uint16_t flags;   /* what the lines so far have said, FIELD_* in h1_head.h */
+    uint16_t host;    /* index of Host, when the flags say that it came */
+    uint16_t status;
+    uint8_t method, minor;
+    uint64_t content_length;
+    /* of the start line; a part that is not there has at == 0 */
+    struct sp_h1_span method_text, target, scheme, authority, path, query, reason;
+    /* fields[0..count) only: not cleared by a reset */
     struct {
-        uint32_t name_at, value_at;
-        uint32_t name_len, value_len;
+        struct sp_h1_span name, value;
+        enum sp_header_id id;
     } fields[SP_HEADERS_MAX];
-    uint32_t start_at, start_len; /* the start line, without CRLF */
 };
+
+static inline void sp_h1_parser_reset(struct sp_h1_parser *p)
+{
+    memset(p, 0, offsetof(struct sp_h1_parser, fields));
+}
 
 /* A request head at `in.ptr`. SP_OK: *used bytes belong to it, `head` is filled with slices into `in`. SP_AGAIN: more bytes are needed.
  * SP_FAIL: `fault`, with the status to answer. A fault is told at the first line that shows it. */

@@ -19,6 +19,10 @@ struct sp_trust;
  * the bundle signed) go to `diags` with the key's place. An unreadable, empty or unusable file is an error: NULL. */
 SP_MUST_USE struct sp_trust *sp_trust_new(
     const char *config_file, const struct sp_config_client_auth *auth, struct sp_diags *diags);
+/* The same as of another time, for `verify --time`. Here a bundle of nothing but expired CAs is for the verdict to refuse (expired), and
+ * no error. */
+SP_MUST_USE struct sp_trust *sp_trust_new_at(
+    const char *config_file, const struct sp_config_client_auth *auth, int64_t now, struct sp_diags *diags);
 void sp_trust_free(struct sp_trust *t); /* takes NULL */
 
 /* For SSL_CTX: borrowed, valid as long as the trust. */

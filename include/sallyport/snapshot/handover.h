@@ -1,0 +1,44 @@
+/* The hand-over between the two doors: what a gate passes to a worker, and where it puts it down. At that moment nothing of the
+ * connection is registered with a loop. */
+#ifndef SP_SNAPSHOT_HANDOVER_H
+#define SP_SNAPSHOT_HANDOVER_H
+
+#include <stdatomic.h>
+
+#include "sallyport/base/addr.h"
+#include "sallyport/io/loop.h"
+#include "sallyport/io/transport.h"
+#include "sallyport/pki/identity.h"
+#include "sallyport/snapshot/snapshot.h"
+
+/* What is counted over all threads because a limit stands on it. One atomic each, touched once a connection, never by a request. */
+struct sp_tally {
+    _Atomic uint32_t connections; /* client connections, from accept to close */
+    _Atomic uint32_t handshakes;  /* of those, in the handshake */
+};
+
+/* Made by a gate, owned by whoever has it. */
+struct sp_handover {
+    struct sp_mail mail;
+    struct sp_desk *desk;
+    struct sp_transport *transport;
+    struct sp_identity *identity; /* NULL: anonymous */
+    char listener[65];
+    char peer[SP_ADDR_TEXT];
+    char sni[256];
+    char tls[12];
+};
+
+/* A worker's desk: gates read how many sessions are there and post to it. */
+struct sp_desk {
+    struct sp_loop *loop;
+    _Atomic uint32_t sessions; /* a gate adds one as it posts; the worker takes it off at the end */
+    void (*receive)(struct sp_handover *h); /* on the worker's thread; takes over h and all it holds */
+    void *worker;
+};
+
+/* Puts `h` on the desk with the fewest sessions. Any thread. */
+void sp_handover_post(struct sp_handover *h, struct sp_desk *const *desks, size_t count);
+void sp_handover_free(struct sp_handover *h); /* with transport and identity; takes NULL */
+
+#endif

@@ -1,0 +1,73 @@
+/* sallyport reference PAGE: the reference pages, printed from the tables that the program itself runs on. docs/ holds a copy of each; a
+ * test fails when it is stale. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "sallyport/base/mem.h"
+#include "sallyport/config/config.h"
+#include "sallyport/obs/meter.h"
+#include "sallyport/obs/refusal.h"
+
+static void refusals(struct sp_buf *out)
+{
+    static const struct {
+        char when;
+        const char *title;
+    } PARTS[] = {
+        {'H', "Before anybody is let in (the log's `refused` events)"},
+        {'R', "On a request (the access record's `reason`)"},
+        {'U', "Because of a backend (the access record's `reason`)"},
+    };
+
+    sp_buf_add_str(out, "# Refusals\n\n<!-- Printed by `sallyport reference refusals`. -->\n\n"
+                        "Every no has one word out of this closed list: the same in the log, in the metric\n"
+                        "`sallyport_refusals_total{reason=\"...\"}` and here.\n");
+    for (size_t p = 0; p < SP_COUNTOF(PARTS); p++) {
+        sp_buf_printf(out, "\n## %s\n\n| reason | meaning |\n|---|---|\n", PARTS[p].title);
+        for (int r = SP_REFUSAL_none + 1; r < SP_REFUSAL_COUNT; r++) {
+            if (sp_refusal_when(r) == PARTS[p].when)
+                sp_buf_printf(out, "| `%s` | %s |\n", sp_refusal_name(r), sp_refusal_meaning(r));
+        }
+    }
+}
+
+static void metrics(struct sp_buf *out)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } ROWS[] = {
+#define X(id, prometheus, kind, text) {prometheus, #kind, text},
+        SP_METERS(X)
+#undef X
+    };
+
+    sp_buf_add_str(out, "# Metrics\n\n<!-- Printed by `sallyport reference metrics`. -->\n\n"
+                        "Served on the admin listener under `/metrics`, in the Prometheus text format.\n\n"
+                        "| metric | type | meaning |\n|---|---|---|\n");
+    for (size_t i = 0; i < SP_COUNTOF(ROWS); i++)
+        sp_buf_printf(out, "| `%s` | %s | %s |\n", ROWS[i].name, ROWS[i].type, ROWS[i].help);
+    sp_buf_add_str(out, "| `sallyport_refusals_total{reason=\"...\"}` | counter | Refusals, by [reason](refusals.md) |\n"
+                        "| `sallyport_build_info{version=\"...\"}` | gauge | 1 |\n");
+}
+
+static const struct {
+    const char *name;
+    void (*print)(struct sp_buf *out);
+} PAGES[] = {{"config", sp_config_print_reference}, {"refusals", refusals}, {"metrics", metrics}};
+
+int sp_cli_reference(int argc, char **argv)
+{
+    struct sp_buf out = {0};
+
+    for (size_t i = 0; argc == 2 && i < SP_COUNTOF(PAGES); i++) {
+        if (strcmp(argv[1], PAGES[i].name) != 0)
+            continue;
+        PAGES[i].print(&out);
+        printf("%.*s", SP_FMT(sp_buf_slice(&out)));
+        sp_buf_free(&out);
+        return SP_EXIT_OK;
+    }
+    fprintf(stderr, "usage: sallyport reference config|refusals|metrics\n");
+    return SP_EXIT_USAGE;
+}

@@ -1,0 +1,313 @@
+/* Starts everything in order, runs the main loop, and stops everything in the opposite order. The order is the table START. */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "daemon_impl.h"
+#include "sallyport/base/clock.h"
+#include "sallyport/base/version.h"
+#include "sallyport/io/socket.h"
+
+#define GATE_NICE   10
+#define LOG_STOP_MS 2000
+
+/* ---- signals ---- */
+
+static void on_signal(void *arg, unsigned signo)
+{
+    struct sp_daemon *d = arg;
+
+    switch (signo) {
+    case SIGHUP:
+        sp_reload_request(d);
+        break;
+    case SIGUSR1:
+        sp_log_reopen(d->log, NULL);
+        break;
+    default:
+        sp_drain_start(d);
+    }
+}
+
+static enum sp_rc start_signals(struct sp_daemon *d, struct sp_err *err)
+{
+    static const int SIGNALS[] = {SIGHUP, SIGUSR1, SIGTERM, SIGINT};
+
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < SP_COUNTOF(SIGNALS); i++) {
+        d->signals[i] = sp_watch_new_signal(d->loop, SIGNALS[i], on_signal, d);
+        if (d->signals[i] == NULL)
+            return sp_err_set(err, "signal %d: not enough memory", SIGNALS[i]);
+    }
+    return SP_OK;
+}
+
+/* ---- the log, and what it counts with ---- */
+
+static enum sp_rc start_log(struct sp_daemon *d, struct sp_err *err)
+{
+    struct sp_log_options options = sp_log_options_of(d->snapshot->config);
+
+    d->meters = sp_meters_new();
+    if (d->meters == NULL)
+        return sp_err_set(err, "not enough memory");
+    d->meter = sp_meters_add_block(d->meters);
+    struct sp_meter_block *writer = sp_meters_add_block(d->meters);
+    if (d->meter == NULL || writer == NULL)
+        return sp_err_set(err, "not enough memory");
+    if (sp_log_start(&options, writer, &d->log, err) != SP_OK)
+        return sp_err_wrap(err, "log");
+    d->logger = sp_logger_new(d->log, d->meter);
+    return d->logger != NULL ? SP_OK : sp_err_set(err, "not enough memory");
+}
+
+/* ---- descriptors ---- */
+
+/* A client connection and the backend's, for each that may be open; and what the process itself needs. */
+static enum sp_rc start_limits(struct sp_daemon *d, struct sp_err *err)
+{
+    uint64_t wanted = 2 * (uint64_t)d->snapshot->config->limits.connections + 256;
+    struct rlimit limit;
+
+    (void)err;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return SP_OK;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return SP_OK;
+    struct sp_log_field fields[] = {SP_LOG_N("allowed", limit.rlim_cur), SP_LOG_N("wanted", wanted),
+        SP_LOG_C("detail", "limits.connections may not be reached: raise LimitNOFILE or lower it")};
+    sp_log_event(d->logger, SP_LOG_WARN, "few_descriptors", fields, SP_COUNTOF(fields));
+    return SP_OK;
+}
+
+/* ---- workers, gates, builder ---- */
+
+static enum sp_rc make_worker(struct sp_daemon *d, unsigned i, struct sp_err *err)
+{
+    struct sp_daemon_worker *w = &d->workers[i];
+
+    snprintf(w->thread.name, sizeof(w->thread.name), "worker-%u", i);
+    if (sp_loop_new(&w->thread.loop, err) != SP_OK)
+        return SP_FAIL;
+    struct sp_worker_options options = {
+        .loop = w->thread.loop,
+        .meter = sp_meters_add_block(d->meters),
+        .tally = &d->tally,
+        .snapshot = d->snapshot,
+    };
+    options.logger = options.meter != NULL ? sp_logger_new(d->log, options.meter) : NULL;
+    if (options.logger != NULL)
+        w->worker = sp_worker_new(&options);
+    if (w->worker == NULL)
+        return sp_err_set(err, "%s: not enough memory", w->thread.name);
+    d->desks[i] = sp_worker_desk(w->worker);
+    return SP_OK;
+}
+
+static enum sp_rc make_gate(struct sp_daemon *d, unsigned i, struct sp_err *err)
+{
+    struct sp_daemon_gate *g = &d->gates[i];
+
+    snprintf(g->thread.name, sizeof(g->thread.name), "gate-%u", i);
+    g->thread.nice = GATE_NICE;
+    if (sp_loop_new(&g->thread.loop, err) != SP_OK)
+        return SP_FAIL;
+    struct sp_gate_options options = {
+        .index = i,
+        .loop = g->thread.loop,
+        .meter = sp_meters_add_block(d->meters),
+        .tally = &d->tally,
+        .desks = d->desks,
+        .desk_count = d->worker_count,
+    };
+    options.logger = options.meter != NULL ? sp_logger_new(d->log, options.meter) : NULL;
+    if (options.logger != NULL)
+        g->gate = sp_gate_new(&options);
+    return g->gate != NULL ? SP_OK : sp_err_set(err, "%s: not enough memory", g->thread.name);
+}
+
+static enum sp_rc make_threads(struct sp_daemon *d, struct sp_err *err)
+{
+    d->worker_count = d->snapshot->config->workers;
+    d->gate_count = d->snapshot->gates;
+    d->workers = sp_alloc(d->worker_count, sizeof(*d->workers));
+    d->gates = sp_alloc(d->gate_count, sizeof(*d->gates));
+    d->desks = sp_alloc(d->worker_count, sizeof(*d->desks));
+    if (d->workers == NULL || d->gates == NULL || d->desks == NULL)
+        return sp_err_set(err, "not enough memory");
+    for (unsigned i = 0; i < d->worker_count; i++) {
+        if (make_worker(d, i, err) != SP_OK)
+            return SP_FAIL;
+    }
+    for (unsigned i = 0; i < d->gate_count; i++) {
+        if (make_gate(d, i, err) != SP_OK)
+            return SP_FAIL;
+    }
+    strcpy(d->builder.name, "builder");
+    return sp_loop_new(&d->builder.loop, err);
+}
+
+/* ---- the admin listener ---- */
+
+static bool is_ready(void *arg)
+{
+    const struct sp_daemon *d = arg;
+
+    return d->ready;
+}
+
+static enum sp_rc start_admin(struct sp_daemon *d, struct sp_err *err)
+{
+    const struct sp_config *config = d->snapshot->config;
+    struct sp_admin_options options = {.loop = d->loop, .meters = d->meters, .is_ready = is_ready, .arg = d};
+    struct sp_addr bound;
+    char text[SP_ADDR_TEXT];
+    int fd;
+
+    if (!config->has_admin)
+        return SP_OK;
+    if (sp_socket_listen(&config->admin_address, false, &fd, err) != SP_OK)
+        return sp_err_wrap(err, "admin");
+    d->admin = sp_admin_new(&options, fd);
+    if (d->admin == NULL) {
+        close(fd);
+        return sp_err_set(err, "admin: not enough memory");
+    }
+    if (sp_socket_local(fd, &bound) == SP_OK) {
+        struct sp_log_field fields[] = {
+            SP_LOG_C("listener", "admin"), SP_LOG_C("address", sp_addr_format(&bound, text))};
+        sp_log_event(d->logger, SP_LOG_INFO, "listening", fields, SP_COUNTOF(fields));
+    }
+    return SP_OK;
+}
+
+/* ---- sockets, and off ---- */
+
+static enum sp_rc start_sockets(struct sp_daemon *d, struct sp_err *err)
+{
+    if (sp_sockets_bind(d, d->snapshot, err) != SP_OK)
+        return SP_FAIL;
+    if (sp_sockets_publish(d, d->snapshot, err) != SP_OK)
+        return SP_FAIL;
+    sp_sockets_tell(d);
+    return SP_OK;
+}
+
+static enum sp_rc start_threads(struct sp_daemon *d, struct sp_err *err)
+{
+    for (unsigned i = 0; i < d->worker_count; i++) {
+        if (sp_thread_start(&d->workers[i].thread, err) != SP_OK)
+            return SP_FAIL;
+    }
+    for (unsigned i = 0; i < d->gate_count; i++) {
+        if (sp_thread_start(&d->gates[i].thread, err) != SP_OK)
+            return SP_FAIL;
+    }
+    return sp_thread_start(&d->builder, err);
+}
+
+static enum sp_rc start_loop(struct sp_daemon *d, struct sp_err *err)
+{
+    if (sp_loop_new(&d->loop, err) != SP_OK)
+        return SP_FAIL;
+    d->drain_timer = sp_timer_new(d->loop, sp_drain_look, d);
+    return d->drain_timer != NULL ? SP_OK : sp_err_set(err, "not enough memory");
+}
+
+/* In this order; sp_daemon_run undoes whatever was done, in the opposite one. */
+static enum sp_rc (*const START[])(struct sp_daemon *d, struct sp_err *err) = {
+    start_log, start_loop, start_limits, make_threads, start_sockets, start_admin, start_signals, start_threads};
+
+static void tell_ready(struct sp_daemon *d)
+{
+    struct sp_log_field fields[] = {
+        SP_LOG_C("version", SP_VERSION),
+        SP_LOG_C("file", d->file),
+        SP_LOG_N("workers", d->worker_count),
+        SP_LOG_N("gates", d->gate_count),
+    };
+
+    d->ready = true;
+    sp_meter_set(d->meter, SP_METER_generation, d->snapshot->generation);
+    sp_meter_set(d->meter, SP_METER_loaded_at, (uint64_t)(sp_wall_us() / 1000000));
+    sp_log_event(d->logger, SP_LOG_INFO, "ready", fields, SP_COUNTOF(fields));
+    sp_notify("READY=1");
+}
+
+/* Threads first, so that everything else is freed by one thread. Mails that were still under way are then run here, or their
+ * contents would leak. */
+static void stop(struct sp_daemon *d)
+{
+    sp_thread_stop(&d->builder);
+    for (unsigned i = 0; d->gates != NULL && i < d->gate_count; i++)
+        sp_thread_stop(&d->gates[i].thread);
+    for (unsigned i = 0; d->workers != NULL && i < d->worker_count; i++)
+        sp_thread_stop(&d->workers[i].thread);
+    sp_admin_free(d->admin);
+    for (unsigned i = 0; d->gates != NULL && i < d->gate_count; i++) {
+        if (d->gates[i].gate != NULL)
+            sp_loop_turn(d->gates[i].thread.loop, 0);
+        sp_gate_free(d->gates[i].gate);
+        sp_loop_free(d->gates[i].thread.loop);
+    }
+    for (unsigned i = 0; d->workers != NULL && i < d->worker_count; i++) {
+        if (d->workers[i].worker != NULL)
+            sp_loop_turn(d->workers[i].thread.loop, 0);
+        sp_worker_free(d->workers[i].worker);
+        sp_loop_free(d->workers[i].thread.loop);
+    }
+    if (d->loop != NULL)
+        sp_loop_turn(d->loop, 0);
+    sp_loop_free(d->builder.loop);
+    for (size_t i = 0; i < SP_COUNTOF(d->signals); i++)
+        sp_watch_free(d->signals[i]);
+    sp_timer_free(d->drain_timer);
+    sp_loop_free(d->loop);
+    sp_sockets_forget(d);
+    sp_log_stop(d->log, LOG_STOP_MS);
+    sp_meters_free(d->meters);
+    sp_diags_free(&d->build.diags);
+    sp_snapshot_unref(d->build.snapshot);
+    sp_snapshot_unref(d->snapshot);
+    sp_free(d->gates);
+    sp_free(d->workers);
+    sp_free(d->desks);
+}
+
+static void print_diags(const struct sp_diags *diags)
+{
+    struct sp_buf text = {0};
+
+    sp_diags_print(diags, &text);
+    fprintf(stderr, "%.*s", SP_FMT(sp_buf_slice(&text)));
+    sp_buf_free(&text);
+}
+
+int sp_daemon_run(const char *file)
+{
+    struct sp_daemon d = {.file = file};
+    struct sp_diags diags = {0};
+    struct sp_err err = {0};
+    enum sp_rc rc = SP_OK;
+
+    sp_list_init(&d.bindings);
+    if (sp_snapshot_load(file, 0, 1, &d.snapshot, &diags) != SP_OK) {
+        print_diags(&diags);
+        sp_diags_free(&diags);
+        return 2;
+    }
+    for (size_t i = 0; rc == SP_OK && i < SP_COUNTOF(START); i++)
+        rc = START[i](&d, &err);
+    if (rc == SP_OK) {
+        sp_reload_tell(&d, SP_LOG_WARN, "configuration_warning", &diags);
+        tell_ready(&d);
+        sp_loop_run(d.loop);
+    } else {
+        fprintf(stderr, "sallyport: %s\n", err.text);
+    }
+    stop(&d);
+    sp_diags_free(&diags);
+    return rc == SP_OK ? 0 : 1;
+}

@@ -1,0 +1,60 @@
+/* From TERM to the end: no new connections, answers say Connection: close, exchanges in flight are finished, and after
+ * drain_timeout what is left is cut. A second TERM or INT cuts at once. */
+#include "daemon_impl.h"
+
+#define LOOK_MS  20
+#define GRACE_MS 500
+
+static void drain_gate(struct sp_mail *m)
+{
+    sp_gate_drain(SP_CONTAINER_OF(m, struct sp_daemon_gate, drain)->gate);
+}
+
+static void drain_worker(struct sp_mail *m)
+{
+    struct sp_daemon_worker *w = SP_CONTAINER_OF(m, struct sp_daemon_worker, drain);
+
+    sp_worker_drain(w->worker, w->grace_ms);
+}
+
+void sp_drain_look(void *daemon)
+{
+    struct sp_daemon *d = daemon;
+    uint32_t open = atomic_load_explicit(&d->tally.connections, memory_order_relaxed);
+    bool late = sp_loop_now_ms(d->loop) >= d->drain_deadline_ms;
+
+    if (open > 0 && !late) {
+        sp_timer_set(d->drain_timer, LOOK_MS);
+        return;
+    }
+    struct sp_log_field fields[] = {SP_LOG_N("cut", open)};
+    sp_log_event(d->logger, open > 0 ? SP_LOG_WARN : SP_LOG_INFO, "drained", fields, SP_COUNTOF(fields));
+    sp_loop_stop(d->loop);
+}
+
+void sp_drain_start(struct sp_daemon *d)
+{
+    uint64_t drain_ms = d->snapshot->config->drain_ms;
+
+    if (d->draining) {
+        sp_loop_stop(d->loop);
+        return;
+    }
+    d->draining = true;
+    d->ready = false;
+    sp_notify("STOPPING=1");
+    struct sp_log_field fields[] = {
+        SP_LOG_N("connections", atomic_load_explicit(&d->tally.connections, memory_order_relaxed))};
+    sp_log_event(d->logger, SP_LOG_INFO, "draining", fields, SP_COUNTOF(fields));
+    d->drain_deadline_ms = sp_loop_now_ms(d->loop) + drain_ms;
+    for (unsigned i = 0; i < d->gate_count; i++) {
+        d->gates[i].drain.fn = drain_gate;
+        sp_loop_post(d->gates[i].thread.loop, &d->gates[i].drain);
+    }
+    for (unsigned i = 0; i < d->worker_count; i++) {
+        d->workers[i].drain.fn = drain_worker;
+        d->workers[i].grace_ms = drain_ms / 2 < GRACE_MS ? drain_ms / 2 : GRACE_MS;
+        sp_loop_post(d->workers[i].thread.loop, &d->workers[i].drain);
+    }
+    sp_drain_look(d);
+}

@@ -1,0 +1,161 @@
+/* From HUP to a new snapshot in force, without dropping anything:
+ *
+ *   main: request --> builder: read, check, build --> main: bind, publish to gates and workers
+ *                                   |                         |
+ *                                   +---- anything wrong -----+--> the one in force stays, and every error is logged
+ */
+#include "daemon_impl.h"
+#include "sallyport/base/clock.h"
+
+struct sp_log_options sp_log_options_of(const struct sp_config *config)
+{
+    return (struct sp_log_options){
+        .level = (enum sp_log_level)config->log.level,
+        .format = (enum sp_log_format)config->log.format,
+        .events = config->log.output,
+        .access = config->log.access,
+    };
+}
+
+void sp_reload_tell(struct sp_daemon *d, enum sp_log_level level, const char *event, const struct sp_diags *diags)
+{
+    for (size_t i = 0; i < diags->count; i++) {
+        const struct sp_diag *diag = &diags->items[i];
+        struct sp_log_field fields[4] = {SP_LOG_C("file", diag->file)};
+        size_t n = 1;
+        if ((diag->severity == SP_DIAG_ERROR) != (level == SP_LOG_ERROR))
+            continue;
+        if (diag->at.line != 0) {
+            fields[n++] = SP_LOG_N("line", diag->at.line);
+            fields[n++] = SP_LOG_N("column", diag->at.column);
+        }
+        fields[n++] = SP_LOG_C("detail", diag->text);
+        sp_log_event(d->logger, level, event, fields, n);
+    }
+}
+
+static void fail(struct sp_daemon *d, const char *detail)
+{
+    struct sp_log_field fields[] = {SP_LOG_N("generation", d->snapshot->generation), SP_LOG_C("detail", detail)};
+
+    sp_meter_add(d->meter, SP_METER_reload_failures, 1);
+    sp_log_event(d->logger, SP_LOG_ERROR, "reload_failed", fields, SP_COUNTOF(fields));
+}
+
+/* Every update is made before the first is posted: a snapshot is put in force everywhere or nowhere. */
+static enum sp_rc publish(struct sp_daemon *d, struct sp_snapshot *snapshot, struct sp_err *err)
+{
+    struct sp_worker_update **updates = sp_alloc(d->worker_count, sizeof(*updates));
+    enum sp_rc rc = updates != NULL ? SP_OK : sp_err_set(err, "not enough memory");
+
+    for (unsigned i = 0; rc == SP_OK && i < d->worker_count; i++) {
+        updates[i] = sp_worker_update_new(d->workers[i].worker, snapshot);
+        if (updates[i] == NULL)
+            rc = sp_err_set(err, "not enough memory");
+    }
+    if (rc == SP_OK)
+        rc = sp_sockets_bind(d, snapshot, err);
+    if (rc == SP_OK)
+        rc = sp_sockets_publish(d, snapshot, err);
+    for (unsigned i = 0; updates != NULL && i < d->worker_count; i++) {
+        if (rc == SP_OK)
+            sp_worker_post(updates[i]);
+        else
+            sp_worker_update_free(updates[i]);
+    }
+    sp_free(updates);
+    return rc;
+}
+
+static void warn_of_restart(struct sp_daemon *d, const struct sp_config *config)
+{
+    const struct sp_config *before = d->snapshot->config;
+    bool same_admin = before->has_admin == config->has_admin &&
+                      (!config->has_admin || sp_addr_equal(&before->admin_address, &config->admin_address));
+    struct {
+        const char *key;
+        bool changed;
+    } keys[] = {
+        {"workers", config->workers != d->worker_count},
+        {"gates", config->gates != d->gate_count},
+        {"admin.address", !same_admin},
+    };
+
+    for (size_t i = 0; i < SP_COUNTOF(keys); i++) {
+        struct sp_log_field fields[] = {
+            SP_LOG_C("key", keys[i].key), SP_LOG_C("detail", "changed; takes effect at the next start")};
+        if (keys[i].changed)
+            sp_log_event(d->logger, SP_LOG_WARN, "restart_needed", fields, SP_COUNTOF(fields));
+    }
+}
+
+static void put_in_force(struct sp_daemon *d, struct sp_snapshot *snapshot)
+{
+    struct sp_err err = {0};
+
+    if (publish(d, snapshot, &err) != SP_OK) {
+        fail(d, err.text);
+        sp_snapshot_unref(snapshot);
+        return;
+    }
+    struct sp_log_options options = sp_log_options_of(snapshot->config);
+    sp_log_reopen(d->log, &options);
+    warn_of_restart(d, snapshot->config);
+    sp_snapshot_unref(d->snapshot);
+    d->snapshot = snapshot;
+    sp_meter_add(d->meter, SP_METER_reloads, 1);
+    sp_meter_set(d->meter, SP_METER_generation, snapshot->generation);
+    sp_meter_set(d->meter, SP_METER_loaded_at, (uint64_t)(sp_wall_us() / 1000000));
+    struct sp_log_field fields[] = {SP_LOG_N("generation", snapshot->generation)};
+    sp_log_event(d->logger, SP_LOG_INFO, "reloaded", fields, SP_COUNTOF(fields));
+}
+
+/* Back on the main thread. */
+static void on_built(struct sp_mail *m)
+{
+    struct sp_build *build = SP_CONTAINER_OF(m, struct sp_build, mail);
+    struct sp_daemon *d = build->daemon;
+    struct sp_snapshot *snapshot = build->snapshot;
+
+    build->snapshot = NULL;
+    build->under_way = false;
+    sp_reload_tell(d, SP_LOG_WARN, "configuration_warning", &build->diags);
+    sp_reload_tell(d, SP_LOG_ERROR, "configuration_error", &build->diags);
+    if (snapshot == NULL)
+        fail(d, "the new configuration is not usable; the old one stays in force");
+    else if (d->draining)
+        sp_snapshot_unref(snapshot);
+    else
+        put_in_force(d, snapshot);
+    sp_diags_free(&build->diags);
+    sp_notify("READY=1");
+    if (build->again)
+        sp_reload_request(d);
+}
+
+/* On the builder's thread. */
+static void on_build(struct sp_mail *m)
+{
+    struct sp_build *build = SP_CONTAINER_OF(m, struct sp_build, mail);
+    struct sp_daemon *d = build->daemon;
+
+    if (sp_snapshot_load(d->file, d->gate_count, build->generation, &build->snapshot, &build->diags) != SP_OK)
+        build->snapshot = NULL;
+    build->mail.fn = on_built;
+    sp_loop_post(d->loop, &build->mail);
+}
+
+void sp_reload_request(struct sp_daemon *d)
+{
+    struct sp_build *build = &d->build;
+
+    build->again = build->under_way;
+    if (build->under_way || d->draining)
+        return;
+    build->under_way = true;
+    build->daemon = d;
+    build->generation = d->snapshot->generation + 1;
+    build->mail.fn = on_build;
+    sp_notify("RELOADING=1");
+    sp_loop_post(d->builder.loop, &build->mail);
+}

@@ -1,0 +1,160 @@
+/* One listening socket. Takes a bounded number of connections a turn, so that no listener starves another or a handshake in
+ * progress; pauses for want of descriptors instead of spinning; turns the newest away at the operator's limits. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "gate_impl.h"
+#include "sallyport/io/socket.h"
+
+#define ACCEPTS_A_TURN 16
+#define PAUSE_MS       100
+
+struct sp_acceptor {
+    struct sp_list link;
+    struct sp_grave grave;
+    struct sp_gate *gate;
+    struct sp_watch *watch;
+    struct sp_timer *pause;
+    int fd;
+    char listener[65];
+};
+
+struct sp_acceptor *sp_acceptor_of(struct sp_list *link)
+{
+    return SP_CONTAINER_OF(link, struct sp_acceptor, link);
+}
+
+void sp_acceptor_rename(struct sp_acceptor *a, const char *listener)
+{
+    strncpy(a->listener, listener, sizeof(a->listener) - 1);
+}
+
+int sp_acceptor_fd(const struct sp_acceptor *a)
+{
+    return a->fd;
+}
+
+static void turn_away(struct sp_acceptor *a, int fd, const struct sp_addr *peer, const char *detail)
+{
+    struct sp_tls_refusal refusal = {.reason = SP_REFUSAL_too_many_connections};
+    char text[SP_ADDR_TEXT];
+
+    strncpy(refusal.detail, detail, sizeof(refusal.detail) - 1);
+    sp_gate_refuse(a->gate, a->listener, sp_addr_format(peer, text), "", "", &refusal);
+    close(fd);
+}
+
+/* No descriptors: give up the spare one to tell the first in the queue, and rest. Level-triggered readiness would otherwise
+ * come back at once, for ever. */
+static void rest(struct sp_acceptor *a)
+{
+    struct sp_gate *g = a->gate;
+    struct sp_addr peer;
+    int fd, errnum;
+
+    sp_meter_add(g->o.meter, SP_METER_accept_paused, 1);
+    if (g->spare_fd >= 0) {
+        close(g->spare_fd);
+        g->spare_fd = -1;
+        if (sp_socket_accept(a->fd, &fd, &peer, &errnum) == SP_OK)
+            turn_away(a, fd, &peer, "no descriptors left: raise LimitNOFILE or lower limits.connections");
+    }
+    if (g->spare_fd < 0)
+        g->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    sp_watch_enable(a->watch, false);
+    sp_timer_set(a->pause, PAUSE_MS);
+}
+
+static void on_pause_over(void *arg)
+{
+    struct sp_acceptor *a = arg;
+
+    if (a->gate->spare_fd < 0)
+        a->gate->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    sp_watch_enable(a->watch, true);
+}
+
+static const char *over_limit(const struct sp_gate *g)
+{
+    const struct sp_config_limits *limits = &g->snapshot->config->limits;
+
+    if (atomic_load_explicit(&g->o.tally->connections, memory_order_relaxed) >= limits->connections)
+        return "limits.connections";
+    if (atomic_load_explicit(&g->o.tally->handshakes, memory_order_relaxed) >= limits->handshakes)
+        return "limits.handshakes";
+    return NULL;
+}
+
+/* SP_OK: one was taken. SP_AGAIN: nobody waits. SP_FAIL: no descriptors. */
+static enum sp_rc accept_one(struct sp_acceptor *a)
+{
+    struct sp_gate *g = a->gate;
+    struct sp_addr peer;
+    int fd, errnum;
+    enum sp_rc rc = sp_socket_accept(a->fd, &fd, &peer, &errnum);
+
+    if (rc != SP_OK)
+        return rc;
+    sp_meter_add(g->o.meter, SP_METER_connections_accepted, 1);
+    const struct sp_snapshot_listener *listener = sp_snapshot_find(g->snapshot, a->listener);
+    const char *limit = over_limit(g);
+    if (listener == NULL || limit != NULL)
+        turn_away(a, fd, &peer, listener == NULL ? "the listener is going away" : limit);
+    else
+        sp_handshake_start(g, listener, fd, &peer);
+    return SP_OK;
+}
+
+static void on_readable(void *arg, unsigned events)
+{
+    struct sp_acceptor *a = arg;
+
+    (void)events;
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        enum sp_rc rc = accept_one(a);
+        if (rc == SP_AGAIN)
+            return;
+        if (rc == SP_FAIL) {
+            rest(a);
+            return;
+        }
+    }
+}
+
+static void free_acceptor(struct sp_grave *grave)
+{
+    sp_free(SP_CONTAINER_OF(grave, struct sp_acceptor, grave));
+}
+
+struct sp_acceptor *sp_acceptor_new(struct sp_gate *g, const char *listener, int fd)
+{
+    struct sp_acceptor *a = SP_NEW(struct sp_acceptor);
+
+    if (a == NULL)
+        return NULL;
+    a->gate = g;
+    a->fd = fd;
+    strncpy(a->listener, listener, sizeof(a->listener) - 1);
+    a->watch = sp_watch_new_level(g->o.loop, fd, on_readable, a);
+    a->pause = sp_timer_new(g->o.loop, on_pause_over, a);
+    if (a->watch == NULL || a->pause == NULL) {
+        sp_watch_free(a->watch);
+        sp_timer_free(a->pause);
+        sp_free(a);
+        return NULL;
+    }
+    sp_list_append(&g->acceptors, &a->link);
+    return a;
+}
+
+void sp_acceptor_retire(struct sp_acceptor *a)
+{
+    while (a->gate->snapshot != NULL && accept_one(a) == SP_OK)
+        ;
+    sp_watch_free(a->watch);
+    sp_timer_free(a->pause);
+    close(a->fd);
+    sp_list_remove(&a->link);
+    sp_loop_bury(a->gate->o.loop, &a->grave, free_acceptor);
+}

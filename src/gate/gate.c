@@ -1,0 +1,145 @@
+/* The gate as a whole: its snapshot, its sockets, and the one way in which it says no. Accepting is in acceptor.c, a connection's
+ * handshake in handshake.c. */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "gate_impl.h"
+
+struct sp_gate *sp_gate_new(const struct sp_gate_options *options)
+{
+    struct sp_gate *g = SP_NEW(struct sp_gate);
+
+    if (g == NULL)
+        return NULL;
+    g->o = *options;
+    sp_list_init(&g->acceptors);
+    sp_list_init(&g->handshakes);
+    g->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return g;
+}
+
+void sp_gate_free(struct sp_gate *g)
+{
+    if (g == NULL)
+        return;
+    sp_gate_drain(g);
+    while (!sp_list_is_empty(&g->handshakes))
+        sp_handshake_drop(g->handshakes.next);
+    if (g->spare_fd >= 0)
+        close(g->spare_fd);
+    sp_snapshot_unref(g->snapshot);
+    sp_free(g);
+}
+
+void sp_gate_drain(struct sp_gate *g)
+{
+    SP_LIST_EACH(&g->acceptors, it)
+        sp_acceptor_retire(sp_acceptor_of(it));
+}
+
+struct sp_gate_update *sp_gate_update_new(struct sp_gate *g, struct sp_snapshot *snapshot, size_t socket_count)
+{
+    struct sp_gate_update *u = sp_alloc(1, sizeof(*u) + socket_count * sizeof(struct sp_gate_socket));
+
+    if (u == NULL)
+        return NULL;
+    u->gate = g;
+    u->snapshot = sp_snapshot_ref(snapshot);
+    u->socket_count = socket_count;
+    return u;
+}
+
+void sp_gate_update_free(struct sp_gate_update *u)
+{
+    if (u == NULL)
+        return;
+    sp_snapshot_unref(u->snapshot);
+    sp_free(u);
+}
+
+static struct sp_acceptor *acceptor_on(struct sp_gate *g, int fd)
+{
+    SP_LIST_EACH(&g->acceptors, it)
+    {
+        if (sp_acceptor_fd(sp_acceptor_of(it)) == fd)
+            return sp_acceptor_of(it);
+    }
+    return NULL;
+}
+
+static bool is_named(const struct sp_gate_update *u, int fd)
+{
+    for (size_t i = 0; i < u->socket_count; i++) {
+        if (u->sockets[i].fd == fd)
+            return true;
+    }
+    return false;
+}
+
+static void add_sockets(struct sp_gate *g, const struct sp_gate_update *u)
+{
+    for (size_t i = 0; i < u->socket_count; i++) {
+        const struct sp_gate_socket *s = &u->sockets[i];
+        struct sp_acceptor *known = acceptor_on(g, s->fd);
+        if (known != NULL) {
+            sp_acceptor_rename(known, s->listener);
+            continue;
+        }
+        if (sp_acceptor_new(g, s->listener, s->fd) == NULL) {
+            struct sp_log_field fields[] = {SP_LOG_C("listener", s->listener)};
+            sp_log_event(g->o.logger, SP_LOG_ERROR, "listener_failed", fields, SP_COUNTOF(fields));
+            close(s->fd);
+        }
+    }
+}
+
+/* Sockets that go are emptied while the old snapshot, which knows their listener, is still in force. */
+static void on_update(struct sp_mail *m)
+{
+    struct sp_gate_update *u = SP_CONTAINER_OF(m, struct sp_gate_update, mail);
+    struct sp_gate *g = u->gate;
+
+    SP_LIST_EACH(&g->acceptors, it)
+    {
+        struct sp_acceptor *a = sp_acceptor_of(it);
+        if (!is_named(u, sp_acceptor_fd(a)))
+            sp_acceptor_retire(a);
+    }
+    sp_snapshot_unref(g->snapshot);
+    g->snapshot = u->snapshot;
+    add_sockets(g, u);
+    sp_free(u);
+}
+
+void sp_gate_post(struct sp_gate_update *u)
+{
+    u->mail.fn = on_update;
+    sp_loop_post(u->gate->o.loop, &u->mail);
+}
+
+static const char *or_absent(const char *text)
+{
+    return text[0] != '\0' ? text : NULL;
+}
+
+void sp_gate_refuse(struct sp_gate *g, const char *listener, const char *peer, const char *sni, const char *tls,
+    const struct sp_tls_refusal *refusal)
+{
+    const struct sp_cert_facts *cert = &refusal->cert;
+    struct sp_log_field fields[] = {
+        SP_LOG_W("reason", sp_refusal_name(refusal->reason)),
+        SP_LOG_C("listener", listener),
+        SP_LOG_C("peer", peer),
+        SP_LOG_C("sni", or_absent(sni)),
+        SP_LOG_C("tls", or_absent(tls)),
+        SP_LOG_C("subject", or_absent(cert->subject)),
+        SP_LOG_C("sans", or_absent(cert->sans)),
+        SP_LOG_C("issuer", or_absent(cert->issuer)),
+        SP_LOG_C("serial", or_absent(cert->serial)),
+        SP_LOG_C("detail", or_absent(refusal->detail)),
+    };
+
+    sp_meter_refuse(g->o.meter, refusal->reason);
+    sp_log_event(g->o.logger, refusal->reason == SP_REFUSAL_no_data ? SP_LOG_DEBUG : SP_LOG_WARN, "refused", fields,
+        SP_COUNTOF(fields));
+}

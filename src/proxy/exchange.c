@@ -1,0 +1,389 @@
+/* One request and its response, as a loop of named steps (the drawing is beside enum sp_step). Each step does what it can and says
+ * what comes next; an edge from either side, or the session's timer, runs the loop again. Moving bodies is in relay.c. */
+#include "proxy_impl.h"
+#include "sallyport/base/clock.h"
+#include "sallyport/base/text.h"
+
+void sp_exchange_init(struct sp_exchange *x, struct sp_session *s)
+{
+    memset(x, 0, sizeof(*x));
+    x->session = s;
+    x->step = SP_STEP_HEAD;
+}
+
+static void leave_backend(struct sp_exchange *x)
+{
+    sp_upconn_close(x->up);
+    x->up = NULL;
+}
+
+/* ---- HEAD ---- */
+
+static bool is_id_byte(char c)
+{
+    return sp_is_digit(c) || (sp_lower(c) >= 'a' && sp_lower(c) <= 'z') || c == '-' || c == '_' || c == '.';
+}
+
+/* The client's own id, if it is one that may stand in a log and a header anywhere; else a new one. */
+static void choose_id(struct sp_exchange *x)
+{
+    const struct sp_header *given = x->head != NULL ? sp_head_find(x->head, SP_HDR_X_REQUEST_ID) : NULL;
+    struct sp_random *random = &x->session->worker->random;
+    size_t i = 0;
+
+    if (given != NULL && given->value.len >= 8 && given->value.len <= SP_REQUEST_ID_MAX) {
+        while (i < given->value.len && is_id_byte(given->value.ptr[i]))
+            i++;
+        if (i == given->value.len) {
+            memcpy(x->id, given->value.ptr, i);
+            x->id[i] = '\0';
+            return;
+        }
+    }
+    uint64_t bytes[2] = {sp_random_next(random), sp_random_next(random)};
+    sp_hex(bytes, sizeof(bytes), x->id);
+}
+
+static enum sp_next wait_for_head(struct sp_session *s)
+{
+    if (sp_h1_is_idle(s->stream)) {
+        if (s->leaving && s->wait == SP_WAIT_LEAVE)
+            return SP_NEXT_WAIT;
+        sp_session_wait(s, SP_WAIT_IDLE, s->timeouts.idle_ms, false);
+    } else {
+        sp_session_wait(s, SP_WAIT_HEAD, s->timeouts.header_ms, false);
+    }
+    return SP_NEXT_WAIT;
+}
+
+/* From here on there is something to record. */
+static void begin(struct sp_exchange *x)
+{
+    struct sp_session *s = x->session;
+
+    sp_session_move(s);
+    x->view = s->worker->view;
+    x->view->users++;
+    x->start_us = sp_mono_us();
+    choose_id(x);
+    sp_meter_add(s->worker->o.meter, SP_METER_requests, 1);
+    sp_meter_add(s->worker->o.meter, SP_METER_requests_open, 1);
+}
+
+static enum sp_next step_head(struct sp_exchange *x)
+{
+    struct sp_session *s = x->session;
+    struct sp_fault fault = {0};
+
+    switch (s->stream->ops->recv_head(s->stream, &x->head, &fault)) {
+    case SP_AGAIN:
+        return wait_for_head(s);
+    case SP_EOF:
+        return SP_NEXT_CLOSE;
+    case SP_FAIL:
+        x->head = NULL;
+        if (fault.reason == SP_REFUSAL_client_gone && sp_h1_is_idle(s->stream))
+            return SP_NEXT_CUT;
+        begin(x);
+        x->close = true;
+        if (fault.reason == SP_REFUSAL_client_gone) {
+            sp_exchange_abandon(x, fault.reason, fault.detail);
+            return SP_NEXT_CUT;
+        }
+        return sp_answer(x, fault.status, fault.reason, fault.detail);
+    case SP_OK:
+        break;
+    }
+    begin(x);
+    sp_session_wait(s, SP_WAIT_NOTHING, 0, false);
+    x->request = x->head->framing == SP_FRAMING_NONE ? SP_HALF_DONE : SP_HALF_BODY;
+    x->close = !x->head->keep_alive || s->leaving;
+    x->step = SP_STEP_JUDGE;
+    return SP_NEXT_STEP;
+}
+
+/* ---- JUDGE ---- */
+
+static bool knows_callers(struct sp_exchange *x)
+{
+    struct sp_session *s = x->session;
+
+    return s->callers.bits != NULL ||
+           sp_policy_callers_of(x->view->snapshot->policy, s->who->identity, &s->callers) == SP_OK;
+}
+
+static enum sp_next step_judge(struct sp_exchange *x)
+{
+    const struct sp_head *head = x->head;
+    const struct sp_config_limits *limits = &x->view->snapshot->config->limits;
+    struct sp_fault fault;
+    char host[SP_HOST_MAX];
+
+    if (sp_request_check(head, &fault) != SP_OK)
+        return sp_answer(x, fault.status, fault.reason, fault.detail);
+    if (!knows_callers(x))
+        return sp_answer(x, 503, SP_REFUSAL_overloaded, "no memory to tell who the caller is");
+    struct sp_policy_request request = {
+        .host = sp_host_canonical(head->host, host), .path = head->path, .method = head->method_text};
+    sp_policy_decide(x->view->snapshot->policy, &x->session->callers, &request, &x->decision);
+    if (!x->decision.allowed)
+        return sp_answer(x, 403, SP_REFUSAL_no_rule, NULL);
+    if (limits->body_bytes != 0 && head->framing == SP_FRAMING_LENGTH && head->content_length > limits->body_bytes)
+        return sp_answer(x, 413, SP_REFUSAL_body_too_large, "Content-Length is over limits.body_bytes");
+    x->first = sp_targets_next(x->view->targets, x->decision.upstream);
+    x->step = SP_STEP_CONNECT;
+    return SP_NEXT_STEP;
+}
+
+/* ---- CONNECT, CONNECTING ---- */
+
+static void on_backend_edge(void *arg)
+{
+    sp_exchange_run(arg);
+}
+
+static enum sp_reuse reuse_of(const struct sp_exchange *x)
+{
+    if (x->fresh)
+        return SP_REUSE_NEVER;
+    return sp_method_is_idempotent(x->head->method) && x->request == SP_HALF_DONE ? SP_REUSE_FREELY : SP_REUSE_CHECKED;
+}
+
+static enum sp_next step_connect(struct sp_exchange *x)
+{
+    size_t upstream = x->decision.upstream;
+
+    if (x->connect_start_us == 0)
+        x->connect_start_us = sp_mono_us();
+    for (; x->attempt < sp_targets_endpoints(x->view->targets, upstream); x->attempt++) {
+        if (sp_upconn_take(x->view->targets, upstream, x->first, x->attempt, reuse_of(x), on_backend_edge, x, &x->up,
+                &x->endpoint) == SP_OK) {
+            x->step = SP_STEP_CONNECTING;
+            return SP_NEXT_STEP;
+        }
+    }
+    if (x->timed_out)
+        return sp_answer(x, 504, SP_REFUSAL_connect_timeout, NULL);
+    return sp_answer(x, 502, SP_REFUSAL_no_endpoint, NULL);
+}
+
+static enum sp_next next_endpoint(struct sp_exchange *x)
+{
+    leave_backend(x);
+    x->attempt++;
+    x->step = SP_STEP_CONNECT;
+    return SP_NEXT_STEP;
+}
+
+static enum sp_next step_connecting(struct sp_exchange *x)
+{
+    const struct sp_config_upstream *upstream = &x->view->snapshot->config->upstreams[x->decision.upstream];
+
+    switch (sp_upconn_connected(x->up)) {
+    case SP_OK:
+        break;
+    case SP_AGAIN:
+        if (x->session->who->transport->peer_ended) {
+            sp_exchange_abandon(x, SP_REFUSAL_client_gone, "while connecting to the backend");
+            return SP_NEXT_CUT;
+        }
+        sp_session_wait(x->session, SP_WAIT_CONNECT, upstream->connect_ms, false);
+        return SP_NEXT_WAIT;
+    default:
+        sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
+        return next_endpoint(x);
+    }
+    sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
+    x->connect_us = sp_mono_us();
+    x->step = SP_STEP_SEND;
+    return SP_NEXT_STEP;
+}
+
+/* ---- SEND ---- */
+
+static enum sp_next step_send(struct sp_exchange *x)
+{
+    struct sp_stream *up = x->up->stream;
+    struct sp_head_out out;
+
+    if (sp_request_head_out(x, &out) != SP_OK) {
+        leave_backend(x);
+        return sp_answer(x, 503, SP_REFUSAL_overloaded, "no memory for the identity headers");
+    }
+    if (up->ops->send_head(up, &out) != SP_OK) {
+        leave_backend(x);
+        return sp_answer(x, 431, SP_REFUSAL_identity_too_large, "the request head with its identity is over 32 KiB");
+    }
+    x->sent_us = x->connect_us;
+    if (x->request == SP_HALF_DONE && (up->ops->send_end(up) != SP_OK || up->ops->flush(up) == SP_FAIL))
+        return sp_exchange_backend_failed(x, SP_REFUSAL_backend_closed, 502, "it took no request");
+    x->step = SP_STEP_RELAY;
+    return SP_NEXT_STEP;
+}
+
+/* Not a byte of an answer has come. A kept-alive connection may have been closed just as we wrote, which is nobody's fault: a request
+ * that can be repeated and whose body has not been touched is repeated once, on a new connection. */
+enum sp_next sp_exchange_backend_failed(
+    struct sp_exchange *x, enum sp_refusal reason, unsigned status, const char *detail)
+{
+    bool repeatable = x->up->reused && !x->fresh && x->bytes_in == 0 && !x->answered &&
+                      !sp_h1_has_received(x->up->stream) && sp_method_is_idempotent(x->head->method);
+
+    leave_backend(x);
+    sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
+    if (repeatable) {
+        sp_meter_add(x->session->worker->o.meter, SP_METER_upstream_retries, 1);
+        x->fresh = true;
+        x->step = SP_STEP_CONNECT;
+        return SP_NEXT_STEP;
+    }
+    if (!x->answered)
+        return sp_answer(x, status, reason, detail);
+    sp_exchange_abandon(x, reason, detail);
+    return SP_NEXT_CUT;
+}
+
+/* ---- FLUSH, DONE ---- */
+
+static enum sp_next step_flush(struct sp_exchange *x)
+{
+    struct sp_session *s = x->session;
+
+    switch (s->stream->ops->flush(s->stream)) {
+    case SP_OK:
+        x->step = SP_STEP_DONE;
+        return SP_NEXT_STEP;
+    case SP_AGAIN:
+        sp_session_wait(s, SP_WAIT_CLIENT, s->timeouts.write_ms, false);
+        return SP_NEXT_WAIT;
+    default:
+        sp_exchange_abandon(x, SP_REFUSAL_client_gone, "it took no more of the answer");
+        return SP_NEXT_CUT;
+    }
+}
+
+/* Lets go of everything but the session. */
+static void end(struct sp_exchange *x)
+{
+    struct sp_session *s = x->session;
+
+    if (x->view == NULL)
+        return;
+    sp_record(x);
+    sp_meter_sub(s->worker->o.meter, SP_METER_requests_open, 1);
+    sp_view_drop(x->view);
+    x->view = NULL;
+}
+
+static enum sp_next step_done(struct sp_exchange *x)
+{
+    struct sp_session *s = x->session;
+
+    leave_backend(x);
+    bool close = x->close || s->leaving;
+    end(x);
+    if (close || !s->stream->ops->next(s->stream))
+        return SP_NEXT_CLOSE;
+    sp_session_wait(s, SP_WAIT_NOTHING, 0, false);
+    sp_exchange_init(x, s);
+    return SP_NEXT_STEP;
+}
+
+void sp_exchange_abandon(struct sp_exchange *x, enum sp_refusal reason, const char *detail)
+{
+    struct sp_session *s = x->session;
+
+    leave_backend(x);
+    if (x->view == NULL)
+        return;
+    if (x->reason == SP_REFUSAL_none) {
+        x->reason = reason;
+        x->detail = detail;
+        sp_meter_refuse(s->worker->o.meter, reason);
+    }
+    end(x);
+}
+
+/* ---- the loop ---- */
+
+static enum sp_next step_relay(struct sp_exchange *x)
+{
+    return sp_relay(x);
+}
+
+static enum sp_next (*const STEPS[])(struct sp_exchange *x) = {
+    [SP_STEP_HEAD] = step_head,
+    [SP_STEP_JUDGE] = step_judge,
+    [SP_STEP_CONNECT] = step_connect,
+    [SP_STEP_CONNECTING] = step_connecting,
+    [SP_STEP_SEND] = step_send,
+    [SP_STEP_RELAY] = step_relay,
+    [SP_STEP_FLUSH] = step_flush,
+    [SP_STEP_DONE] = step_done,
+};
+
+/* Pipelined requests are served one after another, but not more than this in one turn. */
+#define STEPS_A_TURN 64
+
+void sp_exchange_run(struct sp_exchange *x)
+{
+    struct sp_session *s = x->session;
+
+    for (int i = 0; i < STEPS_A_TURN; i++) {
+        switch (STEPS[x->step](x)) {
+        case SP_NEXT_STEP:
+            break;
+        case SP_NEXT_WAIT:
+            return;
+        case SP_NEXT_CLOSE:
+            sp_session_close(s);
+            return;
+        case SP_NEXT_CUT:
+            sp_session_cut(s);
+            return;
+        }
+    }
+    sp_loop_defer(s->worker->o.loop, &s->resume);
+}
+
+/* What a deadline means depends on what was waited for. The loop goes on from the answer, or the session ends. */
+static enum sp_next timed_out(struct sp_exchange *x, enum sp_wait wait)
+{
+    switch (wait) {
+    case SP_WAIT_HEAD:
+        begin(x);
+        x->close = true;
+        return sp_answer(x, 408, SP_REFUSAL_request_timeout, "the head was not complete within timeouts.header");
+    case SP_WAIT_CONNECT:
+        x->timed_out = true;
+        return next_endpoint(x);
+    case SP_WAIT_REQUEST_BODY:
+        leave_backend(x);
+        if (!x->answered)
+            return sp_answer(x, 408, SP_REFUSAL_request_timeout, "nothing of the body came for timeouts.body");
+        sp_exchange_abandon(x, SP_REFUSAL_request_timeout, "nothing of the body came for timeouts.body");
+        return SP_NEXT_CUT;
+    case SP_WAIT_RESPONSE:
+        x->fresh = true; /* it had its time: not repeated */
+        return sp_exchange_backend_failed(x, SP_REFUSAL_response_timeout, 504, NULL);
+    default: /* SP_WAIT_CLIENT */
+        sp_exchange_abandon(x, SP_REFUSAL_client_gone, "it took nothing of the answer for timeouts.write");
+        return SP_NEXT_CUT;
+    }
+}
+
+void sp_exchange_timeout(struct sp_exchange *x, enum sp_wait wait)
+{
+    struct sp_session *s = x->session;
+
+    switch (timed_out(x, wait)) {
+    case SP_NEXT_CUT:
+        sp_session_cut(s);
+        break;
+    case SP_NEXT_CLOSE:
+        sp_session_close(s);
+        break;
+    default:
+        sp_exchange_run(x);
+    }
+}

@@ -1,0 +1,178 @@
+/* What the sources of this room share: worker, session, exchange. Not a door.
+ *
+ *   worker    worker.c            one a thread: sessions, view of the snapshot, scratch space
+ *   session   session.c           one connection that was let in: its transport, who it is, its one timer
+ *   exchange  exchange.c relay.c  one request and its response
+ *
+ * Everything here belongs to one worker's thread. */
+#ifndef SP_PROXY_IMPL_H
+#define SP_PROXY_IMPL_H
+
+#include "sallyport/base/random.h"
+#include "sallyport/http/codec.h"
+#include "sallyport/http/path.h"
+#include "sallyport/proxy/worker.h"
+#include "sallyport/upstream/upstream.h"
+
+#define SP_LINES_MAX (SP_HEADERS_MAX + 8)
+
+/* The worker's own handle on a snapshot: the shared count is touched once a reload, not once a request. */
+struct sp_view {
+    struct sp_snapshot *snapshot; /* one reference */
+    struct sp_targets *targets;
+    unsigned users; /* sessions and exchanges, and the worker while it is the current one */
+};
+
+struct sp_worker {
+    struct sp_worker_options o;
+    struct sp_desk desk;
+    struct sp_pool blocks;
+    struct sp_h1_limits limits; /* of request heads, from the view */
+    struct sp_upstreams *upstreams;
+    struct sp_view *view;
+    struct sp_list sessions;
+    struct sp_list walked; /* a bookmark among the sessions: those behind it are still to be moved to the view */
+    struct sp_task walk;
+    struct sp_random random;
+    bool draining;
+    struct sp_line lines[SP_LINES_MAX]; /* scratch for one head on its way out */
+};
+
+/* ---- exchange ---- */
+/*
+ *   HEAD --> JUDGE --> CONNECT <--> CONNECTING --> SEND --> RELAY --> DONE --> HEAD (or the session ends)
+ *     |        |          |              |          |         |        ^
+ *     +--------+----------+--------------+----------+---------+-> FLUSH+      a local answer was written
+ *                                                             |
+ *                                                             +-> (the session is cut: the answer cannot be completed)
+ */
+enum sp_step { SP_STEP_HEAD, SP_STEP_JUDGE, SP_STEP_CONNECT, SP_STEP_CONNECTING, SP_STEP_SEND, SP_STEP_RELAY,
+    SP_STEP_FLUSH, SP_STEP_DONE };
+
+/* What a step tells the loop that runs them. */
+enum sp_next {
+    SP_NEXT_STEP,  /* go on with exchange->step */
+    SP_NEXT_WAIT,  /* an edge or the timer will come */
+    SP_NEXT_CLOSE, /* the session ends in good order: what was written goes out, then close_notify */
+    SP_NEXT_CUT,   /* the session is cut, so that the client sees an incomplete answer as one */
+};
+
+enum sp_half { SP_HALF_HEAD, SP_HALF_BODY, SP_HALF_DONE };
+
+#define SP_REQUEST_ID_MAX 64
+
+struct sp_exchange {
+    struct sp_session *session;
+    struct sp_view *view; /* from JUDGE to DONE */
+    enum sp_step step;
+    const struct sp_head *head; /* the request; valid until DONE is over */
+    char id[SP_REQUEST_ID_MAX + 1];
+    struct sp_decision decision;
+    /* the backend's side */
+    struct sp_upconn *up;
+    const struct sp_endpoint *endpoint;
+    unsigned first, attempt;
+    bool fresh;     /* a kept-alive connection failed us: not another one */
+    bool timed_out; /* an endpoint did not take the connection in time */
+    /* the two halves of a relay */
+    enum sp_half request;  /* BODY: more of it may come; DONE */
+    enum sp_half response; /* HEAD: none yet; BODY; DONE: all of it given to the client's codec */
+    bool request_broken;   /* the backend takes no more of the body: only its answer still counts */
+    bool close;            /* the client's connection ends with this exchange */
+    bool answered;         /* a final response head was given to the client's codec */
+    bool continued;        /* 100 Continue was passed on */
+    /* for the record */
+    unsigned status;
+    enum sp_refusal reason;
+    const char *detail;
+    uint64_t bytes_in, bytes_out;
+    uint64_t start_us, connect_start_us, connect_us, sent_us, response_us;
+};
+
+/* ---- session ---- */
+enum sp_wait { SP_WAIT_NOTHING, SP_WAIT_IDLE, SP_WAIT_HEAD, SP_WAIT_CONNECT, SP_WAIT_REQUEST_BODY, SP_WAIT_RESPONSE,
+    SP_WAIT_CLIENT, SP_WAIT_LINGER, SP_WAIT_LEAVE };
+
+#define SP_IDENTITY_MASKS 4 /* combinations of enum sp_identity_family */
+
+struct sp_identity_lines {
+    struct sp_line *lines;
+    size_t count;
+};
+
+struct sp_session {
+    struct sp_list link;
+    struct sp_grave grave;
+    struct sp_worker *worker;
+    struct sp_view *view;
+    struct sp_handover *who; /* peer, SNI, TLS version, identity, transport: owned */
+    struct sp_stream *stream;
+    struct sp_watch *watch;
+    struct sp_timer *timer;
+    struct sp_task resume; /* more to do than one turn may take */
+    struct sp_config_listener_timeouts timeouts;
+    const char *listener;          /* its name in the view, or what it was */
+    struct sp_caller_set callers;  /* of the view; bits NULL: not computed yet */
+    struct sp_arena arena;         /* identity lines */
+    struct sp_identity_lines identity_lines[SP_IDENTITY_MASKS];
+    enum sp_wait wait;
+    bool leaving;             /* no exchange after the present one */
+    bool lingering;           /* our direction is closed; what still comes is read and dropped */
+    size_t lingered;          /* bytes of that */
+    struct sp_exchange exchange;
+};
+
+/* worker.c */
+void sp_view_drop(struct sp_view *v); /* one user fewer */
+void sp_worker_forget(struct sp_worker *w); /* a session ended */
+
+/* session.c */
+void sp_session_start(struct sp_worker *w, struct sp_handover *h); /* takes over h */
+struct sp_session *sp_session_of(struct sp_list *link);
+/* The session ends: what was written goes out, then close_notify and FIN; what the client still sends is read and dropped for a
+ * while, so that its answer is not lost to a reset. */
+void sp_session_close(struct sp_session *s);
+/* The session ends now, without close_notify: an answer that is not complete must not look so. */
+void sp_session_cut(struct sp_session *s);
+void sp_session_drain(struct sp_session *s, uint64_t grace_ms);
+/* Moves to the worker's current view, if no exchange is on its way. */
+void sp_session_move(struct sp_session *s);
+/* What the timer is for from now on. The same wait again goes on with the old deadline unless `renew`. */
+void sp_session_wait(struct sp_session *s, enum sp_wait wait, uint64_t ms, bool renew);
+
+/* exchange.c */
+void sp_exchange_init(struct sp_exchange *x, struct sp_session *s);
+/* Goes on as far as it can; afterwards the session may be gone. */
+void sp_exchange_run(struct sp_exchange *x);
+/* The deadline of what it waits for has passed. */
+void sp_exchange_timeout(struct sp_exchange *x, enum sp_wait wait);
+/* Writes the record (if a request was read) and lets go of the backend: the session ends now. */
+void sp_exchange_abandon(struct sp_exchange *x, enum sp_refusal reason, const char *detail);
+/* The backend failed before a byte of its answer: another connection, another endpoint, or the answer `status`. */
+enum sp_next sp_exchange_backend_failed(struct sp_exchange *x, enum sp_refusal reason, unsigned status, const char *detail);
+
+/* relay.c */
+enum sp_next sp_relay(struct sp_exchange *x);
+
+/* answer.c: a small answer of our own; leads to FLUSH. */
+enum sp_next sp_answer(struct sp_exchange *x, unsigned status, enum sp_refusal reason, const char *detail);
+
+/* request_head.c */
+/* Judges what the policy does not: fields that must not be there, or must not be removed. SP_FAIL fills `fault`. */
+enum sp_rc sp_request_check(const struct sp_head *head, struct sp_fault *fault);
+/* Fills `out` with lines from the worker's scratch. SP_FAIL: no memory, or too many lines. */
+enum sp_rc sp_request_head_out(struct sp_exchange *x, struct sp_head_out *out);
+/* response_head.c */
+void sp_response_head_out(struct sp_exchange *x, const struct sp_head *head, struct sp_head_out *out);
+
+/* identity_headers.c: made once a session and family set. NULL without memory. */
+const struct sp_identity_lines *sp_identity_lines_of(struct sp_session *s, unsigned families);
+
+/* protected.c */
+/* Names an identity, a forwarding fact or our own word in any family and spelling: never passes from a client. */
+bool sp_name_is_protected(struct sp_slice name);
+
+/* record.c */
+void sp_record(const struct sp_exchange *x);
+
+#endif

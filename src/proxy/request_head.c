@@ -1,0 +1,158 @@
+/* From the client's request head to the backend's: hop-by-hop fields out first, then what only we may say, then our own words last,
+ * so that nothing a client sends can delete or precede them. The path goes on byte for byte as it was judged.
+ *
+ * The lines borrow the client's input block and the session's identity; nothing is copied here. */
+#include "proxy_impl.h"
+
+#define TOKENS_MAX 16
+
+struct tokens {
+    struct sp_slice items[TOKENS_MAX];
+    size_t count;
+    bool overflow;
+};
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static struct sp_slice trim(struct sp_slice s)
+{
+    while (s.len > 0 && is_blank(s.ptr[0]))
+        s = sp_slice_sub(s, 1, s.len);
+    while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+static void add_tokens(struct tokens *t, struct sp_slice list)
+{
+    while (list.len > 0) {
+        const char *comma = memchr(list.ptr, ',', list.len);
+        size_t end = comma != NULL ? (size_t)(comma - list.ptr) : list.len;
+        struct sp_slice token = trim(sp_slice_sub(list, 0, end));
+        list = sp_slice_sub(list, comma != NULL ? end + 1 : end, list.len);
+        if (token.len == 0)
+            continue;
+        if (t->count == TOKENS_MAX) {
+            t->overflow = true;
+            return;
+        }
+        t->items[t->count++] = token;
+    }
+}
+
+/* The fields that Connection declares to be meant for this hop. */
+static void connection_tokens(const struct sp_head *head, struct tokens *t)
+{
+    t->count = 0;
+    t->overflow = false;
+    for (size_t i = 0; i < head->header_count; i++) {
+        if (head->headers[i].id == SP_HDR_CONNECTION)
+            add_tokens(t, head->headers[i].value);
+    }
+}
+
+static bool is_listed(const struct tokens *t, struct sp_slice name)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (sp_slice_equal_nocase(t->items[i], name))
+            return true;
+    }
+    return false;
+}
+
+/* Removing one of these by way of Connection changes who the request is from, where it goes or where it ends. */
+static bool must_stay(struct sp_slice token)
+{
+    static const char *const ESSENTIAL[] = {
+        "host", "content-length", "transfer-encoding", "x-request-id", "authorization", "cookie", "expect"};
+
+    for (size_t i = 0; i < SP_COUNTOF(ESSENTIAL); i++) {
+        if (sp_slice_equal_nocase(token, sp_slice_of(ESSENTIAL[i])))
+            return true;
+    }
+    return sp_name_is_protected(token);
+}
+
+enum sp_rc sp_request_check(const struct sp_head *head, struct sp_fault *fault)
+{
+    struct tokens tokens;
+
+    connection_tokens(head, &tokens);
+    *fault = (struct sp_fault){SP_REFUSAL_protected_header, 400, "Connection lists more fields than we look at"};
+    if (tokens.overflow)
+        return SP_FAIL;
+    fault->detail = "Connection names a field that must not be removed";
+    for (size_t i = 0; i < tokens.count; i++) {
+        if (must_stay(tokens.items[i]))
+            return SP_FAIL;
+    }
+    *fault = (struct sp_fault){SP_REFUSAL_misdirected, 421, "the target's scheme is http on a TLS connection"};
+    if (sp_slice_equal_nocase(head->scheme, SP_SLICE("http")))
+        return SP_FAIL;
+    *fault = (struct sp_fault){SP_REFUSAL_bad_target, 400, "a query without a path"};
+    if (head->query.ptr != NULL && head->path.ptr + head->path.len + 1 != head->query.ptr)
+        return SP_FAIL; /* "https://host?query": there is no path to forward as it came */
+    return SP_OK;
+}
+
+/* Content-Length and Expect are said anew by the codec, the request id by us. */
+static bool is_dropped(const struct sp_header *h, const struct tokens *tokens)
+{
+    switch (h->id) {
+    case SP_HDR_CONTENT_LENGTH:
+    case SP_HDR_EXPECT:
+    case SP_HDR_X_REQUEST_ID:
+    case SP_HDR_EARLY_DATA:
+        return true;
+    case SP_HDR_OTHER:
+        return sp_name_is_protected(h->name) || is_listed(tokens, h->name);
+    default:
+        return (sp_header_flags(h->id) & SP_HDR_HOP) != 0 || is_listed(tokens, h->name);
+    }
+}
+
+/* Origin-form, whatever form the client used. Path and query lie side by side in the input, with the '?' between them. */
+static struct sp_slice origin_form(const struct sp_head *head)
+{
+    size_t query_len = head->query.ptr != NULL ? 1 + head->query.len : 0;
+
+    return (struct sp_slice){head->path.ptr, head->path.len + query_len};
+}
+
+enum sp_rc sp_request_head_out(struct sp_exchange *x, struct sp_head_out *out)
+{
+    struct sp_session *s = x->session;
+    struct sp_line *lines = s->worker->lines;
+    const struct sp_head *head = x->head;
+    const struct sp_config_upstream *upstream = &x->view->snapshot->config->upstreams[x->decision.upstream];
+    const struct sp_identity_lines *identity = sp_identity_lines_of(s, upstream->identity_headers);
+    struct tokens tokens;
+    size_t count = 0;
+
+    if (identity == NULL)
+        return SP_FAIL;
+    connection_tokens(head, &tokens);
+    for (size_t i = 0; i < head->header_count; i++) {
+        if (!is_dropped(&head->headers[i], &tokens))
+            lines[count++] = (struct sp_line){head->headers[i].name, head->headers[i].value};
+    }
+    lines[count++] = (struct sp_line){SP_SLICE("X-Request-Id"), sp_slice_of(x->id)};
+    if (upstream->identity_headers & SP_IDENTITY_PLAIN)
+        lines[count++] = (struct sp_line){SP_SLICE("X-Client-Rule"), sp_slice_of(x->decision.rule)};
+    *out = (struct sp_head_out){
+        .method = head->method_text,
+        .target = origin_form(head),
+        .lines = lines,
+        .line_count = count,
+        .more = identity->lines,
+        .more_count = identity->count,
+        .framing = head->framing,
+        .content_length = head->content_length,
+        .announce_length = head->has_content_length,
+        .expect_continue = head->expect_continue,
+    };
+    return SP_OK;
+}

@@ -1,0 +1,192 @@
+/* The worker as a whole: its view of the snapshot, its sessions, and how both change while it runs. */
+#include "proxy_impl.h"
+
+/* Blocks kept for the next taker, and how many there may be at all: what bounds the memory of bodies on their way. */
+#define BLOCKS_KEPT 64
+#define BLOCKS_MAX  65536
+
+/* Sessions looked at in one turn when all of them are to be. */
+#define WALK_SLICE 256
+
+/* ---- views ---- */
+
+static struct sp_view *view_new(struct sp_worker *w, struct sp_snapshot *snapshot)
+{
+    struct sp_view *v = SP_NEW(struct sp_view);
+
+    if (v == NULL)
+        return NULL;
+    v->targets = sp_targets_new(w->upstreams, snapshot->config);
+    if (v->targets == NULL) {
+        sp_free(v);
+        return NULL;
+    }
+    v->snapshot = sp_snapshot_ref(snapshot);
+    v->users = 1;
+    return v;
+}
+
+void sp_view_drop(struct sp_view *v)
+{
+    if (--v->users > 0)
+        return;
+    sp_targets_free(v->targets);
+    sp_snapshot_unref(v->snapshot);
+    sp_free(v);
+}
+
+/* ---- sessions ---- */
+
+static void receive(struct sp_handover *h)
+{
+    struct sp_worker *w = h->desk->worker;
+
+    sp_meter_add(w->o.meter, SP_METER_sessions_open, 1);
+    sp_session_start(w, h);
+}
+
+void sp_worker_forget(struct sp_worker *w)
+{
+    atomic_fetch_sub_explicit(&w->desk.sessions, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&w->o.tally->connections, 1, memory_order_relaxed);
+    sp_meter_sub(w->o.meter, SP_METER_sessions_open, 1);
+    sp_meter_sub(w->o.meter, SP_METER_connections_open, 1);
+}
+
+/* Sessions without an exchange move at once, so that the old snapshot can go; the others at their next exchange. The bookmark stands
+ * behind those that were looked at. */
+static void walk(struct sp_task *t)
+{
+    struct sp_worker *w = SP_CONTAINER_OF(t, struct sp_worker, walk);
+
+    for (int i = 0; i < WALK_SLICE; i++) {
+        struct sp_list *next = w->walked.next;
+        if (next == &w->sessions) {
+            sp_list_remove(&w->walked);
+            return;
+        }
+        sp_session_move(sp_session_of(next));
+        sp_list_remove(&w->walked);
+        sp_list_prepend(next, &w->walked);
+    }
+    sp_loop_defer(w->o.loop, &w->walk);
+}
+
+static void start_walk(struct sp_worker *w)
+{
+    sp_list_remove(&w->walked);
+    sp_list_prepend(&w->sessions, &w->walked);
+    sp_loop_defer(w->o.loop, &w->walk);
+}
+
+/* ---- what may change ---- */
+
+static void apply_limits(struct sp_worker *w)
+{
+    const struct sp_config_limits *limits = &w->view->snapshot->config->limits;
+
+    w->limits = (struct sp_h1_limits){limits->header_bytes, limits->headers, limits->target_bytes};
+}
+
+static void on_update(struct sp_mail *m)
+{
+    struct sp_worker_update *u = SP_CONTAINER_OF(m, struct sp_worker_update, mail);
+    struct sp_worker *w = u->worker;
+    struct sp_view *view = view_new(w, u->snapshot);
+
+    if (view == NULL) {
+        struct sp_log_field fields[] = {SP_LOG_N("generation", u->snapshot->generation)};
+        sp_log_event(w->o.logger, SP_LOG_ERROR, "reload_out_of_memory", fields, SP_COUNTOF(fields));
+    } else {
+        sp_view_drop(w->view);
+        w->view = view;
+        apply_limits(w);
+        start_walk(w);
+    }
+    sp_snapshot_unref(u->snapshot);
+    sp_free(u);
+}
+
+struct sp_worker_update *sp_worker_update_new(struct sp_worker *w, struct sp_snapshot *snapshot)
+{
+    struct sp_worker_update *u = SP_NEW(struct sp_worker_update);
+
+    if (u == NULL)
+        return NULL;
+    u->worker = w;
+    u->snapshot = sp_snapshot_ref(snapshot);
+    return u;
+}
+
+void sp_worker_update_free(struct sp_worker_update *u)
+{
+    if (u == NULL)
+        return;
+    sp_snapshot_unref(u->snapshot);
+    sp_free(u);
+}
+
+void sp_worker_post(struct sp_worker_update *u)
+{
+    u->mail.fn = on_update;
+    sp_loop_post(u->worker->o.loop, &u->mail);
+}
+
+void sp_worker_drain(struct sp_worker *w, uint64_t grace_ms)
+{
+    w->draining = true;
+    sp_list_remove(&w->walked);
+    SP_LIST_EACH(&w->sessions, it)
+        sp_session_drain(sp_session_of(it), grace_ms);
+}
+
+/* ---- life ---- */
+
+struct sp_worker *sp_worker_new(const struct sp_worker_options *options)
+{
+    struct sp_worker *w = SP_NEW(struct sp_worker);
+
+    if (w == NULL)
+        return NULL;
+    w->o = *options;
+    w->o.snapshot = NULL; /* borrowed for this call only */
+    sp_pool_init(&w->blocks, SP_IO_BLOCK, BLOCKS_KEPT, BLOCKS_MAX);
+    sp_list_init(&w->sessions);
+    sp_list_init(&w->walked);
+    sp_task_init(&w->walk, walk);
+    w->desk = (struct sp_desk){.loop = options->loop, .receive = receive, .worker = w};
+    w->upstreams = sp_upstreams_new(options->loop, &w->blocks, options->meter);
+    if (w->upstreams == NULL || sp_random_init(&w->random) != SP_OK)
+        goto fail;
+    w->view = view_new(w, options->snapshot);
+    if (w->view == NULL)
+        goto fail;
+    apply_limits(w);
+    return w;
+fail:
+    sp_worker_free(w);
+    return NULL;
+}
+
+void sp_worker_free(struct sp_worker *w)
+{
+    if (w == NULL)
+        return;
+    sp_task_cancel(&w->walk);
+    sp_list_remove(&w->walked);
+    while (!sp_list_is_empty(&w->sessions))
+        sp_session_cut(sp_session_of(w->sessions.next));
+    if (w->view != NULL)
+        sp_view_drop(w->view);
+    if (w->upstreams != NULL)
+        sp_upstreams_close_idle(w->upstreams);
+    sp_loop_turn(w->o.loop, 0); /* the graves */
+    sp_upstreams_free(w->upstreams);
+    sp_pool_destroy(&w->blocks);
+    sp_free(w);
+}
+
+struct sp_desk *sp_worker_desk(struct sp_worker *w)
+{
+    return &w->desk;
+}

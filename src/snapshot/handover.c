@@ -1,0 +1,34 @@
+/* Which worker gets a session: the one with the fewest. Gates race here, and may both choose the same one; that evens out with the
+ * next connection, so there is no lock. */
+#include "sallyport/snapshot/handover.h"
+
+static void on_mail(struct sp_mail *m)
+{
+    struct sp_handover *h = SP_CONTAINER_OF(m, struct sp_handover, mail);
+
+    h->desk->receive(h);
+}
+
+void sp_handover_post(struct sp_handover *h, struct sp_desk *const *desks, size_t count)
+{
+    struct sp_desk *best = desks[0];
+
+    for (size_t i = 1; i < count; i++) {
+        if (atomic_load_explicit(&desks[i]->sessions, memory_order_relaxed) <
+            atomic_load_explicit(&best->sessions, memory_order_relaxed))
+            best = desks[i];
+    }
+    atomic_fetch_add_explicit(&best->sessions, 1, memory_order_relaxed);
+    h->desk = best;
+    h->mail.fn = on_mail;
+    sp_loop_post(best->loop, &h->mail);
+}
+
+void sp_handover_free(struct sp_handover *h)
+{
+    if (h == NULL)
+        return;
+    sp_transport_free(h->transport);
+    sp_identity_free(h->identity);
+    sp_free(h);
+}
