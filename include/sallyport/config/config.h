@@ -71,7 +71,7 @@ struct sp_config_caller_entry {
     const char *uri;
     const char *dns;
     const char *email;
-    const char *fingerprint_sha256;
+    const char *fingerprint_sha256; /* 64 lower-case hex digits, however they were written */
     const struct sp_config_attr *subject;
     size_t subject_count;
     enum sp_caller_any any;
@@ -87,9 +87,9 @@ struct sp_config_caller {
 struct sp_config_rule {
     struct sp_pos at;
     const char *name;
-    struct sp_strings from; /* callers' names, at least one */
-    const char *host;       /* NULL: any */
-    const char *path;       /* NULL: any */
+    struct sp_strings from;    /* callers' names, at least one */
+    const char *host;          /* NULL: any */
+    const char *path;          /* NULL: any */
     struct sp_strings methods; /* count 0: any */
     const char *upstream;
     struct sp_pos upstream_at;
@@ -100,8 +100,8 @@ enum sp_identity_family { SP_IDENTITY_PLAIN = 1, SP_IDENTITY_RFC9440 = 2 }; /* b
 
 struct sp_config_endpoint {
     struct sp_pos at;
-    const char *text;
-    struct sp_addr address;
+    const char *text;       /* the address; of a name not looked up yet, the name and its port */
+    struct sp_addr address; /* len 0: a name, not looked up yet (only after sp_config_parse) */
 };
 
 struct sp_config_upstream {
@@ -112,8 +112,8 @@ struct sp_config_upstream {
     unsigned identity_headers; /* bits of sp_identity_family */
     unsigned max_idle;         /* kept-alive connections a worker and endpoint */
     uint64_t connect_ms;       /* timeouts.connect: TCP connect */
-    uint64_t response_ms;      /* timeouts.response: last request byte to response head, and between body reads */
-    uint64_t idle_ms;          /* timeouts.idle: a kept-alive connection unused for so long is closed */
+    uint64_t response_ms; /* timeouts.response: last request byte to response head, and between body reads */
+    uint64_t idle_ms;     /* timeouts.idle: a kept-alive connection unused for so long is closed */
 };
 
 /* ---- the rest ---- */
@@ -156,9 +156,11 @@ struct sp_config {
 
 /* Reads and checks the file: YAML, keys, types, bounds, names that refer to each other. Does not open the files that it
  * names (certificates, CRLs): their rooms do, and report into the same `diags`. All errors of the file are told at once.
+ * Endpoints given by name are then looked up, each address becoming an endpoint; that may block.
  * On SP_OK hands over *out, to be freed with sp_config_free; there may still be warnings in `diags`. */
 SP_MUST_USE enum sp_rc sp_config_load(const char *file, struct sp_config **out, struct sp_diags *diags);
-/* The same from memory; `file` names it in messages and anchors relative paths. For tests, the demo and fuzzing. */
+/* The same from memory, without any I/O: an endpoint given by name is left with address.len 0. `file` names the text in
+ * messages and anchors relative paths. For tests, the demo and fuzzing. */
 SP_MUST_USE enum sp_rc sp_config_parse(
     const char *file, struct sp_slice text, struct sp_config **out, struct sp_diags *diags);
 void sp_config_free(struct sp_config *config);

@@ -30,8 +30,8 @@ struct sp_diags {
 };
 
 void sp_diags_free(struct sp_diags *d);
-void sp_diag_add(struct sp_diags *d, enum sp_severity severity, const char *file, struct sp_pos at, const char *fmt, ...)
-    SP_PRINTF(5, 6);
+void sp_diag_add(struct sp_diags *d, enum sp_severity severity, const char *file, struct sp_pos at,
+    const char *fmt, ...) SP_PRINTF(5, 6);
 /* One line each, in the order of the file, errors and warnings together; then "N more" if some were not kept. */
 void sp_diags_print(const struct sp_diags *d, struct sp_buf *out);
 

@@ -1,0 +1,142 @@
+/* The generic reader: tables of keys in, typed structs out. Private to config.
+ *
+ * A *section* is a mapping that becomes one struct; a *key* is one row of it; a *type* knows how one kind of value is
+ * written, read and described. Defaults go through the same readers as what the operator writes, and the reference page
+ * is printed from the same rows, so none of the three can disagree. */
+#ifndef SP_CONFIG_TABLE_H
+#define SP_CONFIG_TABLE_H
+
+#include "config/yaml.h"
+#include "sallyport/config/config.h"
+
+/* ---- where an error is, in the operator's words: listeners[0].tls.certificates[1].key ---- */
+struct sp_where { /* NULL is the root */
+    const struct sp_where *up;
+    struct sp_slice key; /* ptr NULL: this is element `index` of a list */
+    size_t index;
+};
+
+struct sp_reader {
+    struct sp_arena *arena; /* what is read lives here */
+    struct sp_diags *diags;
+    const char *file;
+    struct sp_slice folder; /* of `file`, with its last '/'; empty: the working directory */
+    bool no_memory;
+};
+
+/* Reports "<where>: <text>"; at the root only the text. */
+void sp_report(struct sp_reader *r, enum sp_severity severity, const struct sp_where *where, struct sp_pos at,
+    const char *fmt, ...) SP_PRINTF(5, 6);
+/* Reports "expected <what>, found <the node>". */
+void sp_report_expected(
+    struct sp_reader *r, const struct sp_where *where, const struct sp_node *node, const char *what);
+/* Zeroed memory of the configuration; without memory NULL, reported once. */
+SP_MUST_USE void *sp_reader_alloc(struct sp_reader *r, size_t count, size_t size);
+/* Reports that there is none, once. */
+void sp_report_no_memory(struct sp_reader *r);
+/* A copy in the configuration; NULL as above. */
+SP_MUST_USE const char *sp_reader_copy(struct sp_reader *r, struct sp_slice text);
+
+/* A text of the operator's as a message may show it: long ones are cut at a character's end. Returns `out`. */
+#define SP_SHOWN_MAX 80
+char *sp_shown(struct sp_slice text, char out[SP_SHOWN_MAX]);
+/* Of `count` words `stride` bytes apart (each starts with a const char *; a NULL is passed over), the one that `text` was
+ * probably meant to be, or NULL. Also NULL when so much is wrong already that no answer would be shown. */
+const char *sp_nearest(
+    const struct sp_reader *r, struct sp_slice text, const void *words, size_t count, size_t stride);
+
+/* ---- types, keys, sections ---- */
+struct sp_key;
+
+struct sp_type {
+    const char *label;       /* in the reference: "duration" */
+    const char *expected;    /* in an error: "a duration such as 30s" */
+    enum sp_node_kind wants; /* SP_NODE_ANY: `read` looks for itself */
+    /* Reads `node` (of the wanted kind) into the struct at `base`, or reports why not and leaves the field as it was. */
+    void (*read)(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+        const struct sp_where *where, void *base);
+    /* Writes the bounds of `key` into the reference; NULL: the type has none. */
+    void (*print_bounds)(const struct sp_key *key, struct sp_buf *out);
+};
+
+struct sp_word {
+    const char *word;
+    unsigned value;
+};
+
+struct sp_section {
+    const char *title; /* heading in the reference: "listeners[].tls" */
+    const char *doc;
+    const struct sp_key *keys;
+    size_t key_count;
+    size_t size;        /* of the struct, where it is an element */
+    size_t at_offset;   /* struct sp_pos: where it was written; SP_NOWHERE: not kept */
+    size_t name_offset; /* const char *: its key, in a mapping of names; SP_NOWHERE: none */
+    /* What a row cannot say; after all keys are read. NULL: nothing. */
+    void (*check)(struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, void *base);
+};
+
+#define SP_NOWHERE ((size_t)-1)
+extern const char SP_REQUIRED[]; /* as a default: there is none, and the key must be given */
+
+struct sp_key {
+    const char *name; /* NULL: the only row of a section that is written as this value itself */
+    const struct sp_type *type;
+    size_t offset;     /* of the field; SP_NOWHERE: only checked, not kept */
+    uint64_t min, max; /* of a number its value, of a list its length; max 0: no upper bound */
+    const char *def;   /* as the operator would write it; NULL: not given means not set; or SP_REQUIRED */
+    const char *doc;
+    size_t extra; /* offset of what belongs to the field: a list's count, a reference's position */
+    const struct sp_section *section; /* of a section, or of a list's elements */
+    const struct sp_word *words;      /* of a choice; ends with a NULL word */
+};
+
+/* Reads a mapping into the struct at `base`: unknown keys, missing keys, defaults, then the section's check. `node` NULL:
+ * as if an empty mapping were written. */
+void sp_section_read(struct sp_reader *r, const struct sp_section *section, const struct sp_node *node,
+    const struct sp_where *where, void *base);
+/* Checks the kind of `node`, then has the key's type read it. */
+void sp_key_read(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+    const struct sp_where *where, void *base);
+/* "16KiB", "300": the shortest way to write it that base/text.h reads back. Returns `out`. */
+#define SP_SIZE_TEXT 32
+char *sp_format_size(uint64_t bytes, char out[SP_SIZE_TEXT]);
+
+/* types.c: one value each */
+extern const struct sp_type sp_type_threads, sp_type_count, sp_type_duration, sp_type_size, sp_type_body_size,
+    sp_type_choice, sp_type_name, sp_type_reference, sp_type_pattern, sp_type_path, sp_type_output,
+    sp_type_address, sp_type_fingerprint;
+/* collections.c: many values each */
+extern const struct sp_type sp_type_section, sp_type_sections, sp_type_named, sp_type_paths,
+    sp_type_references, sp_type_methods, sp_type_flags, sp_type_endpoints, sp_type_subject, sp_type_crl_stale;
+
+/* Shared by both: each reports and returns NULL or false when it is not one. */
+SP_MUST_USE bool sp_read_word(struct sp_reader *r, const struct sp_word *words, const struct sp_node *node,
+    const struct sp_where *where, unsigned *value);
+SP_MUST_USE const char *sp_read_path(
+    struct sp_reader *r, const struct sp_node *node, const struct sp_where *where);
+/* host:port, [v6]:port or unix:path. A name instead of a number is *out with len 0, if `name_ok`. */
+SP_MUST_USE bool sp_read_address(struct sp_reader *r, const struct sp_node *node,
+    const struct sp_where *where, bool name_ok, const char **text, struct sp_addr *out);
+
+/* Reports a text that is no name. */
+void sp_check_name(struct sp_reader *r, struct sp_slice text, struct sp_pos at, const struct sp_where *where);
+
+/* keys.c */
+extern const struct sp_section sp_section_root, sp_section_grace;
+/* Every section once, in the order of the reference; ends with NULL. */
+extern const struct sp_section *const sp_sections[];
+
+/* check.c: the sections' checks, and what needs the whole configuration */
+void sp_check_admin(
+    struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, void *base);
+void sp_check_client_auth(
+    struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, void *base);
+void sp_check_entry(
+    struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, void *base);
+void sp_check_all(struct sp_reader *r, const struct sp_node *root, struct sp_config *config);
+
+/* resolve.c: looks up every endpoint that was given by name and puts its addresses in its place. Blocks. */
+void sp_config_resolve(struct sp_reader *r, struct sp_config *config);
+
+#endif
