@@ -1,7 +1,8 @@
 /* The log: events and access records leave the thread that made them as bytes in a ring of its own; one writer thread
  * formats and writes them. So a full disk or a stalled reader costs log lines (counted), never a request.
  *
- * A logger is one producer: one thread, one ring, no lock. A full ring drops the newest line.
+ * A logger is one producer: one thread, one ring, no lock. A full ring drops the newest line. A value is cut at 8 KiB, the
+ * values of a line at 16 KiB together; fields after the 255th are left out.
  * Lines are JSON objects or `key=value` text; every byte of a value that is not printable ASCII leaves escaped, so a
  * line is always one line. */
 #ifndef SP_OBS_LOG_H
@@ -26,7 +27,8 @@ struct sp_log_options {
 struct sp_log_field {
     const char *key;
     enum sp_log_kind {
-        SP_LOG_STR,    /* str; an absent slice (ptr NULL) leaves the field out */
+        SP_LOG_STR,    /* str; an absent slice (ptr NULL) leaves the field out; u64 (as a rule 0): bytes cut off its end,
+                        * shown as "...[+n]" */
         SP_LOG_U64,    /* u64 */
         SP_LOG_MS,     /* u64 microseconds, printed as milliseconds with three decimals */
         SP_LOG_WORD,   /* str.ptr is a literal that is kept by pointer; NULL leaves the field out */

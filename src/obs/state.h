@@ -1,0 +1,110 @@
+/* What the producers (log.c) and the writer thread (writer.c) share, and who may touch which part of it. */
+#ifndef SP_OBS_STATE_H
+#define SP_OBS_STATE_H
+
+#include <limits.h>
+#include <pthread.h>
+
+#include "ring.h"
+#include "sallyport/obs/log.h"
+#include "sink.h"
+
+enum {
+    SP_LOG_RING_BYTES = 512 * 1024,
+    SP_LOG_FIELDS_MAX = 255,
+    SP_LOG_VALUE_MAX = 8 * 1024,   /* of one value; the rest is cut off and its length said */
+    SP_LOG_VALUES_MAX = 16 * 1024, /* of all values of a line */
+    SP_LOG_LEVEL_ACCESS = -1,      /* an access record, where a level would stand */
+    SP_LOG_LEVEL_NONE = SP_LOG_ERROR + 1,
+};
+
+/* A line in a ring: this, then per field a struct sp_log_item and, for SP_LOG_STR, the value's bytes. Copied in and out:
+ * nothing in a ring is aligned. */
+struct sp_log_record {
+    uint32_t len; /* all of it */
+    int16_t level;
+    uint16_t count;
+    int64_t wall_us;
+    const char *event;
+};
+
+struct sp_log_item {
+    const char *key;
+    uint64_t number; /* SP_LOG_STR: the bytes cut off */
+    const char *word;
+    uint32_t kind;
+    uint32_t len;
+};
+
+enum {
+    SP_LOG_RECORD_MAX =
+        sizeof(struct sp_log_record) + SP_LOG_FIELDS_MAX * sizeof(struct sp_log_item) + SP_LOG_VALUES_MAX,
+};
+
+/* One mapping: this, then the ring's bytes, of which untouched pages cost nothing. */
+struct sp_logger {
+    struct sp_log *log;
+    struct sp_meter_block *meter; /* the producer's */
+    struct sp_logger *next;       /* set before it is shown to the writer, then constant */
+    _Atomic uint64_t dropped;     /* by the producer */
+    size_t limit;                 /* the writer's: how far it goes this turn */
+    struct sp_ring ring;
+};
+
+/* What the writer is at, as far as a producer needs to know. */
+enum sp_log_rest {
+    SP_LOG_BUSY,    /* will look at the rings again by itself */
+    SP_LOG_NAPPING, /* for a moment: wake it only when a ring gets full */
+    SP_LOG_PARKED,  /* until woken */
+};
+
+enum { SP_LOG_EVENTS, SP_LOG_ACCESS, SP_LOG_ROLES };
+
+struct sp_log_names {
+    char of[SP_LOG_ROLES][PATH_MAX];
+};
+
+struct sp_log {
+    /* Read by every producer, written by the writer. */
+    _Atomic int level;
+    _Atomic bool has_access;
+    _Atomic unsigned rest;
+    int wake_fd;
+    _Atomic(struct sp_logger *) loggers;
+
+    pthread_t thread;
+    pthread_mutex_t lock; /* for what follows up to the blank line, and for adding loggers */
+    pthread_cond_t ended_cond;
+    bool ended;     /* the thread's last word */
+    bool abandoned; /* the writer hangs in the kernel and has been left behind: `meter` is no longer ours */
+    bool wanted_options; /* the request carries level, format and names */
+    enum sp_log_level wanted_level;
+    enum sp_log_format wanted_format;
+    struct sp_log_names wanted;
+
+    _Atomic bool reopen;
+    _Atomic bool stopping;
+    uint64_t stop_by_ms; /* written before `stopping` */
+
+    /* The writer's own. */
+    struct sp_meter_block *meter;
+    struct sp_sink *sinks[SP_LOG_ROLES]; /* NULL: off; both may be one */
+    struct sp_log_names names;
+    enum sp_log_level wished_level;
+    enum sp_log_format format;
+    uint64_t dropped;     /* by the writer itself */
+    uint64_t reported;    /* of all drops */
+    uint64_t reported_ms; /* when; 0 never */
+    char scratch[SP_LOG_RECORD_MAX];
+};
+
+/* Wakes the writer, whatever it is at. Any thread. */
+void sp_log_wake(struct sp_log *log);
+/* The writer thread. */
+void *sp_log_writer_main(void *log);
+/* Makes `level` and `has_access` what the wishes and the open outputs allow. */
+void sp_log_apply_level(struct sp_log *log);
+/* Opens what `log->names` says. A role whose output cannot be opened keeps what it had, and its `err` has a text. */
+SP_MUST_USE enum sp_rc sp_log_open_sinks(struct sp_log *log, struct sp_err err[SP_LOG_ROLES]);
+
+#endif
