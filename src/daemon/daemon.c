@@ -88,7 +88,7 @@ static enum sp_rc make_worker(struct sp_daemon *d, unsigned i, struct sp_err *er
 {
     struct sp_daemon_worker *w = &d->workers[i];
 
-    snprintf(w->thread.name, sizeof(w->thread.name), "worker-%u", i);
+    snprintf(w->thread.name, sizeof(w->thread.name), "worker-%u", i % 1000);
     if (sp_loop_new(&w->thread.loop, err) != SP_OK)
         return SP_FAIL;
     struct sp_worker_options options = {
@@ -110,7 +110,7 @@ static enum sp_rc make_gate(struct sp_daemon *d, unsigned i, struct sp_err *err)
 {
     struct sp_daemon_gate *g = &d->gates[i];
 
-    snprintf(g->thread.name, sizeof(g->thread.name), "gate-%u", i);
+    snprintf(g->thread.name, sizeof(g->thread.name), "gate-%u", i % 1000);
     g->thread.nice = GATE_NICE;
     if (sp_loop_new(&g->thread.loop, err) != SP_OK)
         return SP_FAIL;

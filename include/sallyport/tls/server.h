@@ -33,6 +33,9 @@ SP_MUST_USE struct sp_transport *sp_tls_conn_new(struct sp_tls_server *server, i
 /* Goes on as far as it can. SP_OK: done and let in; the transport is ready for its new owner. SP_AGAIN: an edge will come.
  * SP_FAIL: `refusal` is filled; the alert has been sent as far as the socket took it. Gate thread. */
 SP_MUST_USE enum sp_rc sp_tls_handshake(struct sp_transport *t, struct sp_tls_refusal *refusal);
+/* The caller's deadline is over: fills `refusal` with handshake_timeout and how far it had come, or with what was found out before
+ * (plain_http, whose client still holds on to its answer). The transport can only be freed afterwards. Gate thread. */
+void sp_tls_handshake_expired(struct sp_transport *t, struct sp_tls_refusal *refusal);
 /* After SP_OK: hands over the identity; NULL for a client without a certificate on an optional listener. Once. */
 struct sp_identity *sp_tls_take_identity(struct sp_transport *t);
 /* "TLSv1.3"; the SNI name, canonical, or "". Valid at any time; "" before it is known. */

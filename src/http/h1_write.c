@@ -1,0 +1,104 @@
+/* A head as bytes. The last place where a name, a value or a target could split a message in two, so every byte is judged here
+ * again, whoever wrote it; and the framing fields come from here alone. */
+#include "h1_conn.h"
+#include "syntax.h"
+
+struct writer {
+    char *at, *end;
+    bool failed;
+};
+
+static void put(struct writer *w, struct sp_slice s)
+{
+    if ((size_t)(w->end - w->at) < s.len) {
+        w->failed = true;
+        return;
+    }
+    if (s.len > 0)
+        memcpy(w->at, s.ptr, s.len);
+    w->at += s.len;
+}
+
+static void put_u64(struct writer *w, uint64_t value)
+{
+    char digits[20];
+    size_t n = sizeof(digits);
+    do {
+        digits[--n] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    put(w, (struct sp_slice){digits + n, sizeof(digits) - n});
+}
+
+/* Two ends of a body are one too many: nobody but the codec writes these. */
+static bool is_ours(struct sp_slice name)
+{
+    enum sp_header_id id = sp_header_id_of(name);
+    return id == SP_HDR_CONTENT_LENGTH || id == SP_HDR_TRANSFER_ENCODING || id == SP_HDR_CONNECTION;
+}
+
+static void put_lines(struct writer *w, const struct sp_line *lines, size_t count)
+{
+    for (size_t i = 0; i < count && !w->failed; i++) {
+        struct sp_slice name = lines[i].name, value = lines[i].value;
+        if (!http_is_token(name) || !sp_http_value_ok(value) || is_ours(name) ||
+            (size_t)(w->end - w->at) < name.len + value.len + 4) {
+            w->failed = true;
+            return;
+        }
+        memcpy(w->at, name.ptr, name.len);
+        w->at += name.len;
+        *w->at++ = ':';
+        *w->at++ = ' ';
+        if (value.len > 0)
+            memcpy(w->at, value.ptr, value.len);
+        w->at += value.len;
+        *w->at++ = '\r';
+        *w->at++ = '\n';
+    }
+}
+
+static void put_request_line(struct writer *w, const struct sp_head_out *head)
+{
+    if (!http_is_token(head->method) || head->target.len == 0 || !http_all_of(head->target, CC_VISIBLE))
+        w->failed = true;
+    put(w, head->method);
+    put(w, SP_SLICE(" "));
+    put(w, head->target);
+    put(w, SP_SLICE(" HTTP/1.1\r\n"));
+}
+
+static void put_status_line(struct writer *w, const struct sp_head_out *head)
+{
+    if (head->status < 100 || head->status > 999 || !sp_http_value_ok(head->reason))
+        w->failed = true;
+    put(w, SP_SLICE("HTTP/1.1 "));
+    put_u64(w, head->status);
+    put(w, SP_SLICE(" "));
+    put(w, head->reason);
+    put(w, SP_SLICE("\r\n"));
+}
+
+size_t h1_write_head(char *out, size_t room, const struct sp_head_out *head, const struct h1_head_plan *plan)
+{
+    struct writer w = {out, out + room, false};
+    if (head->method.ptr != NULL)
+        put_request_line(&w, head);
+    else
+        put_status_line(&w, head);
+    put_lines(&w, head->lines, head->line_count);
+    put_lines(&w, head->more, head->more_count);
+    if (plan->length) {
+        put(&w, SP_SLICE("Content-Length: "));
+        put_u64(&w, head->content_length);
+        put(&w, SP_SLICE("\r\n"));
+    }
+    if (plan->chunked)
+        put(&w, SP_SLICE("Transfer-Encoding: chunked\r\n"));
+    if (head->expect_continue)
+        put(&w, SP_SLICE("Expect: 100-continue\r\n"));
+    if (plan->close)
+        put(&w, SP_SLICE("Connection: close\r\n"));
+    put(&w, SP_SLICE("\r\n"));
+    return w.failed ? 0 : (size_t)(w.at - out);
+}

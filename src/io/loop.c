@@ -1,0 +1,251 @@
+/* The event loop of one thread, over libevent: turns, mail, deferred tasks, the graveyard.
+ *
+ * A turn is ours, not libevent's: libevent waits and delivers descriptor events, then we run the timers that are due, the
+ * mail, the tasks that were deferred, and free what was buried. libevent holds exactly one timer (the next deadline), so that
+ * setting a timer touches nothing of libevent's.
+ *
+ * Invariants:
+ *  - everything but `inbox`, `stopping` and writing `mail_fd` belongs to the loop's own thread (no evthread, NOLOCK);
+ *  - the eventfd is edge-triggered and never read: each write is an edge, and its counter cannot overflow in practice;
+ *  - mail keeps the order of each sender: it is pushed newest first and reversed by the receiver.
+ *
+ * Elsewhere: timer.c the deadlines, watch.c descriptors and signals. */
+#include "loop_private.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "sallyport/base/clock.h"
+#include "sallyport/base/mem.h"
+
+static struct event_base *base_new(void)
+{
+    struct event_config *config = event_config_new();
+    if (config == NULL)
+        return NULL;
+    struct event_base *base = NULL;
+    /* Edges and EPOLLRDHUP: of libevent's methods only epoll has both. */
+    if (event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_EARLY_CLOSE) == 0 &&
+        event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV) == 0)
+        base = event_base_new_with_config(config);
+    event_config_free(config);
+    return base;
+}
+
+/* Both events only end libevent's wait: what they stand for is looked at in every turn. */
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct sp_loop *loop = arg;
+    loop->wake_at = WAKE_NEVER;
+}
+
+static void on_mail(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
+}
+
+enum sp_rc sp_loop_new(struct sp_loop **out, struct sp_err *err)
+{
+    struct sp_loop *loop = SP_NEW(struct sp_loop);
+    if (loop == NULL)
+        return sp_err_sys(err, ENOMEM, "event loop");
+    sp_list_init(&loop->tasks);
+    atomic_init(&loop->stopping, false);
+    atomic_init(&loop->inbox, NULL);
+    loop->wake_at = WAKE_NEVER;
+    loop->mail_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->mail_fd < 0) {
+        sp_err_sys(err, errno, "event loop: eventfd");
+        goto failed;
+    }
+    loop->base = base_new();
+    if (loop->base == NULL) {
+        sp_err_set(err, "event loop: libevent has no epoll here, or no memory");
+        goto failed;
+    }
+    if (evtimer_assign(&loop->wake, loop->base, on_wake, loop) != 0 ||
+        event_assign(&loop->mail, loop->base, loop->mail_fd, EV_READ | EV_ET | EV_PERSIST, on_mail, loop) !=
+            0 ||
+        event_add(&loop->mail, NULL) != 0) {
+        sp_err_set(err, "event loop: libevent refused the mailbox");
+        goto failed;
+    }
+    /* Takes the slot in libevent's heap, which it keeps: setting the timer cannot fail later. */
+    if (event_add(&loop->wake, &(struct timeval){.tv_sec = 1}) != 0 || event_del(&loop->wake) != 0) {
+        sp_err_sys(err, ENOMEM, "event loop");
+        goto failed;
+    }
+    *out = loop;
+    return SP_OK;
+failed:
+    sp_loop_free(loop);
+    return SP_FAIL;
+}
+
+static void run_graves(struct sp_loop *loop)
+{
+    while (loop->graves != NULL) {
+        struct sp_grave *g = loop->graves;
+        loop->graves = g->next;
+        g->free_fn(g);
+    }
+}
+
+void sp_loop_free(struct sp_loop *loop)
+{
+    if (loop == NULL)
+        return;
+    run_graves(loop);
+    if (loop->base != NULL) {
+        if (event_initialized(&loop->mail))
+            event_del(&loop->mail);
+        if (event_initialized(&loop->wake))
+            event_del(&loop->wake);
+        event_base_free(loop->base);
+    }
+    if (loop->mail_fd >= 0)
+        close(loop->mail_fd);
+    sp_free(loop->timers.slots);
+    sp_free(loop);
+}
+
+uint64_t sp_loop_now_ms(const struct sp_loop *loop)
+{
+    (void)loop; /* a vdso call costs less than keeping a copy true */
+    return sp_mono_ms();
+}
+
+static void run_mail(struct sp_loop *loop)
+{
+    if (atomic_load_explicit(&loop->inbox, memory_order_relaxed) == NULL)
+        return;
+    struct sp_mail *newest = atomic_exchange_explicit(&loop->inbox, NULL, memory_order_acquire);
+    struct sp_mail *oldest = NULL;
+    while (newest != NULL) {
+        struct sp_mail *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest != NULL) {
+        struct sp_mail *m = oldest;
+        oldest = m->next; /* before fn, which may post `m` again or free it */
+        m->fn(m);
+    }
+}
+
+static void run_tasks(struct sp_loop *loop)
+{
+    if (sp_list_is_empty(&loop->tasks))
+        return;
+    /* What is deferred from here on belongs to the next turn. */
+    struct sp_list now;
+    sp_list_append(&loop->tasks, &now);
+    sp_list_remove(&loop->tasks);
+    while (!sp_list_is_empty(&now)) {
+        struct sp_task *t = SP_CONTAINER_OF(now.next, struct sp_task, link);
+        sp_list_remove(&t->link);
+        t->fn(t);
+    }
+}
+
+/* Sets libevent's timer to `at`; it is moved only when that is earlier than what it is set to. A wake too early is harmless. */
+static void set_wake(struct sp_loop *loop, uint64_t at, uint64_t now)
+{
+    if (at == WAKE_NEVER || at >= loop->wake_at)
+        return;
+    uint64_t in_ms = at > now ? at - now : 0;
+    struct timeval tv = {.tv_sec = (time_t)(in_ms / 1000), .tv_usec = (suseconds_t)(in_ms % 1000 * 1000)};
+    if (event_add(&loop->wake, &tv) == 0)
+        loop->wake_at = at;
+}
+
+/* `until`: monotonic ms, WAKE_NEVER without limit, 0 not to wait at all. */
+static void turn(struct sp_loop *loop, uint64_t until)
+{
+    uint64_t next = timers_next(loop);
+    if (next < until)
+        until = next;
+    int flags = EVLOOP_ONCE;
+    if (until != WAKE_NEVER) {
+        uint64_t now = sp_mono_ms();
+        if (until <= now)
+            flags |= EVLOOP_NONBLOCK;
+        else
+            set_wake(loop, until, now);
+    }
+    if (!sp_list_is_empty(&loop->tasks) || atomic_load_explicit(&loop->stopping, memory_order_relaxed))
+        flags |= EVLOOP_NONBLOCK;
+    event_base_loop(loop->base, flags);
+    if (timers_next(loop) != WAKE_NEVER)
+        timers_run(loop, sp_mono_ms());
+    run_mail(loop);
+    run_tasks(loop);
+    run_graves(loop);
+}
+
+void sp_loop_turn(struct sp_loop *loop, unsigned wait_ms)
+{
+    turn(loop, wait_ms == 0 ? 0 : sp_mono_ms() + wait_ms);
+}
+
+void sp_loop_run(struct sp_loop *loop)
+{
+    while (!atomic_exchange_explicit(&loop->stopping, false, memory_order_acquire))
+        turn(loop, WAKE_NEVER);
+}
+
+static void ring(struct sp_loop *loop)
+{
+    uint64_t one = 1;
+    ssize_t n;
+    do
+        n = write(loop->mail_fd, &one, sizeof one);
+    while (n < 0 && errno == EINTR);
+}
+
+void sp_loop_stop(struct sp_loop *loop)
+{
+    atomic_store_explicit(&loop->stopping, true, memory_order_release);
+    ring(loop);
+}
+
+void sp_loop_post(struct sp_loop *loop, struct sp_mail *m)
+{
+    struct sp_mail *head = atomic_load_explicit(&loop->inbox, memory_order_relaxed);
+    do
+        m->next = head;
+    while (!atomic_compare_exchange_weak_explicit(
+        &loop->inbox, &head, m, memory_order_release, memory_order_relaxed));
+    if (head == NULL)
+        ring(loop);
+}
+
+void sp_loop_bury(struct sp_loop *loop, struct sp_grave *g, void (*free_fn)(struct sp_grave *g))
+{
+    g->free_fn = free_fn;
+    g->next = loop->graves;
+    loop->graves = g;
+}
+
+void sp_task_init(struct sp_task *t, void (*fn)(struct sp_task *t))
+{
+    sp_list_init(&t->link);
+    t->fn = fn;
+}
+
+void sp_loop_defer(struct sp_loop *loop, struct sp_task *t)
+{
+    if (sp_list_is_empty(&t->link))
+        sp_list_append(&loop->tasks, &t->link);
+}
+
+void sp_task_cancel(struct sp_task *t)
+{
+    sp_list_remove(&t->link);
+}

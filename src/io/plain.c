@@ -1,0 +1,98 @@
+/* The plain socket as a transport.
+ *
+ * It keeps the readiness that epoll's edges reported: a read that gave less than asked for has emptied the socket, and the next
+ * one would only be told so by the kernel; likewise a write that took less. The exception is a peer that has ended: its end is
+ * reported by an edge that came already, so reading goes on until the kernel says so. */
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "sallyport/base/mem.h"
+#include "sallyport/io/transport.h"
+
+static enum sp_rc plain_read(struct sp_transport *t, void *buf, size_t room, size_t *n)
+{
+    SP_ASSERT(room > 0);
+    *n = 0;
+    if (!t->can_read)
+        return SP_AGAIN;
+    ssize_t got;
+    do
+        got = recv(t->fd, buf, room, 0);
+    while (got < 0 && errno == EINTR);
+    if (got == 0)
+        return SP_EOF;
+    if (got < 0) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+            return SP_FAIL;
+        t->can_read = false;
+        return SP_AGAIN;
+    }
+    if ((size_t)got < room && !t->peer_ended)
+        t->can_read = false;
+    *n = (size_t)got;
+    return SP_OK;
+}
+
+static enum sp_rc plain_writev(struct sp_transport *t, const struct iovec *iov, int count, size_t *taken)
+{
+    *taken = 0;
+    if (!t->can_write)
+        return SP_AGAIN;
+    /* sendmsg takes the vector as it is; the cast only drops a const that the kernel honours. */
+    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
+    ssize_t sent;
+    do
+        sent = sendmsg(t->fd, &msg, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+            return SP_FAIL;
+        t->can_write = false;
+        return SP_AGAIN;
+    }
+    size_t wanted = 0;
+    for (int i = 0; i < count; i++)
+        wanted += iov[i].iov_len;
+    SP_ASSERT(wanted > 0);
+    if ((size_t)sent < wanted)
+        t->can_write = false;
+    *taken = (size_t)sent;
+    return SP_OK;
+}
+
+static enum sp_rc plain_flush(struct sp_transport *t)
+{
+    (void)t; /* what was taken is with the kernel */
+    return SP_OK;
+}
+
+static enum sp_rc plain_shutdown(struct sp_transport *t)
+{
+    return shutdown(t->fd, SHUT_WR) == 0 ? SP_OK : SP_FAIL;
+}
+
+static void plain_free(struct sp_transport *t)
+{
+    close(t->fd);
+    sp_free(t);
+}
+
+static const struct sp_transport_ops plain_ops = {
+    .name = "plain",
+    .read = plain_read,
+    .writev = plain_writev,
+    .flush = plain_flush,
+    .shutdown = plain_shutdown,
+    .free = plain_free,
+};
+
+struct sp_transport *sp_plain_new(int fd)
+{
+    struct sp_transport *t = SP_NEW(struct sp_transport);
+    if (t == NULL)
+        return NULL;
+    /* Ready until the kernel says otherwise: the owner may have seen the first edges before this was made. */
+    *t = (struct sp_transport){.ops = &plain_ops, .fd = fd, .can_read = true, .can_write = true};
+    return t;
+}

@@ -1,0 +1,209 @@
+/* Sockets: listening, accepting, connecting, looking. Thin over the kernel; what is here is what each call's manual page warns
+ * of: errors of accept(2) that belong to the connection and not to the listener, stale unix socket files, dual-stack IPv6. */
+#include "sallyport/io/socket.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The kernel lowers it to net.core.somaxconn. */
+#define LISTEN_BACKLOG 4096
+/* Aborted connections skipped in one call, so that a flood of them cannot hold a loop. */
+#define ACCEPT_SKIPS 16
+
+static int stream_socket(int family)
+{
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+static bool set_flag(int fd, int level, int option, int value)
+{
+    return setsockopt(fd, level, option, &value, sizeof value) == 0;
+}
+
+/* Makes room at a unix path: nothing there, or a socket that nobody listens on any more. */
+static enum sp_rc take_unix_path(const struct sp_addr *address, struct sp_err *err)
+{
+    const char *path = address->u.un.sun_path;
+    struct stat st;
+    if (path[0] == '\0') /* abstract: no file */
+        return SP_OK;
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT ? SP_OK : sp_err_sys(err, errno, "%s", path);
+    if (!S_ISSOCK(st.st_mode))
+        return sp_err_set(err, "%s exists and is not a socket", path);
+    int probe = stream_socket(AF_UNIX);
+    if (probe < 0)
+        return sp_err_sys(err, errno, "socket");
+    int rc = connect(probe, &address->u.sa, address->len);
+    int sys = errno;
+    close(probe);
+    /* EAGAIN is somebody too: one whose backlog is full. */
+    if (rc == 0 || sys == EAGAIN)
+        return sp_err_set(err, "%s: another process answers there", path);
+    if (sys == ENOENT)
+        return SP_OK;
+    if (sys != ECONNREFUSED)
+        return sp_err_sys(err, sys, "%s", path);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return sp_err_sys(err, errno, "cannot remove the stale socket %s", path);
+    return SP_OK;
+}
+
+static enum sp_rc set_listen_options(int fd, const struct sp_addr *address, bool shared, struct sp_err *err)
+{
+    if (sp_addr_is_unix(address))
+        return SP_OK;
+    if (!set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1))
+        return sp_err_sys(err, errno, "SO_REUSEADDR");
+    if (shared && !set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1))
+        return sp_err_sys(err, errno, "SO_REUSEPORT");
+    if (address->u.sa.sa_family == AF_INET6) {
+        /* "[::]" takes IPv4 too, whatever net.ipv6.bindv6only says. */
+        int v6_only = !IN6_IS_ADDR_UNSPECIFIED(&address->u.in6.sin6_addr);
+        if (!set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6_only))
+            return sp_err_sys(err, errno, "IPV6_V6ONLY");
+    }
+    return SP_OK;
+}
+
+enum sp_rc sp_socket_listen(const struct sp_addr *address, bool shared, int *fd, struct sp_err *err)
+{
+    char text[SP_ADDR_TEXT];
+    sp_addr_format(address, text);
+    int s = -1;
+    if (sp_addr_is_unix(address) && take_unix_path(address, err) != SP_OK)
+        goto failed;
+    s = stream_socket(address->u.sa.sa_family);
+    if (s < 0) {
+        sp_err_sys(err, errno, "socket");
+        goto failed;
+    }
+    if (set_listen_options(s, address, shared, err) != SP_OK)
+        goto failed;
+    if (bind(s, &address->u.sa, address->len) != 0) {
+        sp_err_sys(err, errno, "bind");
+        goto failed;
+    }
+    if (listen(s, LISTEN_BACKLOG) != 0) {
+        sp_err_sys(err, errno, "listen");
+        goto failed;
+    }
+    *fd = s;
+    return SP_OK;
+failed:
+    if (s >= 0)
+        close(s);
+    return sp_err_wrap(err, "cannot listen on %s", text);
+}
+
+enum sp_rc sp_socket_local(int fd, struct sp_addr *out)
+{
+    memset(out, 0, sizeof *out);
+    socklen_t len = sizeof out->u;
+    if (getsockname(fd, &out->u.sa, &len) != 0)
+        return SP_FAIL;
+    out->len = len;
+    return SP_OK;
+}
+
+/* accept(2): errors already pending on the new connection are reported by accept and are not the listener's. EPERM is a
+ * firewall's. */
+static bool is_the_connections_fault(int errnum)
+{
+    static const int faults[] = {ECONNABORTED, EINTR, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
+        EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH, ETIMEDOUT, ECONNRESET};
+    for (size_t i = 0; i < SP_COUNTOF(faults); i++) {
+        if (faults[i] == errnum)
+            return true;
+    }
+    return false;
+}
+
+static void set_nodelay(int fd, int family)
+{
+    /* Without it a small answer waits for an acknowledgement; a connection that dies here is noticed by its first read. */
+    if (family == AF_INET || family == AF_INET6)
+        (void)set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+enum sp_rc sp_socket_accept(int listen_fd, int *fd, struct sp_addr *peer, int *errnum)
+{
+    for (int skips = 0; skips < ACCEPT_SKIPS; skips++) {
+        memset(peer, 0, sizeof *peer);
+        socklen_t len = sizeof peer->u;
+        int s = accept4(listen_fd, &peer->u.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (s >= 0) {
+            peer->len = len;
+            set_nodelay(s, peer->u.sa.sa_family);
+            *fd = s;
+            return SP_OK;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return SP_AGAIN;
+        if (!is_the_connections_fault(errno)) {
+            *errnum = errno;
+            return SP_FAIL;
+        }
+    }
+    return SP_AGAIN;
+}
+
+enum sp_rc sp_socket_connect(const struct sp_addr *address, int *fd, int *errnum)
+{
+    int s = stream_socket(address->u.sa.sa_family);
+    if (s < 0) {
+        *errnum = errno;
+        return SP_FAIL;
+    }
+    set_nodelay(s, address->u.sa.sa_family);
+    if (connect(s, &address->u.sa, address->len) == 0) {
+        *fd = s;
+        return SP_OK;
+    }
+    /* Interrupted means under way. EAGAIN (a unix socket whose backlog is full) means refused: no edge would come. */
+    if (errno == EINPROGRESS || errno == EINTR) {
+        *fd = s;
+        return SP_AGAIN;
+    }
+    *errnum = errno;
+    close(s);
+    return SP_FAIL;
+}
+
+enum sp_rc sp_socket_connect_result(int fd, int *errnum)
+{
+    int pending = 0;
+    socklen_t len = sizeof pending;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &pending, &len) != 0)
+        pending = errno;
+    if (pending != 0) {
+        *errnum = pending;
+        return SP_FAIL;
+    }
+    struct sockaddr_storage peer;
+    len = sizeof peer;
+    if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
+        return SP_OK;
+    if (errno == ENOTCONN)
+        return SP_AGAIN;
+    *errnum = errno;
+    return SP_FAIL;
+}
+
+enum sp_rc sp_socket_peek(int fd, void *buf, size_t room, size_t *n)
+{
+    ssize_t got;
+    *n = 0;
+    do
+        got = recv(fd, buf, room, MSG_PEEK | MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    if (got > 0) {
+        *n = (size_t)got;
+        return SP_OK;
+    }
+    if (got == 0)
+        return SP_EOF;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? SP_AGAIN : SP_FAIL;
+}

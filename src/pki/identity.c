@@ -1,0 +1,206 @@
+/* From a verified certificate to plain data. Everything that is asked for again and again later (texts, digests, base64 for the
+ * headers) is made here once, in the identity's own arena. The names are judged in names.c; the chain was in verify.c. */
+#include "sallyport/pki/identity.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include "asn1.h"
+#include "load.h"
+#include "names.h"
+#include "sallyport/base/text.h"
+#include "sallyport/pki/x509.h"
+
+/* Certificates are capped at 16 KiB each; this bounds the whole of a long chain with its copies. */
+#define IDENTITY_MAX_BYTES ((size_t)1 << 20)
+
+static enum sp_rc no_memory(struct sp_err *err)
+{
+    return sp_err_set(err, "the identity needs too much memory");
+}
+
+static enum sp_rc put_base64(struct sp_arena *arena, struct sp_slice bytes, struct sp_slice *out, struct sp_err *err)
+{
+    size_t len = (bytes.len + 2) / 3 * 4;
+    char *text = sp_arena_alloc(arena, len + 1, 1);
+    if (text == NULL)
+        return no_memory(err);
+    EVP_EncodeBlock((unsigned char *)text, (const unsigned char *)bytes.ptr, (int)bytes.len);
+    *out = (struct sp_slice){text, len};
+    return SP_OK;
+}
+
+static enum sp_rc put_text(struct sp_arena *arena, const X509_NAME *name, struct sp_slice *out, struct sp_err *err)
+{
+    size_t len = 0;
+    char *text = sp_asn1_name_dup(name, &len);
+    if (text == NULL)
+        return sp_err_set(err, "a distinguished name cannot be printed");
+    *out = sp_arena_copy(arena, (struct sp_slice){text, len});
+    OPENSSL_free(text);
+    return out->ptr != NULL ? SP_OK : no_memory(err);
+}
+
+static enum sp_rc put_digests(struct sp_identity *id, struct sp_slice der, struct sp_err *err)
+{
+    char hex[2 * sizeof(id->sha256) + 1];
+    if (EVP_Digest(der.ptr, der.len, id->sha256, NULL, EVP_sha256(), NULL) != 1) {
+        ERR_clear_error();
+        return sp_err_set(err, "SHA-256 is not available");
+    }
+    id->sha256_hex = sp_arena_copy(&id->arena, sp_slice_of(sp_hex(id->sha256, sizeof(id->sha256), hex)));
+    struct sp_slice sum = {(const char *)id->sha256, sizeof(id->sha256)};
+    if (id->sha256_hex.ptr == NULL)
+        return no_memory(err);
+    if (put_base64(&id->arena, sum, &id->sha256_b64url, err) != SP_OK)
+        return SP_FAIL;
+    char *text = (char *)id->sha256_b64url.ptr; /* our own arena: still writable */
+    for (size_t i = 0; i < id->sha256_b64url.len; i++)
+        text[i] = (char)(text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i]);
+    id->sha256_b64url.len = 43; /* 32 bytes; the one '=' is left off */
+    text[43] = '\0';
+    return SP_OK;
+}
+
+static enum sp_rc put_serial(struct sp_identity *id, const ASN1_INTEGER *serial, struct sp_err *err)
+{
+    size_t room = (size_t)ASN1_STRING_length(serial) * 2 + 16;
+    char *text = sp_arena_alloc(&id->arena, room, 1);
+    if (text == NULL)
+        return no_memory(err);
+    id->serial_hex = sp_slice_of(sp_asn1_serial_text(serial, text, room));
+    return SP_OK;
+}
+
+static enum sp_rc fill(struct sp_identity *id, const X509 *leaf, struct sp_slice der, struct sp_err *err)
+{
+    struct sp_names names;
+    if (sp_names_read(leaf, &id->arena, &names, err) != SP_REFUSAL_none)
+        return SP_FAIL;
+    id->subject_attrs = names.attrs;
+    id->subject_attr_count = names.attr_count;
+    id->uris = names.uris;
+    id->dns_names = names.dns_names;
+    id->emails = names.emails;
+    id->ips = names.ips;
+    if (!sp_asn1_time(X509_get0_notBefore(leaf), &id->not_before) ||
+        !sp_asn1_time(X509_get0_notAfter(leaf), &id->not_after))
+        return sp_err_set(err, "notBefore or notAfter is not a time");
+    if (put_text(&id->arena, X509_get_subject_name(leaf), &id->subject, err) != SP_OK ||
+        put_text(&id->arena, X509_get_issuer_name(leaf), &id->issuer, err) != SP_OK ||
+        put_serial(id, X509_get0_serialNumber(leaf), err) != SP_OK || put_digests(id, der, err) != SP_OK)
+        return SP_FAIL;
+    return put_base64(&id->arena, der, &id->cert_b64, err);
+}
+
+/* Room for `count` certificates of the chain; the caller fills it. */
+static enum sp_rc make_chain_room(struct sp_identity *id, size_t count, struct sp_slice **out, struct sp_err *err)
+{
+    *out = NULL;
+    if (count == 0)
+        return SP_OK;
+    *out = sp_arena_alloc(&id->arena, count, sizeof(**out));
+    if (*out == NULL)
+        return no_memory(err);
+    id->chain_b64 = (struct sp_slices){*out, count};
+    return SP_OK;
+}
+
+static struct sp_identity *start(void)
+{
+    struct sp_identity *id = SP_NEW(struct sp_identity);
+    if (id != NULL)
+        sp_arena_init(&id->arena, IDENTITY_MAX_BYTES);
+    return id;
+}
+
+/* To be freed with OPENSSL_free(der->ptr). */
+static enum sp_rc encode(const X509 *cert, struct sp_slice *der, struct sp_err *err)
+{
+    unsigned char *bytes = NULL;
+    int len = i2d_X509(cert, &bytes);
+    if (len <= 0) {
+        ERR_clear_error();
+        return sp_err_set(err, "a certificate cannot be encoded");
+    }
+    *der = (struct sp_slice){(char *)bytes, (size_t)len};
+    return SP_OK;
+}
+
+enum sp_rc sp_identity_from_x509(const struct x509_st *leaf, const struct stack_st_X509 *verified_chain,
+    struct sp_identity **out, struct sp_err *err)
+{
+    enum sp_rc rc = SP_FAIL;
+    struct sp_slice der = {NULL, 0};
+    struct sp_slice *room = NULL;
+    int total = verified_chain != NULL ? sk_X509_num(verified_chain) : 0;
+    size_t between = total > 2 ? (size_t)total - 2 : 0;
+    struct sp_identity *id = start();
+    if (id == NULL)
+        return no_memory(err);
+    if (encode(leaf, &der, err) != SP_OK || fill(id, leaf, der, err) != SP_OK ||
+        make_chain_room(id, between, &room, err) != SP_OK)
+        goto out;
+    for (size_t i = 0; i < between; i++) {
+        OPENSSL_free((void *)der.ptr);
+        der.ptr = NULL;
+        if (encode(sk_X509_value(verified_chain, (int)i + 1), &der, err) != SP_OK ||
+            put_base64(&id->arena, der, &room[i], err) != SP_OK)
+            goto out;
+    }
+    *out = id;
+    id = NULL;
+    rc = SP_OK;
+out:
+    OPENSSL_free((void *)der.ptr);
+    sp_identity_free(id);
+    return rc;
+}
+
+enum sp_rc sp_identity_from_der(struct sp_slice leaf, const struct sp_slice *chain, size_t chain_count,
+    struct sp_identity **out, struct sp_err *err)
+{
+    enum sp_rc rc = SP_FAIL;
+    struct sp_slice *room = NULL;
+    struct sp_slice der = {NULL, 0};
+    struct sp_identity *id = NULL;
+    X509 *cert = leaf.len <= SP_CERT_MAX_BYTES ? sp_load_der(leaf) : NULL;
+    if (cert == NULL)
+        return sp_err_set(err, "%s", leaf.len > SP_CERT_MAX_BYTES ? "the certificate is larger than 16 KiB"
+                                                                  : "the certificate cannot be parsed");
+    id = start();
+    if (id == NULL) {
+        no_memory(err);
+        goto out;
+    }
+    /* Encoded anew: a BER spelling of the outer frame is not signed and must not give the same certificate a second digest. */
+    if (encode(cert, &der, err) != SP_OK || fill(id, cert, der, err) != SP_OK ||
+        make_chain_room(id, chain_count, &room, err) != SP_OK)
+        goto out;
+    for (size_t i = 0; i < chain_count; i++) {
+        if (chain[i].len > SP_CERT_MAX_BYTES) {
+            sp_err_set(err, "certificate %zu of the chain is larger than 16 KiB", i + 1);
+            goto out;
+        }
+        if (put_base64(&id->arena, chain[i], &room[i], err) != SP_OK)
+            goto out;
+    }
+    *out = id;
+    id = NULL;
+    rc = SP_OK;
+out:
+    OPENSSL_free((void *)der.ptr);
+    sp_identity_free(id);
+    X509_free(cert);
+    return rc;
+}
+
+void sp_identity_free(struct sp_identity *id)
+{
+    if (id == NULL)
+        return;
+    sp_arena_free(&id->arena);
+    sp_free(id);
+}

@@ -1,0 +1,336 @@
+/* Certificate and CRL files. PEM or DER is told from the first bytes, never from the name of the file. A PEM file may hold
+ * anything between and beside the blocks looked for (text, keys, parameters), but every line that begins a block must have
+ * become a block: a half-pasted certificate is an error and never one certificate less.
+ *
+ * The bytes of a file are wiped before they are freed: a combined file holds the private key as well. What is done with the
+ * certificates is in anchors.c, with the CRLs in crl.c. */
+#include "load.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/bio.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sallyport/base/mem.h"
+#include "sallyport/pki/x509.h"
+
+/* A CRL of several million entries fits; what is larger is a mistake in a path. */
+#define FILE_MAX_BYTES ((size_t)512 << 20)
+#define FOLDER_MAX_FILES 10000
+
+/* What is looked for in a file. One row a kind, so that both are read by the same code. */
+struct kind {
+    const char *what; /* in messages */
+    const char *labels[3];
+    void *(*parse)(const unsigned char **p, long len);
+    void (*release)(void *object);
+};
+
+static void *parse_certificate(const unsigned char **p, long len)
+{
+    return d2i_X509(NULL, p, len);
+}
+
+static void release_certificate(void *object)
+{
+    X509_free(object);
+}
+
+static void *parse_crl(const unsigned char **p, long len)
+{
+    return d2i_X509_CRL(NULL, p, len);
+}
+
+static void release_crl(void *object)
+{
+    X509_CRL_free(object);
+}
+
+static const struct kind certificates = {
+    "certificate", {"CERTIFICATE", "X509 CERTIFICATE", NULL}, parse_certificate, release_certificate};
+static const struct kind crls = {"CRL", {"X509 CRL", NULL, NULL}, parse_crl, release_crl};
+
+static enum sp_rc read_all(int fd, char *bytes, size_t len, size_t *got)
+{
+    for (*got = 0; *got < len;) {
+        ssize_t n = read(fd, bytes + *got, len - *got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return SP_FAIL;
+        if (n == 0)
+            break;
+        *got += (size_t)n;
+    }
+    return SP_OK;
+}
+
+/* The whole file, at least one byte, to be wiped and freed with OPENSSL_clear_free(*bytes, *len + 1). */
+static enum sp_rc read_file(const char *path, char **bytes, size_t *len, struct sp_err *err)
+{
+    enum sp_rc rc = SP_FAIL;
+    struct stat st;
+    size_t size = 0;
+    char *p = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* NONBLOCK: a FIFO must not hold us up */
+    if (fd < 0)
+        return sp_err_sys(err, errno, "%s: cannot be opened", path);
+    if (fstat(fd, &st) != 0) {
+        sp_err_sys(err, errno, "%s", path);
+        goto out;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        sp_err_set(err, "%s: not a regular file", path);
+        goto out;
+    }
+    if (st.st_size <= 0 || (uint64_t)st.st_size > FILE_MAX_BYTES) {
+        sp_err_set(err, "%s: %s", path, st.st_size <= 0 ? "the file is empty" : "the file is larger than 512 MiB");
+        goto out;
+    }
+    size = (size_t)st.st_size;
+    p = OPENSSL_malloc(size + 1);
+    if (p == NULL) {
+        sp_err_set(err, "%s: out of memory", path);
+        goto out;
+    }
+    if (read_all(fd, p, size, len) != SP_OK) {
+        sp_err_sys(err, errno, "%s: cannot be read", path);
+        goto out;
+    }
+    if (*len != size) {
+        sp_err_set(err, "%s: the file changed while it was read", path);
+        goto out;
+    }
+    p[size] = '\0';
+    *bytes = p;
+    p = NULL;
+    rc = SP_OK;
+out:
+    OPENSSL_clear_free(p, size + 1);
+    close(fd);
+    return rc;
+}
+
+/* Why OpenSSL could not parse, in its own words; empties its queue. */
+static const char *openssl_reason(void)
+{
+    unsigned long code = ERR_peek_last_error();
+    const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
+    ERR_clear_error();
+    return reason != NULL ? reason : "malformed";
+}
+
+static size_t count_block_starts(struct sp_slice text)
+{
+    static const char mark[] = "-----BEGIN";
+    size_t n = 0;
+    for (const char *p = text.ptr, *end = text.ptr + text.len; p < end;) {
+        if ((size_t)(end - p) >= sizeof(mark) - 1 && memcmp(p, mark, sizeof(mark) - 1) == 0)
+            n++;
+        const char *eol = memchr(p, '\n', (size_t)(end - p));
+        if (eol == NULL)
+            break;
+        p = eol + 1;
+    }
+    return n;
+}
+
+static bool is_labelled(const struct kind *kind, const char *label)
+{
+    for (size_t i = 0; i < SP_COUNTOF(kind->labels) && kind->labels[i] != NULL; i++) {
+        if (strcmp(kind->labels[i], label) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum sp_rc take_der(const struct kind *kind, const unsigned char *der, size_t len, OPENSSL_STACK *into,
+    const char *path, struct sp_err *err)
+{
+    const unsigned char *p = der;
+    size_t item = (size_t)OPENSSL_sk_num(into) + 1;
+    void *object = kind->parse(&p, (long)len);
+    if (object == NULL)
+        return sp_err_set(err, "%s: %s %zu cannot be parsed: %s", path, kind->what, item, openssl_reason());
+    if (p != der + len) {
+        kind->release(object);
+        return sp_err_set(err, "%s: %s %zu is followed by bytes that do not belong to it", path, kind->what, item);
+    }
+    if (OPENSSL_sk_push(into, object) <= 0) {
+        kind->release(object);
+        return sp_err_set(err, "%s: out of memory", path);
+    }
+    return SP_OK;
+}
+
+static enum sp_rc take_pem(
+    const struct kind *kind, struct sp_slice text, OPENSSL_STACK *into, const char *path, struct sp_err *err)
+{
+    enum sp_rc rc = SP_OK;
+    size_t blocks = 0;
+    BIO *bio = BIO_new_mem_buf(text.ptr, (int)text.len);
+    if (bio == NULL)
+        return sp_err_set(err, "%s: out of memory", path);
+    while (rc == SP_OK) {
+        char *label = NULL, *header = NULL;
+        unsigned char *der = NULL;
+        long len = 0;
+        ERR_clear_error();
+        if (PEM_read_bio(bio, &label, &header, &der, &len) != 1) {
+            if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+                rc = sp_err_set(err, "%s: PEM block %zu cannot be read: %s", path, blocks + 1, openssl_reason());
+            ERR_clear_error();
+            break;
+        }
+        blocks++;
+        if (is_labelled(kind, label))
+            rc = take_der(kind, der, (size_t)len, into, path, err);
+        else if (kind == &certificates && strcmp(label, "TRUSTED CERTIFICATE") == 0)
+            rc = sp_err_set(err, "%s: PEM block %zu is a TRUSTED CERTIFICATE, whose extra trust settings are not "
+                                 "read; write it as a plain one (openssl x509 -in ... -out ...)", path, blocks);
+        OPENSSL_free(label);
+        OPENSSL_free(header);
+        OPENSSL_clear_free(der, len > 0 ? (size_t)len : 0);
+    }
+    BIO_free(bio);
+    size_t begun = count_block_starts(text);
+    if (rc == SP_OK && begun != blocks)
+        rc = sp_err_set(err, "%s: %zu PEM blocks begin but %zu can be read: one is cut off or its frame is damaged",
+            path, begun, blocks);
+    return rc;
+}
+
+static OPENSSL_STACK *load(const struct kind *kind, const char *path, struct sp_err *err)
+{
+    char *bytes = NULL;
+    size_t len = 0;
+    enum sp_rc rc = SP_FAIL;
+    OPENSSL_STACK *objects = NULL;
+    if (read_file(path, &bytes, &len, err) != SP_OK)
+        return NULL;
+    objects = OPENSSL_sk_new_null();
+    if (objects == NULL) {
+        sp_err_set(err, "%s: out of memory", path);
+        goto out;
+    }
+    if (bytes[0] == 0x30 && memmem(bytes, len, "-----BEGIN", 10) == NULL)
+        rc = take_der(kind, (const unsigned char *)bytes, len, objects, path, err);
+    else
+        rc = take_pem(kind, (struct sp_slice){bytes, len}, objects, path, err);
+    if (rc == SP_OK && OPENSSL_sk_num(objects) == 0)
+        rc = sp_err_set(err, "%s: there is no %s in the file", path, kind->what);
+out:
+    OPENSSL_clear_free(bytes, len + 1);
+    if (rc != SP_OK) {
+        OPENSSL_sk_pop_free(objects, kind->release);
+        return NULL;
+    }
+    return objects;
+}
+
+struct stack_st_X509 *sp_pki_load_certificates(const char *path, struct sp_err *err)
+{
+    return (STACK_OF(X509) *)load(&certificates, path, err);
+}
+
+STACK_OF(X509_CRL) *sp_load_crls(const char *path, struct sp_err *err)
+{
+    return (STACK_OF(X509_CRL) *)load(&crls, path, err);
+}
+
+X509 *sp_load_der(struct sp_slice der)
+{
+    const unsigned char *p = (const unsigned char *)der.ptr, *end = p + der.len;
+    if (der.len == 0 || der.len > FILE_MAX_BYTES)
+        return NULL;
+    X509 *cert = d2i_X509(NULL, &p, (long)der.len);
+    if (cert != NULL && p != end) {
+        X509_free(cert);
+        cert = NULL;
+    }
+    ERR_clear_error();
+    return cert;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static enum sp_rc add_path(struct sp_file_list *list, size_t *room, const char *folder, const char *name)
+{
+    if (list->count == *room) {
+        size_t more = *room == 0 ? 16 : *room * 2;
+        char **paths = realloc(list->paths, more * sizeof(*paths));
+        if (paths == NULL)
+            return SP_FAIL;
+        list->paths = paths;
+        *room = more;
+    }
+    char *path = NULL;
+    if (asprintf(&path, "%s/%s", folder, name) < 0)
+        return SP_FAIL;
+    list->paths[list->count++] = path;
+    return SP_OK;
+}
+
+enum sp_rc sp_load_folder(const char *path, struct sp_file_list *out, struct sp_err *err)
+{
+    enum sp_rc rc = SP_FAIL;
+    struct sp_file_list list = {NULL, 0};
+    size_t room = 0;
+    struct stat st;
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return errno == ENOTDIR ? SP_EOF : sp_err_sys(err, errno, "%s: cannot be opened", path);
+    for (;;) {
+        errno = 0;
+        struct dirent *entry = readdir(dir);
+        if (entry == NULL && errno != 0) {
+            sp_err_sys(err, errno, "%s: cannot be read", path);
+            goto out;
+        }
+        if (entry == NULL)
+            break;
+        if (entry->d_name[0] == '.')
+            continue;
+        if (fstatat(dirfd(dir), entry->d_name, &st, 0) != 0) {
+            sp_err_sys(err, errno, "%s/%s", path, entry->d_name);
+            goto out;
+        }
+        if (!S_ISREG(st.st_mode))
+            continue;
+        if (list.count >= FOLDER_MAX_FILES) {
+            sp_err_set(err, "%s: more than %d files", path, FOLDER_MAX_FILES);
+            goto out;
+        }
+        if (add_path(&list, &room, path, entry->d_name) != SP_OK) {
+            sp_err_set(err, "%s: out of memory", path);
+            goto out;
+        }
+    }
+    if (list.count > 1)
+        qsort(list.paths, list.count, sizeof(*list.paths), by_bytes);
+    *out = list;
+    list = (struct sp_file_list){NULL, 0};
+    rc = SP_OK;
+out:
+    sp_file_list_free(&list);
+    closedir(dir);
+    return rc;
+}
+
+void sp_file_list_free(struct sp_file_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->paths[i]);
+    free(list->paths);
+    *list = (struct sp_file_list){NULL, 0};
+}

@@ -1,0 +1,118 @@
+/* The BIO under every SSL: the connection's socket, with the readiness that the loop reported.
+ *
+ * It does for TLS what the plain transport does for plain sockets: a short read has emptied the socket, so the next one is
+ * answered "retry" without asking the kernel, until an edge (or, when the peer has ended, until EOF).
+ *
+ * The BIO_METHOD is counted, not owned by a server: a connection outlives the server that accepted it. */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "sallyport/base/mem.h"
+#include "tls_private.h"
+
+static int socket_read(BIO *b, char *buf, size_t room, size_t *n)
+{
+    struct conn *c = BIO_get_data(b);
+    BIO_clear_retry_flags(b);
+    *n = 0;
+    if (c->broken)
+        return 0;
+    if (!c->t.can_read) {
+        BIO_set_retry_read(b);
+        return 0;
+    }
+    ssize_t got;
+    do
+        got = recv(c->t.fd, buf, room, 0);
+    while (got < 0 && errno == EINTR);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        c->t.can_read = false;
+        BIO_set_retry_read(b);
+        return 0;
+    }
+    if (got <= 0) {
+        c->tcp_ended = got == 0;
+        return 0;
+    }
+    if ((size_t)got < room && !c->t.peer_ended)
+        c->t.can_read = false;
+    *n = (size_t)got;
+    return 1;
+}
+
+static int socket_write(BIO *b, const char *bytes, size_t len, size_t *n)
+{
+    struct conn *c = BIO_get_data(b);
+    BIO_clear_retry_flags(b);
+    *n = 0;
+    if (!c->t.can_write) {
+        BIO_set_retry_write(b);
+        return 0;
+    }
+    ssize_t sent;
+    do
+        sent = send(c->t.fd, bytes, len, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0) {
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            c->t.can_write = false;
+            BIO_set_retry_write(b);
+        }
+        return 0;
+    }
+    if ((size_t)sent < len)
+        c->t.can_write = false;
+    *n = (size_t)sent;
+    return 1;
+}
+
+static long socket_ctrl(BIO *b, int command, long number, void *ptr)
+{
+    (void)number;
+    (void)ptr;
+    struct conn *c = BIO_get_data(b);
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+        return 1;
+    case BIO_CTRL_EOF: /* how OpenSSL tells a truncation from an error */
+        return c != NULL && c->tcp_ended;
+    default:
+        return 0;
+    }
+}
+
+static int socket_create(BIO *b)
+{
+    BIO_set_init(b, 1);
+    return 1;
+}
+
+struct tls_shared *shared_new(void)
+{
+    struct tls_shared *s = SP_NEW(struct tls_shared);
+    if (s == NULL)
+        return NULL;
+    atomic_init(&s->refs, 1);
+    /* No index from BIO_get_new_index: there are 127 in the life of a process, and this is made at every reload. */
+    BIO_METHOD *m = s->bio_method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "sallyport socket");
+    if (m == NULL || !BIO_meth_set_read_ex(m, socket_read) || !BIO_meth_set_write_ex(m, socket_write) ||
+        !BIO_meth_set_ctrl(m, socket_ctrl) || !BIO_meth_set_create(m, socket_create)) {
+        shared_unref(s);
+        return NULL;
+    }
+    return s;
+}
+
+struct tls_shared *shared_ref(struct tls_shared *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void shared_unref(struct tls_shared *s)
+{
+    if (s == NULL || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    BIO_meth_free(s->bio_method);
+    sp_free(s);
+}

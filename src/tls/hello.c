@@ -1,0 +1,126 @@
+/* The ClientHello: which name the client asks for, which certificate it gets, and the application protocol.
+ *
+ * The name is read here, in the ClientHello callback, before OpenSSL has decided anything, and strictly: what OpenSSL and we
+ * could read differently is refused. It is kept in one canonical form (lower case, no trailing dot), the one that the
+ * requests' Host is compared with. */
+#include "sallyport/base/mem.h"
+#include "tls_private.h"
+
+#define NAME_MAX_BYTES 255
+
+static bool is_name_byte(unsigned char b)
+{
+    return (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || (b >= '0' && b <= '9') || b == '-' ||
+           b == '.' || b == '_';
+}
+
+/* RFC 6066, section 3: a list of exactly one entry of type host_name. */
+static bool parse_server_name(const unsigned char *ext, size_t len, struct sp_slice *name)
+{
+    if (len < 5)
+        return false;
+    size_t list = (size_t)ext[0] << 8 | ext[1], entry = (size_t)ext[3] << 8 | ext[4];
+    if (list != len - 2 || ext[2] != TLSEXT_NAMETYPE_host_name || entry != len - 5)
+        return false;
+    if (entry == 0 || entry > NAME_MAX_BYTES)
+        return false;
+    for (size_t i = 0; i < entry; i++) {
+        if (!is_name_byte(ext[5 + i]))
+            return false;
+    }
+    *name = (struct sp_slice){(const char *)ext + 5, entry};
+    if (name->ptr[entry - 1] == '.')
+        name->len--;
+    return name->len > 0 && name->ptr[0] != '.' && name->ptr[name->len - 1] != '.';
+}
+
+static char *canonical(struct sp_slice name)
+{
+    char *out = sp_alloc(name.len + 1, 1);
+    for (size_t i = 0; out != NULL && i < name.len; i++)
+        out[i] = sp_lower(name.ptr[i]);
+    return out;
+}
+
+/* The first certificate that has the very name, else the first that has it by wildcard, else the first. */
+static const struct site *site_for(const struct sp_tls_server *server, const char *name)
+{
+    const struct site *by_wildcard = NULL;
+    for (size_t s = 0; s < server->site_count; s++) {
+        const struct site *site = &server->sites[s];
+        for (size_t i = 0; i < site->name_count; i++) {
+            if (strcmp(site->names[i], name) == 0)
+                return site;
+            if (by_wildcard == NULL && name_matches(site->names[i], name))
+                by_wildcard = site;
+        }
+    }
+    return by_wildcard != NULL ? by_wildcard : &server->sites[0];
+}
+
+/* SSL_set_SSL_CTX switches certificate, trust, CA names and callbacks, and nothing of the rest. All contexts of a listener
+ * agree in the rest (context_new made them); it is carried over so that this does not depend on it. */
+static bool adopt(SSL *ssl, SSL_CTX *ctx)
+{
+    if (SSL_get_SSL_CTX(ssl) == ctx)
+        return true;
+    if (SSL_set_SSL_CTX(ssl, ctx) != ctx)
+        return false;
+    SSL_set_verify(ssl, SSL_CTX_get_verify_mode(ctx), NULL);
+    SSL_set_verify_depth(ssl, SSL_CTX_get_verify_depth(ctx));
+    SSL_clear_options(ssl, SSL_get_options(ssl) & ~SSL_CTX_get_options(ctx));
+    SSL_set_options(ssl, SSL_CTX_get_options(ctx));
+    SSL_clear_mode(ssl, SSL_get_mode(ssl) & ~SSL_CTX_get_mode(ctx));
+    SSL_set_mode(ssl, SSL_CTX_get_mode(ctx));
+    SSL_set_max_cert_list(ssl, SSL_CTX_get_max_cert_list(ctx));
+    return SSL_set_num_tickets(ssl, SSL_CTX_get_num_tickets(ctx)) &&
+           SSL_set_min_proto_version(ssl, SSL_CTX_get_min_proto_version(ctx)) &&
+           SSL_set_max_proto_version(ssl, SSL_CTX_get_max_proto_version(ctx));
+}
+
+static int refuse(struct conn *c, int *alert, int with, enum sp_refusal reason, const char *detail)
+{
+    c->proof->hello_reason = reason;
+    c->proof->hello_detail = detail;
+    *alert = with;
+    return SSL_CLIENT_HELLO_ERROR;
+}
+
+int on_client_hello(SSL *ssl, int *alert, void *arg)
+{
+    (void)arg;
+    struct conn *c = SSL_get_app_data(ssl);
+    const unsigned char *ext;
+    size_t len;
+    if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext, &len))
+        return SSL_CLIENT_HELLO_SUCCESS;
+    struct sp_slice name;
+    if (!parse_server_name(ext, len, &name))
+        return refuse(c, alert, SSL_AD_DECODE_ERROR, SP_REFUSAL_tls_error, "the server name is malformed");
+    char *sni = canonical(name);
+    if (sni == NULL)
+        return refuse(c, alert, SSL_AD_INTERNAL_ERROR, SP_REFUSAL_out_of_memory, "");
+    sp_free(c->sni); /* a second ClientHello, after a HelloRetryRequest */
+    c->sni = sni;
+    if (!adopt(ssl, site_for(c->server, sni)->ctx))
+        return refuse(c, alert, SSL_AD_INTERNAL_ERROR, SP_REFUSAL_out_of_memory, "");
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+/* `in`: names, each behind a byte with its length; OpenSSL has checked the lengths. Called only if the client sent any. */
+int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
+    unsigned in_len, void *arg)
+{
+    (void)ssl;
+    (void)arg;
+    static const struct sp_slice http_1_1 = {"http/1.1", 8};
+    for (size_t i = 0; i < in_len; i += 1 + (size_t)in[i]) {
+        struct sp_slice offered = {(const char *)in + i + 1, in[i]};
+        if (in[i] <= in_len - i - 1 && sp_slice_equal(offered, http_1_1)) {
+            *out = in + i + 1;
+            *out_len = in[i];
+            return SSL_TLSEXT_ERR_OK;
+        }
+    }
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+}

@@ -1,0 +1,67 @@
+/* Bodies: the first byte chooses the framing, the second the length. Whole and in pieces, the same data, the same end. */
+#include <stdlib.h>
+
+#include "sallyport/http/h1_parse.h"
+
+#define CHECK(cond) ((cond) ? (void)0 : abort())
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+struct result {
+    enum sp_rc rc;
+    size_t used, len;
+    char data[4096];
+    const char *detail;
+};
+
+static void run(enum sp_framing framing, uint64_t length, const char *in, size_t size, bool pieces, struct result *r)
+{
+    struct sp_h1_body b;
+    struct sp_fault fault;
+    size_t have = pieces ? 0 : size;
+    sp_h1_body_init(&b, framing, length);
+    r->used = r->len = 0;
+    r->detail = "";
+    for (;;) {
+        struct sp_slice data = {NULL, 0}, part = {in + r->used, have - r->used};
+        size_t used = SIZE_MAX;
+        r->rc = sp_h1_body_next(&b, part, &used, &data, &fault);
+        if (r->rc == SP_FAIL) {
+            CHECK(fault.status == 400 && fault.reason == SP_REFUSAL_bad_chunk);
+            r->detail = fault.detail;
+            return;
+        }
+        CHECK(used <= part.len);
+        r->used += used;
+        if (r->rc == SP_OK) {
+            CHECK(data.len > 0 && data.ptr >= part.ptr && data.ptr + data.len == part.ptr + used);
+            memcpy(r->data + r->len, data.ptr, data.len);
+            r->len += data.len;
+        }
+        if (r->rc == SP_EOF) {
+            CHECK(b.total == r->len && framing != SP_FRAMING_CLOSE);
+            return;
+        }
+        if (r->rc == SP_AGAIN) {
+            CHECK(used == part.len);
+            if (have == size)
+                return;
+            size_t step = 1 + (uint8_t)in[have] % 5;
+            have = step > size - have ? size : have + step;
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    static struct result whole, pieces;
+    if (size < 2 || size > sizeof(whole.data))
+        return 0;
+    enum sp_framing framing = (enum sp_framing)(bytes[0] % 4);
+    const char *in = (const char *)bytes + 2;
+    run(framing, bytes[1], in, size - 2, false, &whole);
+    run(framing, bytes[1], in, size - 2, true, &pieces);
+    CHECK(whole.rc == pieces.rc && whole.len == pieces.len && memcmp(whole.data, pieces.data, whole.len) == 0);
+    CHECK(strcmp(whole.detail, pieces.detail) == 0 && (whole.rc == SP_FAIL || whole.used == pieces.used));
+    return 0;
+}

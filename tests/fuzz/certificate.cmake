@@ -1,0 +1,1 @@
+sp_fuzz(certificate pki config obs base)

@@ -1,0 +1,1 @@
+sp_fuzz(request_head http)

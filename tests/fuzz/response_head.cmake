@@ -1,0 +1,1 @@
+sp_fuzz(response_head http)

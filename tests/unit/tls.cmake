@@ -1,0 +1,2 @@
+sp_unit(tls tls pki io base)
+target_sources(unit_tls PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/unit/tls_fixture.c ${CMAKE_CURRENT_SOURCE_DIR}/unit/pki_fixture.c)

@@ -1,0 +1,71 @@
+/* A TLS server of ours and an OpenSSL client in one thread, over a socketpair. The client's bytes go through memory, so that the
+ * test decides how they are cut. */
+#ifndef SP_TESTS_TLS_FIXTURE_H
+#define SP_TESTS_TLS_FIXTURE_H
+
+#include <openssl/ssl.h>
+
+#include "pki_fixture.h"
+#include "sallyport/tls/server.h"
+
+/* Everything that the tests present to each other, made once. Validity is relative to the real clock: TLS uses it. */
+struct tls_pki {
+    struct fix_cert client_ca, other_ca, server_ca;
+    struct fix_cert good, stranger, expired, wrong_purpose, hostile;
+    struct fix_cert site_a, site_wild, site_rsa, site_ec, site_plain; /* servers */
+};
+void tls_pki_make(struct tls_pki *p);
+void tls_pki_free(struct tls_pki *p);
+/* Writes chain and key below the fixture's folder. */
+struct sp_config_certificate tls_files(const char *name, const struct fix_cert *c);
+const char *tls_write_key(const char *name, EVP_PKEY *key, const char *passphrase);
+
+struct tls_end {
+    struct sp_trust *trust;
+    struct sp_tls_server *server;
+};
+/* Fails the test if it cannot be made. */
+struct tls_end tls_end_make(struct tls_pki *p, enum sp_auth_mode mode, enum sp_tls_version min,
+    const struct sp_config_certificate *certs, size_t count);
+void tls_end_free(struct tls_end *e);
+struct sp_config_listener tls_listener(struct tls_pki *p, enum sp_auth_mode mode, enum sp_tls_version min,
+    const struct sp_config_certificate *certs, size_t count);
+
+/* What the client does; zero is an ordinary client without a certificate. */
+struct tls_client {
+    const struct fix_cert *cert;
+    EVP_PKEY *key_instead; /* signs with this one */
+    unsigned chain_junk;   /* so many more certificates */
+    int min, max;          /* versions; 0: any */
+    const char *sni, *ciphers, *groups, *sigalgs;
+    struct sp_slice alpn;  /* in wire format */
+    bool distrusts;        /* does not know the server's CA */
+    struct sp_slice early; /* sent as soon as the client may, behind its Finished */
+    size_t chunk;          /* bytes of the client delivered at a time; 0: all */
+};
+
+struct tls_link {
+    struct sp_transport *t;
+    SSL_CTX *ctx;
+    SSL *client;
+    BIO *to_client, *from_client;
+    int fd; /* the client's end; -1 closed */
+    enum sp_rc rc;
+    struct sp_tls_refusal refusal;
+    size_t chunk;
+    bool client_done, client_failed;
+    bool server_ended; /* the socket gave EOF */
+    unsigned tickets;
+    int alert; /* that the client received, 0 none */
+};
+
+/* Connects; the client is created, no byte has gone. */
+void tls_link_open(struct tls_link *l, struct tls_end *e, const struct tls_client *c);
+/* Both sides shake hands until the server has decided. l->rc, l->refusal. */
+void tls_link_shake(struct tls_link *l, const struct tls_client *c);
+void tls_link_free(struct tls_link *l);
+/* Everything that the client wants to send goes to the socket as far as it fits, and what the server sent to the client. */
+void tls_link_carry(struct tls_link *l);
+void tls_ready(struct sp_transport *t);
+
+#endif
