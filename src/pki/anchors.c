@@ -45,11 +45,12 @@ void sp_cas_of(const struct sp_cas *cas, const X509_NAME *name, size_t *first, s
 }
 
 /* Whether the client sent another certificate of the same subject, which may be the right one instead. */
-static bool has_rival(const STACK_OF(X509) *untrusted, X509 *ca)
+static bool has_rival(const STACK_OF(X509) * untrusted, X509 *ca)
 {
     for (int i = 0; untrusted != NULL && i < sk_X509_num(untrusted); i++) {
         X509 *other = sk_X509_value(untrusted, i);
-        if (X509_NAME_cmp(X509_get_subject_name(other), X509_get_subject_name(ca)) == 0 && X509_cmp(other, ca) != 0)
+        if (X509_NAME_cmp(X509_get_subject_name(other), X509_get_subject_name(ca)) == 0 &&
+            X509_cmp(other, ca) != 0)
             return true;
     }
     return false;
@@ -63,7 +64,8 @@ static bool is_better(const struct sp_ca *a, const struct sp_ca *b)
     return a->not_after > b->not_after;
 }
 
-struct sp_ca *sp_cas_issuer(const struct sp_cas *cas, X509 *cert, const STACK_OF(X509) *untrusted, int64_t now)
+struct sp_ca *sp_cas_issuer(
+    const struct sp_cas *cas, X509 *cert, const STACK_OF(X509) * untrusted, int64_t now)
 {
     struct sp_ca *best = NULL, *only = NULL;
     size_t first, end, candidates = 0;
@@ -83,8 +85,8 @@ struct sp_ca *sp_cas_issuer(const struct sp_cas *cas, X509 *cert, const STACK_OF
         return only; /* its key is tried in the verification itself; once is enough */
     for (size_t i = first; i < end; i++) {
         struct sp_ca *ca = &cas->items[i];
-        if (sp_ca_is_valid_at(ca, now) && is_better(ca, best) && X509_check_issued(ca->cert, cert) == X509_V_OK &&
-            has_signed(ca->cert, cert))
+        if (sp_ca_is_valid_at(ca, now) && is_better(ca, best) &&
+            X509_check_issued(ca->cert, cert) == X509_V_OK && has_signed(ca->cert, cert))
             best = ca;
     }
     return best != NULL || rival ? best : only;
@@ -142,7 +144,8 @@ static void mark_ends(struct sp_cas *cas)
                 ca->reaches_end = changed = true;
         }
     }
-    for (size_t i = 0; i < cas->count; i++) /* those that issued each other in a ring, and no root beside them */
+    for (size_t i = 0; i < cas->count;
+         i++) /* those that issued each other in a ring, and no root beside them */
         cas->items[i].ends_chain |= !cas->items[i].reaches_end;
 }
 
@@ -203,15 +206,17 @@ static void warn_about(const struct sp_ca *ca, const char *subject, int64_t now,
 {
     char when[SP_RFC3339_MAX];
     if (ca->not_after <= now)
-        sp_diag_add(place->diags, SP_DIAG_WARNING, place->config_file, place->at, "%s: CA %s expired on %s; it is left out",
-            ca->file, subject, sp_asn1_time_text(ca->not_after, when));
+        sp_diag_add(place->diags, SP_DIAG_WARNING, place->config_file, place->at,
+            "%s: CA %s expired on %s; it is left out", ca->file, subject,
+            sp_asn1_time_text(ca->not_after, when));
     else if (ca->not_before > now)
         sp_diag_add(place->diags, SP_DIAG_WARNING, place->config_file, place->at,
             "%s: CA %s is not valid before %s; it is left out until then", ca->file, subject,
             sp_asn1_time_text(ca->not_before, when));
     if (X509_check_ca(ca->cert) != 1)
         sp_diag_add(place->diags, SP_DIAG_WARNING, place->config_file, place->at,
-            "%s: CA %s has no basicConstraints (an X.509 v1 root?); it is taken as an anchor", ca->file, subject);
+            "%s: CA %s has no basicConstraints (an X.509 v1 root?); it is taken as an anchor", ca->file,
+            subject);
 }
 
 static enum sp_rc take(
@@ -236,8 +241,8 @@ static enum sp_rc take(
         wrong = "is not a CA (basicConstraints says CA:FALSE, or nothing says that it is one)";
     ERR_clear_error();
     if (wrong != NULL) {
-        sp_diag_add(place->diags, SP_DIAG_ERROR, place->config_file, place->at, "%s: certificate %d (%s) %s", file, item,
-            subject, wrong);
+        sp_diag_add(place->diags, SP_DIAG_ERROR, place->config_file, place->at, "%s: certificate %d (%s) %s",
+            file, item, subject, wrong);
         return SP_FAIL;
     }
     if (is_known(cas, cert))
@@ -250,8 +255,8 @@ static enum sp_rc take(
     return SP_OK;
 }
 
-enum sp_rc sp_cas_load(struct sp_cas *cas, const char *config_file, const struct sp_strings *files, int64_t now,
-    struct sp_diags *diags)
+enum sp_rc sp_cas_load(struct sp_cas *cas, const char *config_file, const struct sp_strings *files,
+    int64_t now, struct sp_diags *diags)
 {
     enum sp_rc rc = SP_OK;
     for (size_t i = 0; i < files->count; i++) {
@@ -273,7 +278,8 @@ enum sp_rc sp_cas_load(struct sp_cas *cas, const char *config_file, const struct
         qsort(cas->items, cas->count, sizeof(*cas->items), by_subject);
     mark_ends(cas);
     if (tell_openssl(cas) != SP_OK) {
-        sp_diag_add(diags, SP_DIAG_ERROR, config_file, (struct sp_pos){0, 0}, "out of memory for the CA bundle");
+        sp_diag_add(
+            diags, SP_DIAG_ERROR, config_file, (struct sp_pos){0, 0}, "out of memory for the CA bundle");
         rc = SP_FAIL;
     }
     return rc;

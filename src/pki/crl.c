@@ -104,7 +104,8 @@ static enum sp_rc read_entries(struct sp_crl *c, X509_CRL *crl, struct sp_err *e
     size_t len = 0, total = 0;
     for (int i = 0; i < n; i++) {
         if (!serial_key(X509_REVOKED_get0_serialNumber(sk_X509_REVOKED_value(list, i)), key, &len))
-            return sp_err_set(err, "entry %d has a serial number of more than %d bytes", i + 1, SERIAL_MAX_BYTES);
+            return sp_err_set(
+                err, "entry %d has a serial number of more than %d bytes", i + 1, SERIAL_MAX_BYTES);
         total += len;
     }
     if (n <= 0)
@@ -219,7 +220,8 @@ static bool partition_covers(const struct sp_crl *c, const X509 *cert)
     for (int i = 0; points != NULL && i < sk_DIST_POINT_num(points) && !covers; i++) {
         const DIST_POINT *point = sk_DIST_POINT_value(points, i);
         covers = point->reasons == NULL && point->CRLissuer == NULL && point->distpoint != NULL &&
-                 point->distpoint->type == 0 && any_name_matches(c->partition, point->distpoint->name.fullname);
+                 point->distpoint->type == 0 &&
+                 any_name_matches(c->partition, point->distpoint->name.fullname);
     }
     CRL_DIST_POINTS_free(points);
     ERR_clear_error();
@@ -243,7 +245,8 @@ static bool enter(const unsigned char **p, const unsigned char *end, struct sp_s
     long len = 0;
     int class = 0;
     const unsigned char *q = *p;
-    if (q >= end || (ASN1_get_object(&q, &len, tag, &class, end - q) & 0x81) != 0 || class != V_ASN1_UNIVERSAL)
+    if (q >= end || (ASN1_get_object(&q, &len, tag, &class, end - q) & 0x81) != 0 ||
+        class != V_ASN1_UNIVERSAL)
         return false;
     *content = (struct sp_slice){(const char *)q, (size_t)len};
     *p = q + len;
@@ -321,7 +324,8 @@ static void remember(struct sp_crl *c, const X509_PUBKEY *key, bool signed_it)
 bool sp_crl_is_signed_by(struct sp_crl *c, const X509 *issuer)
 {
     const X509_PUBKEY *key = X509_get_X509_PUBKEY(issuer);
-    if (key == NULL || (X509_get_key_usage((X509 *)issuer) & KU_CRL_SIGN) == 0) /* all bits set if there is no keyUsage */
+    if (key == NULL ||
+        (X509_get_key_usage((X509 *)issuer) & KU_CRL_SIGN) == 0) /* all bits set if there is no keyUsage */
         return false;
     int known = remembered(c, key);
     if (known >= 0)
@@ -390,7 +394,8 @@ struct sp_crl *sp_crl_new(const char *source, X509_CRL *crl, struct sp_err *err)
         sp_err_set(err, "out of memory");
         goto fail;
     }
-    if (read_times(c, crl, err) != SP_OK || read_entries(c, crl, err) != SP_OK || read_idp(c, crl, err) != SP_OK)
+    if (read_times(c, crl, err) != SP_OK || read_entries(c, crl, err) != SP_OK ||
+        read_idp(c, crl, err) != SP_OK)
         goto fail;
     read_number(c, crl);
     if (X509_CRL_up_ref(crl) == 1)
@@ -428,7 +433,7 @@ void sp_crl_free(struct sp_crl *c)
 const char *sp_crl_reason_name(int reason)
 {
     static const char *const names[] = {"unspecified", "keyCompromise", "cACompromise", "affiliationChanged",
-        "superseded", "cessationOfOperation", "certificateHold", "reserved", "removeFromCRL", "privilegeWithdrawn",
-        "aACompromise"};
+        "superseded", "cessationOfOperation", "certificateHold", "reserved", "removeFromCRL",
+        "privilegeWithdrawn", "aACompromise"};
     return reason >= 0 && (size_t)reason < SP_COUNTOF(names) ? names[reason] : "no reason given";
 }

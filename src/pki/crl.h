@@ -46,7 +46,8 @@ struct sp_crl {
     struct sp_crl_key keys[SP_CRL_KEYS];
     atomic_uint key_count;
     pthread_mutex_t lock;
-    X509_CRL *parsed;    /* only while loading, so that its signature is tried without parsing again; see sp_crl_settle */
+    X509_CRL *
+        parsed; /* only while loading, so that its signature is tried without parsing again; see sp_crl_settle */
     struct sp_slice der; /* only until it is known whose it is. Owned */
 };
 

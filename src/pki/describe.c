@@ -1,7 +1,7 @@
 /* What `check` prints of a trust: a line a CA, a line a CRL, and the gaps between the two. Text only; nothing is decided here. */
 #include "asn1.h"
-#include "trust_impl.h"
 #include "sallyport/base/mem.h"
+#include "trust_impl.h"
 
 static void describe_ca(const struct sp_trust *t, const struct sp_ca *ca, int64_t now, struct sp_buf *out)
 {

@@ -1,13 +1,12 @@
 /* What can be said of a leaf in a log line, whatever it holds. A refused certificate is the one that the operator has to find,
  * so nothing here refuses: bytes are escaped, lists and texts are cut. */
+#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "asn1.h"
-#include "sallyport/base/addr.h"
 #include "sallyport/pki/trust.h"
 
 /* "URI:spiffe://a,DNS:b": a comma inside a value is escaped too, so that the list has one reading. */

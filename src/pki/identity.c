@@ -21,7 +21,8 @@ static enum sp_rc no_memory(struct sp_err *err)
     return sp_err_set(err, "the identity needs too much memory");
 }
 
-static enum sp_rc put_base64(struct sp_arena *arena, struct sp_slice bytes, struct sp_slice *out, struct sp_err *err)
+static enum sp_rc put_base64(
+    struct sp_arena *arena, struct sp_slice bytes, struct sp_slice *out, struct sp_err *err)
 {
     size_t len = (bytes.len + 2) / 3 * 4;
     char *text = sp_arena_alloc(arena, len + 1, 1);
@@ -32,7 +33,8 @@ static enum sp_rc put_base64(struct sp_arena *arena, struct sp_slice bytes, stru
     return SP_OK;
 }
 
-static enum sp_rc put_text(struct sp_arena *arena, const X509_NAME *name, struct sp_slice *out, struct sp_err *err)
+static enum sp_rc put_text(
+    struct sp_arena *arena, const X509_NAME *name, struct sp_slice *out, struct sp_err *err)
 {
     size_t len = 0;
     char *text = sp_asn1_name_dup(name, &len);
@@ -96,7 +98,8 @@ static enum sp_rc fill(struct sp_identity *id, const X509 *leaf, struct sp_slice
 }
 
 /* Room for `count` certificates of the chain; the caller fills it. */
-static enum sp_rc make_chain_room(struct sp_identity *id, size_t count, struct sp_slice **out, struct sp_err *err)
+static enum sp_rc make_chain_room(
+    struct sp_identity *id, size_t count, struct sp_slice **out, struct sp_err *err)
 {
     *out = NULL;
     if (count == 0)
@@ -168,8 +171,9 @@ enum sp_rc sp_identity_from_der(struct sp_slice leaf, const struct sp_slice *cha
     struct sp_identity *id = NULL;
     X509 *cert = leaf.len <= SP_CERT_MAX_BYTES ? sp_load_der(leaf) : NULL;
     if (cert == NULL)
-        return sp_err_set(err, "%s", leaf.len > SP_CERT_MAX_BYTES ? "the certificate is larger than 16 KiB"
-                                                                  : "the certificate cannot be parsed");
+        return sp_err_set(err, "%s",
+            leaf.len > SP_CERT_MAX_BYTES ? "the certificate is larger than 16 KiB"
+                                         : "the certificate cannot be parsed");
     id = start();
     if (id == NULL) {
         no_memory(err);

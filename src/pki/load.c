@@ -22,7 +22,7 @@
 #include "sallyport/pki/x509.h"
 
 /* A CRL of several million entries fits; what is larger is a mistake in a path. */
-#define FILE_MAX_BYTES ((size_t)512 << 20)
+#define FILE_MAX_BYTES   ((size_t)512 << 20)
 #define FOLDER_MAX_FILES 10000
 
 /* What is looked for in a file. One row a kind, so that both are read by the same code. */
@@ -91,7 +91,8 @@ static enum sp_rc read_file(const char *path, char **bytes, size_t *len, struct 
         goto out;
     }
     if (st.st_size <= 0 || (uint64_t)st.st_size > FILE_MAX_BYTES) {
-        sp_err_set(err, "%s: %s", path, st.st_size <= 0 ? "the file is empty" : "the file is larger than 512 MiB");
+        sp_err_set(
+            err, "%s: %s", path, st.st_size <= 0 ? "the file is empty" : "the file is larger than 512 MiB");
         goto out;
     }
     size = (size_t)st.st_size;
@@ -161,7 +162,8 @@ static enum sp_rc take_der(const struct kind *kind, const unsigned char *der, si
         return sp_err_set(err, "%s: %s %zu cannot be parsed: %s", path, kind->what, item, openssl_reason());
     if (p != der + len) {
         kind->release(object);
-        return sp_err_set(err, "%s: %s %zu is followed by bytes that do not belong to it", path, kind->what, item);
+        return sp_err_set(
+            err, "%s: %s %zu is followed by bytes that do not belong to it", path, kind->what, item);
     }
     if (OPENSSL_sk_push(into, object) <= 0) {
         kind->release(object);
@@ -185,7 +187,8 @@ static enum sp_rc take_pem(
         ERR_clear_error();
         if (PEM_read_bio(bio, &label, &header, &der, &len) != 1) {
             if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-                rc = sp_err_set(err, "%s: PEM block %zu cannot be read: %s", path, blocks + 1, openssl_reason());
+                rc = sp_err_set(
+                    err, "%s: PEM block %zu cannot be read: %s", path, blocks + 1, openssl_reason());
             ERR_clear_error();
             break;
         }
@@ -193,8 +196,10 @@ static enum sp_rc take_pem(
         if (is_labelled(kind, label))
             rc = take_der(kind, der, (size_t)len, into, path, err);
         else if (kind == &certificates && strcmp(label, "TRUSTED CERTIFICATE") == 0)
-            rc = sp_err_set(err, "%s: PEM block %zu is a TRUSTED CERTIFICATE, whose extra trust settings are not "
-                                 "read; write it as a plain one (openssl x509 -in ... -out ...)", path, blocks);
+            rc = sp_err_set(err,
+                "%s: PEM block %zu is a TRUSTED CERTIFICATE, whose extra trust settings are not "
+                "read; write it as a plain one (openssl x509 -in ... -out ...)",
+                path, blocks);
         OPENSSL_free(label);
         OPENSSL_free(header);
         OPENSSL_clear_free(der, len > 0 ? (size_t)len : 0);
@@ -202,8 +207,9 @@ static enum sp_rc take_pem(
     BIO_free(bio);
     size_t begun = count_block_starts(text);
     if (rc == SP_OK && begun != blocks)
-        rc = sp_err_set(err, "%s: %zu PEM blocks begin but %zu can be read: one is cut off or its frame is damaged",
-            path, begun, blocks);
+        rc = sp_err_set(err,
+            "%s: %zu PEM blocks begin but %zu can be read: one is cut off or its frame is damaged", path,
+            begun, blocks);
     return rc;
 }
 
@@ -240,7 +246,7 @@ struct stack_st_X509 *sp_pki_load_certificates(const char *path, struct sp_err *
     return (STACK_OF(X509) *)load(&certificates, path, err);
 }
 
-STACK_OF(X509_CRL) *sp_load_crls(const char *path, struct sp_err *err)
+STACK_OF(X509_CRL) * sp_load_crls(const char *path, struct sp_err *err)
 {
     return (STACK_OF(X509_CRL) *)load(&crls, path, err);
 }

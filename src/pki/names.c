@@ -17,7 +17,8 @@ static const char forbidden[] = ",\"<>\\";
 static bool is_printable_ia5(struct sp_slice s)
 {
     for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] <= 0x20 || s.ptr[i] >= 0x7f || memchr(forbidden, s.ptr[i], sizeof(forbidden) - 1) != NULL)
+        if (s.ptr[i] <= 0x20 || s.ptr[i] >= 0x7f ||
+            memchr(forbidden, s.ptr[i], sizeof(forbidden) - 1) != NULL)
             return false;
     }
     return s.len > 0;
@@ -210,7 +211,8 @@ no_memory:
     return SP_REFUSAL_out_of_memory;
 }
 
-enum sp_refusal sp_names_read(const X509 *cert, struct sp_arena *arena, struct sp_names *out, struct sp_err *err)
+enum sp_refusal sp_names_read(
+    const X509 *cert, struct sp_arena *arena, struct sp_names *out, struct sp_err *err)
 {
     struct sp_slices sans_by_type[SAN_TYPES] = {{NULL, 0}};
     struct sp_name_attr *attrs = NULL;

@@ -77,8 +77,8 @@ static bool is_same_scope(const struct sp_crl *a, const struct sp_crl *b)
 static bool replaces(const struct sp_crl *newer, const struct sp_crl *old, int64_t now)
 {
     const X509_PUBKEY *signer = known_signer(newer);
-    return newer->unusable == NULL && newer->this_update <= now && signer != NULL && is_same_scope(newer, old) &&
-           sp_asn1_same_key(signer, known_signer(old));
+    return newer->unusable == NULL && newer->this_update <= now && signer != NULL &&
+           is_same_scope(newer, old) && sp_asn1_same_key(signer, known_signer(old));
 }
 
 void sp_crls_finish(struct sp_crls *set, int64_t now)
@@ -151,7 +151,8 @@ static bool is_decided_by_newer(
     return false;
 }
 
-static void look_at(const struct sp_crls *set, const X509 *cert, const X509 *issuer, int64_t now, struct findings *f)
+static void look_at(
+    const struct sp_crls *set, const X509 *cert, const X509 *issuer, int64_t now, struct findings *f)
 {
     size_t first, end;
     sp_crls_of(set, X509_get_subject_name(issuer), &first, &end);
@@ -160,7 +161,8 @@ static void look_at(const struct sp_crls *set, const X509 *cert, const X509 *iss
         if (c->unusable != NULL) {
             f->unusable = c;
         } else if (!sp_crl_is_signed_by(c, issuer)) {
-            if (!sp_crl_has_known_signer(c)) /* with one it is another CA's of this name, and no concern of ours */
+            if (!sp_crl_has_known_signer(
+                    c)) /* with one it is another CA's of this name, and no concern of ours */
                 f->unsigned_one = c;
         } else if (c->this_update > now) {
             f->not_in_force = c;
@@ -200,15 +202,19 @@ static enum sp_refusal judge_none_found(const struct findings *f, const struct s
     if (f->unsigned_one != NULL) {
         bool may_sign = (X509_get_key_usage((X509 *)issuer) & KU_CRL_SIGN) != 0;
         snprintf(detail, room, "%s: %s %s", f->unsigned_one->source,
-            may_sign ? "its signature does not verify under the key of CA" : "cRLSign is not in the keyUsage of CA", ca);
+            may_sign ? "its signature does not verify under the key of CA"
+                     : "cRLSign is not in the keyUsage of CA",
+            ca);
         return SP_REFUSAL_crl_invalid;
     }
     if (policy->missing == SP_CRL_MISSING_ACCEPT)
         return SP_REFUSAL_none;
     if (f->other_scope != NULL)
-        snprintf(detail, room, "no CRL of CA %s for this certificate: %s covers others only", ca, f->other_scope->source);
+        snprintf(detail, room, "no CRL of CA %s for this certificate: %s covers others only", ca,
+            f->other_scope->source);
     else if (f->unusable != NULL)
-        snprintf(detail, room, "no CRL of CA %s: %s was left out, %s", ca, f->unusable->source, f->unusable->unusable);
+        snprintf(detail, room, "no CRL of CA %s: %s was left out, %s", ca, f->unusable->source,
+            f->unusable->unusable);
     else
         snprintf(detail, room, "no CRL of CA %s", ca);
     return SP_REFUSAL_crl_missing;
@@ -234,7 +240,8 @@ enum sp_refusal sp_crls_judge(const struct sp_crls *set, const struct sp_crl_pol
         return judge_none_found(&f, policy, issuer, detail, room);
     if (!is_too_old(f.freshest, policy, now))
         return SP_REFUSAL_none;
-    snprintf(detail, room, "%s: nextUpdate was %s%s", f.freshest->source, sp_asn1_time_text(f.freshest->next_update, when),
+    snprintf(detail, room, "%s: nextUpdate was %s%s", f.freshest->source,
+        sp_asn1_time_text(f.freshest->next_update, when),
         policy->stale == SP_CRL_STALE_GRACE ? ", and its grace is over" : "");
     return SP_REFUSAL_crl_stale;
 }

@@ -33,7 +33,7 @@ struct sp_crl *sp_crls_current(const struct sp_crls *set, const X509 *ca, int64_
 
 /* What the CRLs of `issuer` say of `cert`, which `issuer` has verifiably signed: SP_REFUSAL_none, revoked, crl_missing, crl_stale
  * or crl_invalid; `detail` tells of which CRL and since when. Any thread; no lock once a CRL's signer is known. */
-SP_MUST_USE enum sp_refusal sp_crls_judge(const struct sp_crls *set, const struct sp_crl_policy *policy, const X509 *cert,
-    const X509 *issuer, int64_t now, char *detail, size_t room);
+SP_MUST_USE enum sp_refusal sp_crls_judge(const struct sp_crls *set, const struct sp_crl_policy *policy,
+    const X509 *cert, const X509 *issuer, int64_t now, char *detail, size_t room);
 
 #endif

@@ -46,8 +46,9 @@ static void find_signer(struct build *b, struct sp_crl *c, struct sp_pos at)
         return;
     sp_asn1_name_text(c->issuer, name, sizeof(name));
     snprintf(text, sizeof(text), "%s: %s (issuer %s)", c->source,
-        first == end ? "no CA of the bundle has the name of its issuer; it counts only for an intermediate that a client sends"
-                     : "its signature verifies under no CA of the bundle that may sign CRLs",
+        first == end
+            ? "no CA of the bundle has the name of its issuer; it counts only for an intermediate that a client sends"
+            : "its signature verifies under no CA of the bundle that may sign CRLs",
         name);
     complain(b, SP_DIAG_WARNING, at, text);
 }
@@ -147,7 +148,8 @@ static void warn_about_gaps(struct build *b)
         sp_crls_of(&b->t->crls, X509_get_subject_name(ca->cert), &first, &end);
         if (!sp_ca_is_valid_at(ca, b->now) || first != end)
             continue;
-        snprintf(text, sizeof(text), "no CRL for CA %s: certificates that it issued will be refused (crl_missing)",
+        snprintf(text, sizeof(text),
+            "no CRL for CA %s: certificates that it issued will be refused (crl_missing)",
             sp_asn1_name_text(X509_get_subject_name(ca->cert), name, sizeof(name)));
         complain(b, SP_DIAG_WARNING, b->auth->at, text);
     }
@@ -156,7 +158,8 @@ static void warn_about_gaps(struct build *b)
 static void load_crls(struct build *b)
 {
     for (size_t i = 0; i < b->auth->crl.count; i++)
-        take_crl_path(b, b->auth->crl.items[i], b->auth->crl.at != NULL ? b->auth->crl.at[i] : (struct sp_pos){0, 0});
+        take_crl_path(
+            b, b->auth->crl.items[i], b->auth->crl.at != NULL ? b->auth->crl.at[i] : (struct sp_pos){0, 0});
     sp_crls_finish(&b->t->crls, b->now);
     warn_about_gaps(b);
 }
@@ -211,8 +214,9 @@ static bool add_cas(EVP_MD_CTX *md, const struct sp_cas *cas)
 static enum sp_rc make_policy_id(struct sp_trust *t, const struct sp_config_client_auth *auth)
 {
     EVP_MD_CTX *md = EVP_MD_CTX_new();
-    bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 && add_number(md, (uint64_t)auth->mode) &&
-              add_number(md, (uint64_t)auth->crl_missing) && add_number(md, (uint64_t)auth->crl_stale) &&
+    bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+              add_number(md, (uint64_t)auth->mode) && add_number(md, (uint64_t)auth->crl_missing) &&
+              add_number(md, (uint64_t)auth->crl_stale) &&
               add_number(md, auth->crl_stale == SP_CRL_STALE_GRACE ? auth->crl_grace_ms : 0) &&
               add_number(md, auth->depth) && add_cas(md, &t->cas) && add_number(md, auth->crl.count);
     for (size_t i = 0; i < auth->crl.count && ok; i++) {
@@ -245,7 +249,8 @@ struct sp_trust *sp_trust_new_at(
     }
     struct build b = {t, auth, config_file, diags, now, false};
     t->depth = auth->depth;
-    t->crl_policy = (struct sp_crl_policy){auth->crl_missing, auth->crl_stale, (int64_t)(auth->crl_grace_ms / 1000)};
+    t->crl_policy =
+        (struct sp_crl_policy){auth->crl_missing, auth->crl_stale, (int64_t)(auth->crl_grace_ms / 1000)};
     if (sp_cas_load(&t->cas, config_file, &auth->ca, now, diags) != SP_OK)
         b.failed = true;
     else if (t->cas.count == 0)

@@ -117,7 +117,8 @@ static bool is_costly_key(const X509 *cert)
 {
     const EVP_PKEY *key = X509_get0_pubkey(cert);
     int kind = key != NULL ? EVP_PKEY_get_base_id(key) : NID_undef;
-    return (kind == EVP_PKEY_RSA || kind == EVP_PKEY_RSA_PSS || kind == EVP_PKEY_DSA || kind == EVP_PKEY_DH) &&
+    return (kind == EVP_PKEY_RSA || kind == EVP_PKEY_RSA_PSS || kind == EVP_PKEY_DSA ||
+               kind == EVP_PKEY_DH) &&
            EVP_PKEY_get_bits(key) > RSA_MAX_BITS;
 }
 
@@ -139,9 +140,9 @@ static bool has_costly_key(X509_STORE_CTX *ctx, struct sp_verdict *v)
 static bool set_parameters(const struct sp_trust *t, X509_STORE_CTX *ctx, int64_t now)
 {
     X509_VERIFY_PARAM *p = X509_STORE_CTX_get0_param(ctx);
-    X509_VERIFY_PARAM_clear_flags(p, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL |
-                                         X509_V_FLAG_NO_CHECK_TIME | X509_V_FLAG_ALLOW_PROXY_CERTS |
-                                         X509_V_FLAG_IGNORE_CRITICAL);
+    X509_VERIFY_PARAM_clear_flags(p, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_CRL_CHECK |
+                                         X509_V_FLAG_CRL_CHECK_ALL | X509_V_FLAG_NO_CHECK_TIME |
+                                         X509_V_FLAG_ALLOW_PROXY_CERTS | X509_V_FLAG_IGNORE_CRITICAL);
     X509_VERIFY_PARAM_set_time(p, (time_t)now);
     X509_VERIFY_PARAM_set_depth(p, (int)t->depth);
     X509_VERIFY_PARAM_set_auth_level(p, AUTH_LEVEL);
@@ -162,7 +163,8 @@ static enum sp_refusal reason_of(int x509_error)
 }
 
 /* OpenSSL says "no issuer" also when there is one that cannot be it. The operator is told which. */
-static enum sp_refusal explain_no_issuer(const struct sp_trust *t, X509_STORE_CTX *ctx, int64_t now, struct sp_verdict *v)
+static enum sp_refusal explain_no_issuer(
+    const struct sp_trust *t, X509_STORE_CTX *ctx, int64_t now, struct sp_verdict *v)
 {
     char subject[128], when[SP_RFC3339_MAX];
     const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx), *sent = X509_STORE_CTX_get0_untrusted(ctx);
@@ -182,7 +184,8 @@ static enum sp_refusal explain_no_issuer(const struct sp_trust *t, X509_STORE_CT
         X509 *other = sk_X509_value(sent, i);
         if (X509_check_issued(other, top) == X509_V_ERR_KEYUSAGE_NO_CERTSIGN) {
             sp_asn1_name_text(X509_get_subject_name(other), subject, sizeof(subject));
-            snprintf(v->detail, sizeof(v->detail), "%s issued a certificate, but its keyUsage has no keyCertSign", subject);
+            snprintf(v->detail, sizeof(v->detail),
+                "%s issued a certificate, but its keyUsage has no keyCertSign", subject);
             return SP_REFUSAL_not_a_ca;
         }
     }
@@ -226,13 +229,13 @@ static void refuse_chain(const struct sp_trust *t, X509_STORE_CTX *ctx, int64_t 
 
 /* Every certificate below the anchor. One that is listed as revoked decides; else the first that cannot be cleared. */
 static enum sp_refusal judge_revocation(
-    const struct sp_trust *t, const STACK_OF(X509) *chain, int64_t now, struct sp_verdict *v)
+    const struct sp_trust *t, const STACK_OF(X509) * chain, int64_t now, struct sp_verdict *v)
 {
     enum sp_refusal first = SP_REFUSAL_none;
     char detail[sizeof(v->detail)];
     for (int i = 0; i + 1 < sk_X509_num(chain); i++) {
-        enum sp_refusal r = sp_crls_judge(&t->crls, &t->crl_policy, sk_X509_value(chain, i), sk_X509_value(chain, i + 1),
-            now, detail, sizeof(detail));
+        enum sp_refusal r = sp_crls_judge(&t->crls, &t->crl_policy, sk_X509_value(chain, i),
+            sk_X509_value(chain, i + 1), now, detail, sizeof(detail));
         if (r == SP_REFUSAL_none || (first != SP_REFUSAL_none && r != SP_REFUSAL_revoked))
             continue;
         first = r;
@@ -286,11 +289,11 @@ static void judge(const struct sp_trust *t, X509_STORE_CTX *ctx, int64_t now, st
     *v = (struct sp_verdict){.accepted = true, .reason = SP_REFUSAL_none, .x509_error = X509_V_OK};
 }
 
-void sp_trust_verify(const struct sp_trust *t, struct x509_store_ctx_st *ctx, int64_t now, struct sp_verdict *out)
+void sp_trust_verify(
+    const struct sp_trust *t, struct x509_store_ctx_st *ctx, int64_t now, struct sp_verdict *out)
 {
-    *out = (struct sp_verdict){.accepted = false,
-        .reason = SP_REFUSAL_certificate_invalid,
-        .x509_error = X509_V_ERR_UNSPECIFIED};
+    *out = (struct sp_verdict){
+        .accepted = false, .reason = SP_REFUSAL_certificate_invalid, .x509_error = X509_V_ERR_UNSPECIFIED};
     void *before = X509_STORE_CTX_get_app_data(ctx);
     if (X509_STORE_CTX_set_app_data(ctx, (void *)t) != 1) {
         refuse(out, ctx, SP_REFUSAL_out_of_memory);
@@ -304,12 +307,13 @@ void sp_trust_verify(const struct sp_trust *t, struct x509_store_ctx_st *ctx, in
 /* ---- from DER ---- */
 
 static enum sp_rc parse_chain(
-    const struct sp_slice *chain, size_t chain_count, STACK_OF(X509) *into, struct sp_verdict *out)
+    const struct sp_slice *chain, size_t chain_count, STACK_OF(X509) * into, struct sp_verdict *out)
 {
     for (size_t i = 0; i < chain_count; i++) {
         X509 *cert = sp_load_der(chain[i]);
         if (cert == NULL) {
-            snprintf(out->detail, sizeof(out->detail), "certificate %zu above the leaf cannot be parsed", i + 1);
+            snprintf(
+                out->detail, sizeof(out->detail), "certificate %zu above the leaf cannot be parsed", i + 1);
             return SP_FAIL;
         }
         if (sk_X509_push(into, cert) <= 0) {
@@ -321,12 +325,11 @@ static enum sp_rc parse_chain(
     return SP_OK;
 }
 
-void sp_trust_verify_der(const struct sp_trust *t, struct sp_slice leaf, const struct sp_slice *chain, size_t chain_count,
-    int64_t now, struct sp_verdict *out)
+void sp_trust_verify_der(const struct sp_trust *t, struct sp_slice leaf, const struct sp_slice *chain,
+    size_t chain_count, int64_t now, struct sp_verdict *out)
 {
-    *out = (struct sp_verdict){.accepted = false,
-        .reason = SP_REFUSAL_certificate_invalid,
-        .x509_error = X509_V_ERR_UNSPECIFIED};
+    *out = (struct sp_verdict){
+        .accepted = false, .reason = SP_REFUSAL_certificate_invalid, .x509_error = X509_V_ERR_UNSPECIFIED};
     STACK_OF(X509) *untrusted = sk_X509_new_null();
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     X509 *cert = sp_load_der(leaf);

@@ -14,7 +14,8 @@ struct result {
     const char *detail;
 };
 
-static void run(enum sp_framing framing, uint64_t length, const char *in, size_t size, bool pieces, struct result *r)
+static void run(
+    enum sp_framing framing, uint64_t length, const char *in, size_t size, bool pieces, struct result *r)
 {
     struct sp_h1_body b;
     struct sp_fault fault;
@@ -61,7 +62,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     const char *in = (const char *)bytes + 2;
     run(framing, bytes[1], in, size - 2, false, &whole);
     run(framing, bytes[1], in, size - 2, true, &pieces);
-    CHECK(whole.rc == pieces.rc && whole.len == pieces.len && memcmp(whole.data, pieces.data, whole.len) == 0);
+    CHECK(
+        whole.rc == pieces.rc && whole.len == pieces.len && memcmp(whole.data, pieces.data, whole.len) == 0);
     CHECK(strcmp(whole.detail, pieces.detail) == 0 && (whole.rc == SP_FAIL || whole.used == pieces.used));
     return 0;
 }

@@ -32,8 +32,8 @@ static inline void check_same_slice(
 }
 
 /* method < 0: a request. */
-static inline void parse_some(struct sp_h1_parser *p, const struct sp_h1_limits *limits, int method, struct sp_slice in,
-    struct parsed *out)
+static inline void parse_some(struct sp_h1_parser *p, const struct sp_h1_limits *limits, int method,
+    struct sp_slice in, struct parsed *out)
 {
     out->rc = method < 0 ? sp_h1_parse_request(p, limits, in, &out->head, &out->used, &out->fault)
                          : sp_h1_parse_response(
@@ -54,7 +54,8 @@ static inline void parse_some(struct sp_h1_parser *p, const struct sp_h1_limits 
 }
 
 /* Whole, then in steps chosen by the input's own bytes; the input moves between the two. */
-static inline void parse_both_ways(const struct sp_h1_limits *limits, int method, const uint8_t *bytes, size_t size)
+static inline void parse_both_ways(
+    const struct sp_h1_limits *limits, int method, const uint8_t *bytes, size_t size)
 {
     static struct parsed whole, pieces;
     struct sp_h1_parser p;
@@ -82,7 +83,8 @@ static inline void parse_both_ways(const struct sp_h1_limits *limits, int method
     }
     if (whole.rc == SP_OK) {
         const struct sp_head *a = &whole.head, *b = &pieces.head;
-        CHECK(whole.used == pieces.used && a->framing == b->framing && a->content_length == b->content_length);
+        CHECK(
+            whole.used == pieces.used && a->framing == b->framing && a->content_length == b->content_length);
         CHECK(a->keep_alive == b->keep_alive && a->header_count == b->header_count && a->status == b->status);
         check_same_slice(in, a->target, moved, b->target);
         check_same_slice(in, a->query, moved, b->query);

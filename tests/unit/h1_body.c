@@ -1,7 +1,10 @@
 /* Where bodies end: chunks in every wrong shape, and in the right one cut at every byte. */
 #include "h1_support.h"
 
-#define IN(text) {"" text, sizeof(text) - 1}
+#define IN(text)                                                                                             \
+    {                                                                                                        \
+        "" text, sizeof(text) - 1                                                                            \
+    }
 
 struct body_outcome {
     enum sp_rc rc;
@@ -12,7 +15,8 @@ struct body_outcome {
 };
 
 /* Feeds in[0..ends[0]), then the rest up to ends[1], ... as a connection would: what was not used stays in front. */
-static void feed(enum sp_framing framing, uint64_t length, struct sp_slice in, size_t step, size_t split, struct body_outcome *o)
+static void feed(enum sp_framing framing, uint64_t length, struct sp_slice in, size_t step, size_t split,
+    struct body_outcome *o)
 {
     struct sp_h1_body b;
     struct sp_fault fault = {.detail = ""};
@@ -62,8 +66,10 @@ static void run(enum sp_framing framing, uint64_t length, struct sp_slice in, st
     for (size_t split = 0; split <= in.len; split++) {
         feed(framing, length, in, split == in.len, split, &o); /* the last time byte by byte */
         if (o.rc != whole->rc || o.used != whole->used || o.len != whole->len ||
-            memcmp(o.data, whole->data, o.len) != 0 || (o.detail != NULL && strcmp(o.detail, whole->detail) != 0))
-            if (o.rc != SP_FAIL || whole->rc != SP_FAIL) /* data before a fault may have come in other pieces */
+            memcmp(o.data, whole->data, o.len) != 0 ||
+            (o.detail != NULL && strcmp(o.detail, whole->detail) != 0))
+            if (o.rc != SP_FAIL ||
+                whole->rc != SP_FAIL) /* data before a fault may have come in other pieces */
                 fail_msg("split at %zu of [%.*s]: rc %d not %d", split, SP_FMT(in), o.rc, whole->rc);
     }
 }
@@ -146,19 +152,24 @@ static void test_bodies_end_where_they_say(void **state)
         {"length, not all there", SP_FRAMING_LENGTH, 5, IN("abc"), SP_AGAIN, 0, "abc"},
         {"close", SP_FRAMING_CLOSE, 0, IN("0\r\n\r\n"), SP_AGAIN, 0, "0\r\n\r\n"},
         {"no chunk", SP_FRAMING_CHUNKED, 0, IN("0\r\n\r\nnext"), SP_EOF, 4, ""},
-        {"chunks", SP_FRAMING_CHUNKED, 0, IN("3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\nnext"), SP_EOF, 4, "abc0123456789"},
-        {"leading zeros", SP_FRAMING_CHUNKED, 0, IN("0000000000000003\r\nabc\r\n000\r\n\r\n"), SP_EOF, 0, "abc"},
-        {"data that looks like framing", SP_FRAMING_CHUNKED, 0, IN("5\r\n0\r\n\r\n\r\n0\r\n\r\n"), SP_EOF, 0, "0\r\n\r\n"},
-        {"extensions", SP_FRAMING_CHUNKED, 0, IN("3;a=b;c=\"d; e\"\t\r\nabc\r\n0;x\r\n\r\n"), SP_EOF, 0, "abc"},
-        {"trailers", SP_FRAMING_CHUNKED, 0, IN("1\r\na\r\n0\r\nX: y\r\nContent-Length: 9\r\nA:\r\n\r\nn"), SP_EOF, 1, "a"},
+        {"chunks", SP_FRAMING_CHUNKED, 0, IN("3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\nnext"), SP_EOF, 4,
+            "abc0123456789"},
+        {"leading zeros", SP_FRAMING_CHUNKED, 0, IN("0000000000000003\r\nabc\r\n000\r\n\r\n"), SP_EOF, 0,
+            "abc"},
+        {"data that looks like framing", SP_FRAMING_CHUNKED, 0, IN("5\r\n0\r\n\r\n\r\n0\r\n\r\n"), SP_EOF, 0,
+            "0\r\n\r\n"},
+        {"extensions", SP_FRAMING_CHUNKED, 0, IN("3;a=b;c=\"d; e\"\t\r\nabc\r\n0;x\r\n\r\n"), SP_EOF, 0,
+            "abc"},
+        {"trailers", SP_FRAMING_CHUNKED, 0, IN("1\r\na\r\n0\r\nX: y\r\nContent-Length: 9\r\nA:\r\n\r\nn"),
+            SP_EOF, 1, "a"},
         {"not ended", SP_FRAMING_CHUNKED, 0, IN("1\r\na\r\n0\r\n"), SP_AGAIN, 0, "a"},
         {"a big chunk, begun", SP_FRAMING_CHUNKED, 0, IN("7fffffffffffffff\r\na"), SP_AGAIN, 0, "a"},
     };
     for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
         struct body_outcome o;
         run(cases[i].framing, cases[i].length, cases[i].in, &o);
-        if (o.rc != cases[i].rc || o.used != cases[i].in.len - cases[i].rest || o.len != strlen(cases[i].data) ||
-            memcmp(o.data, cases[i].data, o.len) != 0)
+        if (o.rc != cases[i].rc || o.used != cases[i].in.len - cases[i].rest ||
+            o.len != strlen(cases[i].data) || memcmp(o.data, cases[i].data, o.len) != 0)
             fail_msg("%s: rc %d used %zu data [%.*s]", cases[i].name, o.rc, o.used, (int)o.len, o.data);
     }
 }

@@ -2,11 +2,14 @@
  * two at every byte, and byte by byte. */
 #include "h1_support.h"
 
-#define H        "Host: a.example\r\n"
-#define GET      "GET / HTTP/1.1\r\n"
-#define POST     "POST / HTTP/1.1\r\n" H
-#define END      "\r\n"
-#define IN(text) {"" text, sizeof(text) - 1}
+#define H    "Host: a.example\r\n"
+#define GET  "GET / HTTP/1.1\r\n"
+#define POST "POST / HTTP/1.1\r\n" H
+#define END  "\r\n"
+#define IN(text)                                                                                             \
+    {                                                                                                        \
+        "" text, sizeof(text) - 1                                                                            \
+    }
 
 struct refusal_case {
     const char *name;
@@ -60,12 +63,15 @@ static void test_what_is_no_request_line_is_refused(void **state)
         {"NUL in the method", IN("G\0T / HTTP/1.1\r\n" H END), R(bad_request_line), 400},
         {"a method that is no token", IN("G(T / HTTP/1.1\r\n" H END), R(bad_request_line), 400},
         {"a method with a colon", IN("GET: / HTTP/1.1\r\n" H END), R(bad_request_line), 400},
-        {"an endless method", IN("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG / HTTP/1.1\r\n" H END), R(bad_request_line), 400},
-        {"an endless method, not even ended", IN("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG"), R(bad_request_line), 400},
+        {"an endless method", IN("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG / HTTP/1.1\r\n" H END),
+            R(bad_request_line), 400},
+        {"an endless method, not even ended", IN("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG"), R(bad_request_line),
+            400},
         {"a non-ASCII method", IN("G\xc3\x89T / HTTP/1.1\r\n" H END), R(bad_request_line), 400},
         {"TLS bytes", IN("\x16\x03\x01\x02\x00\x01\x00\n"), R(bad_request_line), 400},
         {"a response", IN("HTTP/1.1 200 OK\r\n\r\n"), R(bad_request_line), 400},
-        {"CONNECT", IN("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n"), R(unsupported_method), 501},
+        {"CONNECT", IN("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n"),
+            R(unsupported_method), 501},
         {"CONNECT with a path", IN("CONNECT / HTTP/1.1\r\n" H END), R(unsupported_method), 501},
     };
     run_refusals(cases, SP_COUNTOF(cases));
@@ -121,8 +127,10 @@ static void test_a_target_with_two_readings_is_refused(void **state)
         {"encoded letter", IN("GET /%61dmin HTTP/1.1\r\n" H END), R(ambiguous_path), 400},
         {"encoded twice", IN("GET /a%252fb HTTP/1.1\r\n" H END), R(ambiguous_path), 400},
         {"overlong slash", IN("GET /a%c0%afb HTTP/1.1\r\n" H END), R(ambiguous_path), 400},
-        {"absolute with dot segment", IN("GET http://a.example/../ HTTP/1.1\r\n" H END), R(ambiguous_path), 400},
-        {"absolute with two slashes", IN("GET http://a.example//b HTTP/1.1\r\n" H END), R(ambiguous_path), 400},
+        {"absolute with dot segment", IN("GET http://a.example/../ HTTP/1.1\r\n" H END), R(ambiguous_path),
+            400},
+        {"absolute with two slashes", IN("GET http://a.example//b HTTP/1.1\r\n" H END), R(ambiguous_path),
+            400},
     };
     run_refusals(cases, SP_COUNTOF(cases));
 }
@@ -161,7 +169,8 @@ static void test_a_field_with_two_readings_is_refused(void **state)
         {"Connection with a colon", IN(GET H "Connection: close:\r\n" END), R(bad_header), 400},
         {"Expect something else", IN(POST "Expect: 200-ok\r\n" END), R(bad_expectation), 417},
         {"Expect a list", IN(POST "Expect: 100-continue, x\r\n" END), R(bad_expectation), 417},
-        {"Expect twice", IN(POST "Expect: 100-continue\r\nExpect: 100-continue\r\n" END), R(bad_expectation), 417},
+        {"Expect twice", IN(POST "Expect: 100-continue\r\nExpect: 100-continue\r\n" END), R(bad_expectation),
+            417},
         {"empty Expect", IN(POST "Expect:\r\n" END), R(bad_expectation), 417},
     };
     run_refusals(cases, SP_COUNTOF(cases));
@@ -202,7 +211,8 @@ static void test_framing_in_doubt_is_refused(void **state)
 {
     (void)state;
     static const struct refusal_case cases[] = {
-        {"CL then TE", IN(POST "Content-Length: 5\r\n" TE "chunked\r\n" END "0\r\n\r\n"), R(bad_framing), 400},
+        {"CL then TE", IN(POST "Content-Length: 5\r\n" TE "chunked\r\n" END "0\r\n\r\n"), R(bad_framing),
+            400},
         {"TE then CL", IN(POST TE "chunked\r\nContent-Length: 5\r\n" END "0\r\n\r\n"), R(bad_framing), 400},
         {"TE and CL 0", IN(POST TE "chunked\r\nContent-Length: 0\r\n" END), R(bad_framing), 400},
         {"two lengths", IN(POST "Content-Length: 5\r\nContent-Length: 6\r\n" END), R(bad_framing), 400},
@@ -224,7 +234,10 @@ static void test_framing_in_doubt_is_refused(void **state)
         {"endless", IN(POST "Content-Length: 99999999999999999999999999\r\n" END), R(bad_framing), 400},
         {"underscore digits", IN(POST "Content-Length: 1_0\r\n" END), R(bad_framing), 400},
         {"NUL after", IN(POST "Content-Length: 5\0\r\n" END), R(bad_header), 400},
-        {"vertical tab before", IN(POST "Content-Length: \x0b" "5\r\n" END), R(bad_header), 400},
+        {"vertical tab before",
+            IN(POST "Content-Length: \x0b"
+                    "5\r\n" END),
+            R(bad_header), 400},
         {"blank before colon", IN(POST "Content-Length : 5\r\n" END), R(bad_header), 400},
         {"TE blank before colon", IN(POST "Transfer-Encoding : chunked\r\n" END), R(bad_header), 400},
         {"TE folded", IN(POST "Transfer-Encoding:\r\n chunked\r\n" END), R(bad_framing), 400},
@@ -243,8 +256,14 @@ static void test_framing_in_doubt_is_refused(void **state)
         {"quoted", IN(POST TE "\"chunked\"\r\n" END), R(bad_framing), 400},
         {"with parameter", IN(POST TE "chunked;q=1\r\n" END), R(bad_framing), 400},
         {"chunked, gzip", IN(POST TE "chunked, gzip\r\n" END), R(bad_framing), 400},
-        {"vertical tab", IN(POST TE "\x0b" "chunked\r\n" END), R(bad_header), 400},
-        {"non-ASCII", IN(POST TE "\xff" "chunked\r\n" END), R(bad_framing), 400},
+        {"vertical tab",
+            IN(POST TE "\x0b"
+                       "chunked\r\n" END),
+            R(bad_header), 400},
+        {"non-ASCII",
+            IN(POST TE "\xff"
+                       "chunked\r\n" END),
+            R(bad_framing), 400},
         {"gzip", IN(POST TE "gzip\r\n" END), R(unsupported_coding), 501},
         {"gzip, chunked", IN(POST TE "gzip, chunked\r\n" END), R(unsupported_coding), 501},
         {"chunked in 1.0", IN("POST / HTTP/1.0\r\n" H TE "chunked\r\n" END), R(bad_framing), 400},
@@ -284,7 +303,9 @@ static void test_well_formed_heads_are_read_in_one_way(void **state)
             "scheme absent\npath=[/]\nquery absent\nhost=[a.example]\nreason absent\nname=[Host]\nvalue=[a.example]\n"
             "name=[Transfer-Encoding]\nvalue=[Chunked]\nname=[Expect]\nvalue=[100-Continue]\n"},
         {"HTTP/1.0 never keeps alive and expects nothing",
-            IN("POST / HTTP/1.0\r\n" H "Connection: keep-alive\r\nContent-Length: 1\r\nExpect: 100-continue\r\n" END), 0,
+            IN("POST / HTTP/1.0\r\n" H
+               "Connection: keep-alive\r\nContent-Length: 1\r\nExpect: 100-continue\r\n" END),
+            0,
             "method 3 status 0 minor 0 framing 1 length 1 said keep 0 expect 0 upgrade 0\nmethod=[POST]\ntarget=[/]\n"
             "scheme absent\npath=[/]\nquery absent\nhost=[a.example]\nreason absent\nname=[Host]\nvalue=[a.example]\n"
             "name=[Connection]\nvalue=[keep-alive]\nname=[Content-Length]\nvalue=[1]\nname=[Expect]\n"
@@ -293,7 +314,8 @@ static void test_well_formed_heads_are_read_in_one_way(void **state)
             "method 1 status 0 minor 1 framing 0 length 0 keep 1 expect 0 upgrade 0\nmethod=[GET]\n"
             "target=[HTTP://A.example:80/x?y]\nscheme=[HTTP]\npath=[/x]\nquery=[y]\nhost=[a.example]\nreason absent\n"
             "name=[Host]\nvalue=[a.example]\n"},
-        {"absolute form without path", IN("GET https://a.example?y HTTP/1.1\r\nHost: a.example:443\r\n" END), 0,
+        {"absolute form without path", IN("GET https://a.example?y HTTP/1.1\r\nHost: a.example:443\r\n" END),
+            0,
             "method 1 status 0 minor 1 framing 0 length 0 keep 1 expect 0 upgrade 0\nmethod=[GET]\n"
             "target=[https://a.example?y]\nscheme=[https]\npath=[/]\nquery=[y]\nhost=[a.example:443]\nreason absent\n"
             "name=[Host]\nvalue=[a.example:443]\n"},
@@ -304,15 +326,18 @@ static void test_well_formed_heads_are_read_in_one_way(void **state)
         {"OPTIONS *", IN("OPTIONS * HTTP/1.1\r\n" H END), 0,
             "method 6 status 0 minor 1 framing 0 length 0 keep 1 expect 0 upgrade 0\nmethod=[OPTIONS]\ntarget=[*]\n"
             "scheme absent\npath=[*]\nquery absent\nhost=[a.example]\nreason absent\nname=[Host]\nvalue=[a.example]\n"},
-        {"upgrade and an empty query", IN("GET /a? HTTP/1.1\r\n" H "Upgrade: websocket\r\nConnection: ,Keep-Alive , Upgrade\r\n" END), 0,
+        {"upgrade and an empty query",
+            IN("GET /a? HTTP/1.1\r\n" H "Upgrade: websocket\r\nConnection: ,Keep-Alive , Upgrade\r\n" END), 0,
             "method 1 status 0 minor 1 framing 0 length 0 keep 1 expect 0 upgrade 1\nmethod=[GET]\ntarget=[/a?]\n"
             "scheme absent\npath=[/a]\nquery=[]\nhost=[a.example]\nreason absent\nname=[Host]\nvalue=[a.example]\n"
             "name=[Upgrade]\nvalue=[websocket]\nname=[Connection]\nvalue=[,Keep-Alive , Upgrade]\n"},
-        {"close in the second of two Connection lines", IN("M-SEARCH /... HTTP/1.1\r\n" H "Connection: x\r\nConnection: y,CLOSE\r\n" END), 0,
+        {"close in the second of two Connection lines",
+            IN("M-SEARCH /... HTTP/1.1\r\n" H "Connection: x\r\nConnection: y,CLOSE\r\n" END), 0,
             "method 0 status 0 minor 1 framing 0 length 0 keep 0 expect 0 upgrade 0\nmethod=[M-SEARCH]\ntarget=[/...]\n"
             "scheme absent\npath=[/...]\nquery absent\nhost=[a.example]\nreason absent\nname=[Host]\nvalue=[a.example]\n"
             "name=[Connection]\nvalue=[x]\nname=[Connection]\nvalue=[y,CLOSE]\n"},
-        {"an Upgrade field alone asks for nothing", IN("get /.a/b. HTTP/1.1\r\nHost: [::1]:1\r\nUpgrade: h2c\r\n" END), 0,
+        {"an Upgrade field alone asks for nothing",
+            IN("get /.a/b. HTTP/1.1\r\nHost: [::1]:1\r\nUpgrade: h2c\r\n" END), 0,
             "method 0 status 0 minor 1 framing 0 length 0 keep 1 expect 0 upgrade 0\nmethod=[get]\ntarget=[/.a/b.]\n"
             "scheme absent\npath=[/.a/b.]\nquery absent\nhost=[[::1]:1]\nreason absent\nname=[Host]\nvalue=[[::1]:1]\n"
             "name=[Upgrade]\nvalue=[h2c]\n"},
@@ -330,8 +355,8 @@ static void test_well_formed_heads_are_read_in_one_way(void **state)
 static void test_an_incomplete_head_asks_for_more(void **state)
 {
     (void)state;
-    static const struct sp_slice cases[] = {
-        IN(""), IN("\r"), IN("\r\n"), IN("G"), IN("GET / HTTP/1.1\r"), IN(GET), IN(GET H), IN(GET H "\r"), IN(GET "H")};
+    static const struct sp_slice cases[] = {IN(""), IN("\r"), IN("\r\n"), IN("G"), IN("GET / HTTP/1.1\r"),
+        IN(GET), IN(GET H), IN(GET H "\r"), IN(GET "H")};
     for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
         struct outcome o;
         h1_run(&h1_test_limits, -1, cases[i], &o);
@@ -385,8 +410,9 @@ static void test_limits_hold_to_the_byte_and_before_the_head_is_complete(void **
         const struct limit_case *c = &cases[i];
         struct outcome o;
         h1_run(&h1_test_limits, -1, repeat(buf, c->front, c->unit, c->times, c->back), &o);
-        if (c->reason == SP_REFUSAL_none ? o.rc != SP_OK
-                                         : o.rc != SP_FAIL || o.fault.reason != c->reason || o.fault.status != c->status)
+        if (c->reason == SP_REFUSAL_none
+                ? o.rc != SP_OK
+                : o.rc != SP_FAIL || o.fault.reason != c->reason || o.fault.status != c->status)
             fail_msg("case %zu: rc %d %s", i, o.rc, o.rc == SP_FAIL ? o.fault.detail : "");
     }
 }
@@ -399,9 +425,11 @@ static void test_a_limit_above_the_capacity_is_held_to_the_capacity(void **state
     struct outcome o;
     struct sp_h1_parser p;
     sp_h1_parser_reset(&p);
-    assert_int_equal(h1_feed(&p, &limits, -1, repeat(buf, GET H, "X: y\r\n", 127, END), 33 + 127 * 6 + 2, &o), SP_OK);
+    assert_int_equal(
+        h1_feed(&p, &limits, -1, repeat(buf, GET H, "X: y\r\n", 127, END), 33 + 127 * 6 + 2, &o), SP_OK);
     sp_h1_parser_reset(&p);
-    assert_int_equal(h1_feed(&p, &limits, -1, repeat(buf, GET H, "X: y\r\n", 128, END), 33 + 128 * 6 + 2, &o), SP_FAIL);
+    assert_int_equal(
+        h1_feed(&p, &limits, -1, repeat(buf, GET H, "X: y\r\n", 128, END), 33 + 128 * 6 + 2, &o), SP_FAIL);
     assert_int_equal(o.fault.reason, SP_REFUSAL_header_too_large);
 }
 
@@ -417,17 +445,23 @@ static void test_every_byte_is_judged_in_names_values_and_paths(void **state)
         bool name_ok = alnum || (c != 0 && strchr("!#$%&'*+-^`|~", c) != NULL); /* without _ and . */
         bool value_ok = c == '\t' || (c >= 0x20 && c != 0x7f);
         bool path_ok = alnum || (c != 0 && strchr("-._~!$&'()*+,=:@/?", c) != NULL);
-        int n = snprintf(text, sizeof(text), GET H "aaa%caaa: b" "\r\n" END, c == 0 ? 'Z' : c);
+        int n = snprintf(text, sizeof(text),
+            GET H "aaa%caaa: b"
+                  "\r\n" END,
+            c == 0 ? 'Z' : c);
         if (c == 0)
             *strchr(text, 'Z') = '\0';
         sp_h1_parser_reset(&p);
         assert_int_equal(h1_feed(&p, &h1_test_limits, -1, (struct sp_slice){text, (size_t)n}, (size_t)n, &o),
             name_ok || c == ':' ? SP_OK : SP_FAIL);
         for (int at = 0; at < 9; at++) {
-            n = snprintf(text, sizeof(text), GET H "X: abbbbbbbbbb" "\r\n" END);
+            n = snprintf(text, sizeof(text),
+                GET H "X: abbbbbbbbbb"
+                      "\r\n" END);
             memset(strstr(text, "abb") + 1 + at, c, 1);
             sp_h1_parser_reset(&p);
-            assert_int_equal(h1_feed(&p, &h1_test_limits, -1, (struct sp_slice){text, (size_t)n}, (size_t)n, &o),
+            assert_int_equal(
+                h1_feed(&p, &h1_test_limits, -1, (struct sp_slice){text, (size_t)n}, (size_t)n, &o),
                 value_ok ? SP_OK : SP_FAIL);
         }
         n = snprintf(text, sizeof(text), "GET /aZa HTTP/1.1\r\n" H END);

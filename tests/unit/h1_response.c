@@ -1,11 +1,14 @@
 /* Response heads of backends that are sloppy, hostile, or right. Each case runs whole, split at every byte, and byte by byte. */
 #include "h1_support.h"
 
-#define OK       "HTTP/1.1 200 OK\r\n"
-#define END      "\r\n"
-#define CL(n)    "Content-Length: " n "\r\n"
-#define TE       "Transfer-Encoding: chunked\r\n"
-#define IN(text) {"" text, sizeof(text) - 1}
+#define OK    "HTTP/1.1 200 OK\r\n"
+#define END   "\r\n"
+#define CL(n) "Content-Length: " n "\r\n"
+#define TE    "Transfer-Encoding: chunked\r\n"
+#define IN(text)                                                                                             \
+    {                                                                                                        \
+        "" text, sizeof(text) - 1                                                                            \
+    }
 
 static void test_a_backend_that_could_be_misread_is_refused(void **state)
 {
@@ -105,26 +108,32 @@ static void test_the_end_of_a_body_follows_rfc_9112(void **state)
         {"length 0", SP_METHOD_GET, IN(OK CL("0") END), SP_FRAMING_LENGTH, 0, true, true},
         {"chunked", SP_METHOD_GET, IN(OK TE END), SP_FRAMING_CHUNKED, 0, false, true},
         {"neither", SP_METHOD_GET, IN(OK END), SP_FRAMING_CLOSE, 0, false, false},
-        {"neither, whatever Connection says", SP_METHOD_GET, IN(OK "Connection: keep-alive\r\n" END), SP_FRAMING_CLOSE, 0,
-            false, false},
+        {"neither, whatever Connection says", SP_METHOD_GET, IN(OK "Connection: keep-alive\r\n" END),
+            SP_FRAMING_CLOSE, 0, false, false},
         {"HEAD with length", SP_METHOD_HEAD, IN(OK CL("5") END), SP_FRAMING_NONE, 5, true, true},
         {"HEAD with chunked", SP_METHOD_HEAD, IN(OK TE END), SP_FRAMING_NONE, 0, false, true},
         {"HEAD with neither", SP_METHOD_HEAD, IN(OK END), SP_FRAMING_NONE, 0, false, true},
         {"204", SP_METHOD_GET, IN("HTTP/1.1 204 No Content\r\n" END), SP_FRAMING_NONE, 0, false, true},
-        {"204 with length 0", SP_METHOD_GET, IN("HTTP/1.1 204 No Content\r\n" CL("0") END), SP_FRAMING_NONE, 0, false, true},
-        {"304 with length", SP_METHOD_GET, IN("HTTP/1.1 304 Not Modified\r\n" CL("9") END), SP_FRAMING_NONE, 9, true, true},
+        {"204 with length 0", SP_METHOD_GET, IN("HTTP/1.1 204 No Content\r\n" CL("0") END), SP_FRAMING_NONE,
+            0, false, true},
+        {"304 with length", SP_METHOD_GET, IN("HTTP/1.1 304 Not Modified\r\n" CL("9") END), SP_FRAMING_NONE,
+            9, true, true},
         {"100", SP_METHOD_POST, IN("HTTP/1.1 100 Continue\r\n" END), SP_FRAMING_NONE, 0, false, true},
-        {"close", SP_METHOD_GET, IN(OK CL("5") "Connection: Close\r\n" END), SP_FRAMING_LENGTH, 5, true, false},
+        {"close", SP_METHOD_GET, IN(OK CL("5") "Connection: Close\r\n" END), SP_FRAMING_LENGTH, 5, true,
+            false},
         {"1.0", SP_METHOD_GET, IN("HTTP/1.0 200 OK\r\n" CL("5") END), SP_FRAMING_LENGTH, 5, true, false},
-        {"1.0 that keeps alive", SP_METHOD_GET, IN("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n" CL("5") END),
-            SP_FRAMING_LENGTH, 5, true, true},
-        {"1.0 that cannot decide", SP_METHOD_GET, IN("HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\n" CL("5") END),
-            SP_FRAMING_LENGTH, 5, true, false},
-        {"no blank after the status", SP_METHOD_GET, IN("HTTP/1.1 599\r\n" CL("5") END), SP_FRAMING_LENGTH, 5, true, true},
-        {"names that requests may not have", SP_METHOD_GET, IN(OK "x_y.z: \xc3\xa9\r\n" CL("5") END), SP_FRAMING_LENGTH, 5,
-            true, true},
-        {"two Hosts mean nothing", SP_METHOD_GET, IN(OK "Host: a b\r\nHost: c\r\n" CL("5") END), SP_FRAMING_LENGTH, 5, true,
+        {"1.0 that keeps alive", SP_METHOD_GET,
+            IN("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n" CL("5") END), SP_FRAMING_LENGTH, 5, true,
             true},
+        {"1.0 that cannot decide", SP_METHOD_GET,
+            IN("HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\n" CL("5") END), SP_FRAMING_LENGTH, 5,
+            true, false},
+        {"no blank after the status", SP_METHOD_GET, IN("HTTP/1.1 599\r\n" CL("5") END), SP_FRAMING_LENGTH, 5,
+            true, true},
+        {"names that requests may not have", SP_METHOD_GET, IN(OK "x_y.z: \xc3\xa9\r\n" CL("5") END),
+            SP_FRAMING_LENGTH, 5, true, true},
+        {"two Hosts mean nothing", SP_METHOD_GET, IN(OK "Host: a b\r\nHost: c\r\n" CL("5") END),
+            SP_FRAMING_LENGTH, 5, true, true},
     };
     for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
         const struct framing_case *c = &cases[i];
@@ -145,7 +154,8 @@ static void test_status_and_reason_are_as_they_came(void **state)
 {
     (void)state;
     struct outcome o;
-    h1_run(&h1_test_limits, SP_METHOD_GET, sp_slice_of("HTTP/1.1 404 Nicht \xc3\xb6 da\r\nX: y\r\n\r\nrest"), &o);
+    h1_run(&h1_test_limits, SP_METHOD_GET, sp_slice_of("HTTP/1.1 404 Nicht \xc3\xb6 da\r\nX: y\r\n\r\nrest"),
+        &o);
     assert_int_equal(o.rc, SP_OK);
     assert_non_null(strstr(o.text, "status 404 minor 1"));
     assert_non_null(strstr(o.text, "reason=[Nicht \xc3\xb6 da]\nname=[X]\nvalue=[y]\n"));

@@ -35,9 +35,10 @@ static inline void outcome_add(struct outcome *o, const char *name, struct sp_sl
 static inline void outcome_dump(struct outcome *o, const struct sp_head *head)
 {
     snprintf(o->text, sizeof(o->text),
-        "method %d status %u minor %u framing %d length %llu%s keep %d expect %d upgrade %d\n", (int)head->method,
-        head->status, head->minor, (int)head->framing, (unsigned long long)head->content_length,
-        head->has_content_length ? " said" : "", head->keep_alive, head->expect_continue, head->wants_upgrade);
+        "method %d status %u minor %u framing %d length %llu%s keep %d expect %d upgrade %d\n",
+        (int)head->method, head->status, head->minor, (int)head->framing,
+        (unsigned long long)head->content_length, head->has_content_length ? " said" : "", head->keep_alive,
+        head->expect_continue, head->wants_upgrade);
     outcome_add(o, "method", head->method_text);
     outcome_add(o, "target", head->target);
     outcome_add(o, "scheme", head->scheme);
@@ -63,9 +64,9 @@ static inline enum sp_rc h1_feed(struct sp_h1_parser *p, const struct sp_h1_limi
     struct sp_slice part = {exact, len};
     memset(o, 0, sizeof(*o));
     memset(&head, 0xee, sizeof(head)); /* everything must be written */
-    o->rc = method < 0 ? sp_h1_parse_request(p, limits, part, &head, &o->used, &o->fault)
-                       : sp_h1_parse_response(
-                             p, limits, (enum sp_method)method, part, &head, &o->used, &o->fault);
+    o->rc = method < 0
+                ? sp_h1_parse_request(p, limits, part, &head, &o->used, &o->fault)
+                : sp_h1_parse_response(p, limits, (enum sp_method)method, part, &head, &o->used, &o->fault);
     if (o->rc == SP_OK)
         outcome_dump(o, &head);
     free(exact);
@@ -80,9 +81,9 @@ static inline void outcome_same(
         same = same && a->fault.reason == b->fault.reason && a->fault.status == b->fault.status &&
                strcmp(a->fault.detail, b->fault.detail) == 0;
     if (!same)
-        fail_msg("%s at %zu: rc %d not %d, \"%s\" not \"%s\"\n%s\ninstead of\n%s\nof\n%.*s", how, split, b->rc, a->rc,
-            b->rc == SP_FAIL ? b->fault.detail : "", a->rc == SP_FAIL ? a->fault.detail : "", b->text, a->text,
-            SP_FMT(in));
+        fail_msg("%s at %zu: rc %d not %d, \"%s\" not \"%s\"\n%s\ninstead of\n%s\nof\n%.*s", how, split,
+            b->rc, a->rc, b->rc == SP_FAIL ? b->fault.detail : "", a->rc == SP_FAIL ? a->fault.detail : "",
+            b->text, a->text, SP_FMT(in));
 }
 
 /* Whole, then in every other way; the outcome is the whole one's. */

@@ -24,7 +24,8 @@ static void test_every_known_field_is_found_in_any_case_and_no_other(void **stat
         char upper[40], longer[40];
         size_t len = strlen(known[i].name);
         for (size_t j = 0; j <= len; j++)
-            upper[j] = known[i].name[j] >= 'a' && known[i].name[j] <= 'z' ? (char)(known[i].name[j] - 32) : known[i].name[j];
+            upper[j] = known[i].name[j] >= 'a' && known[i].name[j] <= 'z' ? (char)(known[i].name[j] - 32)
+                                                                          : known[i].name[j];
         assert_int_equal(sp_header_id_of(sp_slice_of(known[i].name)), known[i].id);
         assert_int_equal(sp_header_id_of(sp_slice_of(upper)), known[i].id);
         assert_int_equal(sp_header_flags(known[i].id), known[i].flags);
@@ -91,8 +92,8 @@ static void test_statuses_have_their_phrases(void **state)
         unsigned status;
         const char *phrase;
     } cases[] = {{100, "Continue"}, {200, "OK"}, {403, "Forbidden"}, {421, "Misdirected Request"},
-        {431, "Request Header Fields Too Large"}, {502, "Bad Gateway"}, {511, "Network Authentication Required"}, {0, ""},
-        {299, ""}, {999, ""}};
+        {431, "Request Header Fields Too Large"}, {502, "Bad Gateway"},
+        {511, "Network Authentication Required"}, {0, ""}, {299, ""}, {999, ""}};
     for (size_t i = 0; i < SP_COUNTOF(cases); i++)
         assert_string_equal(sp_status_phrase(cases[i].status), cases[i].phrase);
 }

@@ -305,6 +305,30 @@ static void test_a_full_socket_is_written_on_after_its_edge_without_loss(void **
     sp_transport_free(in);
 }
 
+static void test_a_reset_that_came_with_data_is_found_when_more_is_expected(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_addr bound;
+    int client, server, listener = listen_at("127.0.0.1:0", false, &bound);
+    connect_to(f->loop, &bound, listener, &client, &server);
+    struct sp_transport *t = sp_plain_new(server);
+    assert_int_equal(write(client, "part", 4), 4);
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    assert_int_equal(setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
+    close(client); /* both are there before the loop looks: one edge for the two */
+    struct sp_watch *w = sp_watch_new(f->loop, t->fd, note_ready, t);
+    sp_loop_turn(f->loop, LONG_MS);
+    char buf[8];
+    size_t n;
+    assert_int_equal(sp_transport_read(t, buf, sizeof buf, &n), SP_OK);
+    assert_int_equal(n, 4);
+    sp_transport_expect_more(t);
+    assert_int_equal(sp_transport_read(t, buf, sizeof buf, &n), SP_FAIL);
+    sp_watch_free(w);
+    sp_transport_free(t);
+    close(listener);
+}
+
 static void test_writing_to_a_peer_that_is_gone_fails_without_a_signal(void **state)
 {
     struct fixture *f = *state;
@@ -405,6 +429,7 @@ int main(void)
         TEST(test_data_before_the_end_is_read_to_the_last_byte),
         TEST(test_a_short_read_means_empty_until_the_next_edge),
         TEST(test_a_full_socket_is_written_on_after_its_edge_without_loss),
+        TEST(test_a_reset_that_came_with_data_is_found_when_more_is_expected),
         TEST(test_writing_to_a_peer_that_is_gone_fails_without_a_signal),
         TEST(test_shutdown_ends_our_direction_only),
         TEST(test_a_memory_pair_keeps_its_limits_and_loses_nothing),

@@ -65,8 +65,8 @@ static inline void bench_close(struct bench *b)
     memset(b, 0, sizeof(*b));
 }
 
-static inline struct sp_verdict bench_judge_at(
-    const struct bench *b, const struct fix_cert *leaf, const struct fix_cert *const *above, size_t count, int64_t now)
+static inline struct sp_verdict bench_judge_at(const struct bench *b, const struct fix_cert *leaf,
+    const struct fix_cert *const *above, size_t count, int64_t now)
 {
     struct sp_verdict v;
     struct sp_slice chain[16], der = fix_der(leaf);
@@ -83,7 +83,8 @@ static inline struct sp_verdict bench_judge_at(
 static inline void bench_expect(const struct sp_verdict *v, enum sp_refusal want, const char *name)
 {
     if (v->reason != want)
-        print_message("%s: wanted %s, got %s: %s\n", name, sp_refusal_name(want), sp_refusal_name(v->reason), v->detail);
+        print_message("%s: wanted %s, got %s: %s\n", name, sp_refusal_name(want), sp_refusal_name(v->reason),
+            v->detail);
     assert_int_equal(v->reason, want);
     assert_int_equal(v->accepted, want == SP_REFUSAL_none);
     assert_int_equal(v->x509_error == X509_V_OK, v->accepted);

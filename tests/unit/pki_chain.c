@@ -17,19 +17,28 @@ struct chain_case {
 
 static const struct chain_case chain_cases[] = {
     {.name = "good", .want = SP_REFUSAL_none},
-    {.name = "good with key ids", .want = SP_REFUSAL_none, .root = {.key_ids = true}, .inter = {.key_ids = true},
+    {.name = "good with key ids",
+        .want = SP_REFUSAL_none,
+        .root = {.key_ids = true},
+        .inter = {.key_ids = true},
         .leaf = {.key_ids = true}},
     {.name = "intermediate from the bundle", .want = SP_REFUSAL_none, .inter_is = IN_BUNDLE},
-    {.name = "intermediate both sent and in the bundle", .want = SP_REFUSAL_none, .inter_is = IN_BUNDLE | SEND},
+    {.name = "intermediate both sent and in the bundle",
+        .want = SP_REFUSAL_none,
+        .inter_is = IN_BUNDLE | SEND},
     {.name = "missing intermediate", .want = SP_REFUSAL_untrusted_issuer, .inter_is = -1},
     {.name = "expired leaf", .want = SP_REFUSAL_expired, .leaf = {.to = -10}},
     {.name = "leaf that ends this second", .want = SP_REFUSAL_expired, .leaf = {.from = -FIX_DAY, .to = -1}},
     {.name = "leaf that ends in a second", .want = SP_REFUSAL_none, .leaf = {.to = 1}},
     {.name = "expired intermediate", .want = SP_REFUSAL_expired, .inter = {.to = -10}},
-    {.name = "expired intermediate in the bundle", .want = SP_REFUSAL_expired, .inter = {.to = -10},
+    {.name = "expired intermediate in the bundle",
+        .want = SP_REFUSAL_expired,
+        .inter = {.to = -10},
         .inter_is = IN_BUNDLE},
     {.name = "expired root", .want = SP_REFUSAL_expired, .root = {.to = -10}},
-    {.name = "expired root above an intermediate in the bundle", .want = SP_REFUSAL_expired, .root = {.to = -10},
+    {.name = "expired root above an intermediate in the bundle",
+        .want = SP_REFUSAL_expired,
+        .root = {.to = -10},
         .inter_is = IN_BUNDLE},
     {.name = "leaf not yet valid", .want = SP_REFUSAL_not_yet_valid, .leaf = {.from = 10}},
     {.name = "intermediate not yet valid", .want = SP_REFUSAL_not_yet_valid, .inter = {.from = 10}},
@@ -38,36 +47,56 @@ static const struct chain_case chain_cases[] = {
     {.name = "server EKU only", .want = SP_REFUSAL_wrong_purpose, .leaf = {.eku = "serverAuth"}},
     {.name = "both EKUs", .want = SP_REFUSAL_none, .leaf = {.eku = "serverAuth,clientAuth"}},
     {.name = "any EKU only", .want = SP_REFUSAL_wrong_purpose, .leaf = {.eku = "anyExtendedKeyUsage"}},
-    {.name = "intermediate for servers only", .want = SP_REFUSAL_wrong_purpose, .inter = {.eku = "serverAuth"}},
+    {.name = "intermediate for servers only",
+        .want = SP_REFUSAL_wrong_purpose,
+        .inter = {.eku = "serverAuth"}},
     {.name = "intermediate for clients", .want = SP_REFUSAL_none, .inter = {.eku = "clientAuth"}},
-    {.name = "leaf that may only encipher keys", .want = SP_REFUSAL_wrong_purpose,
+    {.name = "leaf that may only encipher keys",
+        .want = SP_REFUSAL_wrong_purpose,
         .leaf = {.key_usage = "critical,keyEncipherment"}},
     {.name = "leaf without keyUsage", .want = SP_REFUSAL_none, .leaf = {.key_usage = "-"}},
-    {.name = "pathlen 0 root above an intermediate", .want = SP_REFUSAL_path_length,
+    {.name = "pathlen 0 root above an intermediate",
+        .want = SP_REFUSAL_path_length,
         .root = {.basic_constraints = "critical,CA:TRUE,pathlen:0"}},
-    {.name = "pathlen 0 intermediate", .want = SP_REFUSAL_none,
+    {.name = "pathlen 0 intermediate",
+        .want = SP_REFUSAL_none,
         .inter = {.basic_constraints = "critical,CA:TRUE,pathlen:0"}},
-    {.name = "intermediate that is no CA", .want = SP_REFUSAL_not_a_ca,
+    {.name = "intermediate that is no CA",
+        .want = SP_REFUSAL_not_a_ca,
         .inter = {.basic_constraints = "critical,CA:FALSE", .key_usage = "-"}},
-    {.name = "intermediate without basicConstraints", .want = SP_REFUSAL_not_a_ca, .inter = {.basic_constraints = "-"}},
-    {.name = "intermediate without keyCertSign", .want = SP_REFUSAL_not_a_ca,
+    {.name = "intermediate without basicConstraints",
+        .want = SP_REFUSAL_not_a_ca,
+        .inter = {.basic_constraints = "-"}},
+    {.name = "intermediate without keyCertSign",
+        .want = SP_REFUSAL_not_a_ca,
         .inter = {.key_usage = "critical,digitalSignature"}},
     {.name = "v1 intermediate", .want = SP_REFUSAL_not_a_ca, .inter = {.v1 = true}},
     {.name = "v1 root", .want = SP_REFUSAL_none, .root = {.v1 = true}},
     {.name = "v1 leaf", .want = SP_REFUSAL_none, .leaf = {.v1 = true}},
-    {.name = "name inside the constraint", .want = SP_REFUSAL_none,
-        .inter = {.name_constraints = "critical,permitted;DNS:example.com"}, .leaf = {.san = "DNS:a.example.com"}},
-    {.name = "name outside of the constraint", .want = SP_REFUSAL_name_constraint,
-        .inter = {.name_constraints = "critical,permitted;DNS:example.com"}, .leaf = {.san = "DNS:a.example.net"}},
-    {.name = "excluded name", .want = SP_REFUSAL_name_constraint,
-        .root = {.name_constraints = "critical,excluded;DNS:bad.example.com"}, .leaf = {.san = "DNS:x.bad.example.com"}},
-    {.name = "URI outside of the constraint", .want = SP_REFUSAL_name_constraint,
+    {.name = "name inside the constraint",
+        .want = SP_REFUSAL_none,
+        .inter = {.name_constraints = "critical,permitted;DNS:example.com"},
+        .leaf = {.san = "DNS:a.example.com"}},
+    {.name = "name outside of the constraint",
+        .want = SP_REFUSAL_name_constraint,
+        .inter = {.name_constraints = "critical,permitted;DNS:example.com"},
+        .leaf = {.san = "DNS:a.example.net"}},
+    {.name = "excluded name",
+        .want = SP_REFUSAL_name_constraint,
+        .root = {.name_constraints = "critical,excluded;DNS:bad.example.com"},
+        .leaf = {.san = "DNS:x.bad.example.com"}},
+    {.name = "URI outside of the constraint",
+        .want = SP_REFUSAL_name_constraint,
         .inter = {.name_constraints = "critical,permitted;URI:corp.example"},
         .leaf = {.san = "URI:spiffe://other.example/x"}},
-    {.name = "unknown critical extension", .want = SP_REFUSAL_certificate_invalid,
+    {.name = "unknown critical extension",
+        .want = SP_REFUSAL_certificate_invalid,
         .leaf = {.critical_oid = "1.3.6.1.4.1.55555.1"}},
-    {.name = "damaged signature of the leaf", .want = SP_REFUSAL_bad_signature, .leaf = {.break_signature = true}},
-    {.name = "damaged signature of the intermediate", .want = SP_REFUSAL_bad_signature,
+    {.name = "damaged signature of the leaf",
+        .want = SP_REFUSAL_bad_signature,
+        .leaf = {.break_signature = true}},
+    {.name = "damaged signature of the intermediate",
+        .want = SP_REFUSAL_bad_signature,
         .inter = {.break_signature = true}},
     {.name = "depth 0 with an intermediate", .want = SP_REFUSAL_chain_too_long, .depth = 1000},
     {.name = "RSA 2048", .want = SP_REFUSAL_none, .leaf = {.rsa_bits = 2048}},
@@ -75,15 +104,21 @@ static const struct chain_case chain_cases[] = {
     {.name = "RSA 1024 intermediate", .want = SP_REFUSAL_weak_key, .inter = {.rsa_bits = 1024}},
     {.name = "RSA 1024 root", .want = SP_REFUSAL_weak_key, .root = {.rsa_bits = 1024}},
     {.name = "RSA 8200 leaf", .want = SP_REFUSAL_certificate_invalid, .leaf = {.huge_rsa = true}},
-    {.name = "leaf that is a CA", .want = SP_REFUSAL_none, .leaf_is_ca = true,
+    {.name = "leaf that is a CA",
+        .want = SP_REFUSAL_none,
+        .leaf_is_ca = true,
         .leaf = {.key_usage = "critical,digitalSignature,keyCertSign"}},
-    {.name = "embedded NUL in a SAN", .want = SP_REFUSAL_hostile_name,
+    {.name = "embedded NUL in a SAN",
+        .want = SP_REFUSAL_hostile_name,
         .leaf = {.raw_san = {"good.example.com\0.evil.test", 27}, .raw_san_type = GEN_DNS}},
-    {.name = "CR LF in a SAN", .want = SP_REFUSAL_hostile_name,
+    {.name = "CR LF in a SAN",
+        .want = SP_REFUSAL_hostile_name,
         .leaf = {.raw_san = {"spiffe://a/b\r\nX: y", 18}, .raw_san_type = GEN_URI}},
-    {.name = "a second name in a SAN", .want = SP_REFUSAL_hostile_name,
+    {.name = "a second name in a SAN",
+        .want = SP_REFUSAL_hostile_name,
         .leaf = {.raw_san = {"a.example.com,DNS:admin", 23}, .raw_san_type = GEN_DNS}},
-    {.name = "control character in the subject", .want = SP_REFUSAL_hostile_name,
+    {.name = "control character in the subject",
+        .want = SP_REFUSAL_hostile_name,
         .leaf = {.raw_cn = {"a\nb", 3}, .raw_cn_type = V_ASN1_UTF8STRING}},
 };
 
@@ -96,7 +131,9 @@ static struct fix_spec named(struct fix_spec spec, const char *subject)
 
 static void run_chain_case(const struct chain_case *c)
 {
-    struct bench b = {.auth = {.depth = c->depth == 1000 ? 0 : c->depth != 0 ? c->depth : 4,
+    struct bench b = {.auth = {.depth = c->depth == 1000 ? 0
+                                        : c->depth != 0  ? c->depth
+                                                         : 4,
                           .crl_missing = SP_CRL_MISSING_ACCEPT}};
     struct fix_spec root_spec = named(c->root, "CN=root"), inter_spec = named(c->inter, "CN=intermediate");
     struct fix_cert root = fix_issue(&root_spec, NULL, true);
@@ -227,7 +264,8 @@ static void test_two_cas_of_one_name_both_work(void **state)
             bench_ca(&b, fix_write_certs("ca.pem", bundle, 2));
             bench_open(&b);
             for (size_t i = 0; i < 2; i++) {
-                struct fix_cert leaf = fix_issue(&(struct fix_spec){.key_ids = with_ids != 0}, &cas[i], false);
+                struct fix_cert leaf =
+                    fix_issue(&(struct fix_spec){.key_ids = with_ids != 0}, &cas[i], false);
                 struct sp_verdict v = bench_judge_at(&b, &leaf, NULL, 0, FIX_NOW);
                 bench_expect(&v, SP_REFUSAL_none, "same-name roots");
                 fix_free(&leaf);
@@ -247,8 +285,8 @@ static void test_an_old_intermediate_in_the_bundle_does_not_hide_the_one_that_is
     for (int expired = 0; expired < 2; expired++) {
         struct fix_spec spec = {.subject = "CN=intermediate", .to = expired ? -10 : 0};
         struct fix_cert old = fix_issue(&spec, &root, true);
-        struct fix_cert renewed =
-            fix_issue(&(struct fix_spec){.subject = "CN=intermediate", .key = expired ? old.key : NULL}, &root, true);
+        struct fix_cert renewed = fix_issue(
+            &(struct fix_spec){.subject = "CN=intermediate", .key = expired ? old.key : NULL}, &root, true);
         struct fix_cert leaf = fix_issue(&(struct fix_spec){0}, &renewed, false);
         X509 *bundle[] = {root.cert, old.cert};
         struct bench b = lax(4);
@@ -296,7 +334,8 @@ static void test_two_cas_that_signed_each_other_are_both_anchors(void **state)
     (void)state;
     struct fix_cert a_self = fix_issue(&(struct fix_spec){.subject = "CN=a"}, NULL, true);
     struct fix_cert b_by_a = fix_issue(&(struct fix_spec){.subject = "CN=b"}, &a_self, true);
-    struct fix_cert a_by_b = fix_issue(&(struct fix_spec){.subject = "CN=a", .key = a_self.key}, &b_by_a, true);
+    struct fix_cert a_by_b =
+        fix_issue(&(struct fix_spec){.subject = "CN=a", .key = a_self.key}, &b_by_a, true);
     struct fix_cert leaf = fix_issue(&(struct fix_spec){0}, &b_by_a, false);
     X509 *bundle[] = {a_by_b.cert, b_by_a.cert};
     struct bench b = lax(4);
@@ -399,19 +438,62 @@ static void test_a_bundle_that_cannot_be_used_is_an_error_that_names_the_file(vo
     expect_refused_bundle(fix_folder(), "not a regular file");
     expect_refused_bundle(fix_write_text("empty.pem", ""), "empty");
     expect_refused_bundle(fix_write_text("text.pem", "hello\n"), "no certificate");
-    expect_refused_bundle(fix_write_text("junk.pem", "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n"),
+    expect_refused_bundle(
+        fix_write_text("junk.pem", "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n"),
         "certificate 1 cannot be parsed");
-    expect_refused_bundle(fix_write_text("bad64.pem", "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n"),
+    expect_refused_bundle(
+        fix_write_text("bad64.pem", "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n"),
         "PEM block 1");
     expect_refused_bundle(fix_write_text("cut.pem", "-----BEGIN CERTIFICATE-----\naGVsbG8=\n"), "cut.pem");
     expect_refused_bundle(fix_write_certs("leaf.pem", both, 2), "certificate 2 (CN=leaf) is not a CA");
     free_pki(&p);
 }
 
+/* What is cut off or damaged must not count as one certificate less. */
+static void test_a_good_certificate_does_not_excuse_a_damaged_one_behind_it(void **state)
+{
+    (void)state;
+    struct pki p = make_pki();
+    static const char *const tails[] = {
+        "-----BEGIN CERTIFICATE----\naGVsbG8=\n-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\naGVsbG8=\n",
+        "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n",
+        "-----BEGIN TRUSTED CERTIFICATE-----\naGVsbG8=\n-----END TRUSTED CERTIFICATE-----\n",
+    };
+    for (size_t i = 0; i < SP_COUNTOF(tails); i++) {
+        const char *path = fix_write_certs("tail.pem", &p.root.cert, 1);
+        FILE *f = fopen(path, "a");
+        assert_non_null(f);
+        fputs(tails[i], f);
+        fclose(f);
+        expect_refused_bundle(path, "tail.pem");
+    }
+    for (int extra = 0; extra < 2; extra++) {
+        struct bench b = lax(4);
+        struct sp_slice der = fix_der(&p.root);
+        const char *path = fix_write_text("root.der", "");
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        assert_int_equal(fwrite(der.ptr, 1, der.len, f), der.len);
+        if (extra)
+            fputc(0, f);
+        fclose(f);
+        OPENSSL_free((void *)der.ptr);
+        bench_ca(&b, path);
+        b.trust = sp_trust_new_at("test.yaml", &b.auth, FIX_NOW, &b.diags);
+        assert_int_equal(b.trust == NULL, extra);
+        assert_int_equal(bench_says(&b, "followed by bytes"), extra);
+        bench_close(&b);
+    }
+    free_pki(&p);
+}
+
 static void test_a_bundle_of_expired_cas_only_is_an_error(void **state)
 {
     (void)state;
-    struct fix_cert dead = fix_issue(&(struct fix_spec){.subject = "CN=dead", .from = -(FIX_NOW - 1000), .to = -(FIX_NOW - 2000)}, NULL, true);
+    struct fix_cert dead = fix_issue(
+        &(struct fix_spec){.subject = "CN=dead", .from = -(FIX_NOW - 1000), .to = -(FIX_NOW - 2000)}, NULL,
+        true);
     struct bench b = lax(4);
     bench_ca(&b, fix_write_certs("dead.pem", &dead.cert, 1));
     assert_null(sp_trust_new("test.yaml", &b.auth, &b.diags));
@@ -424,7 +506,8 @@ static void test_text_and_keys_between_the_blocks_are_passed_over(void **state)
 {
     (void)state;
     struct pki p = make_pki();
-    char text[8192] = "some text\n-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+    char text[8192] =
+        "some text\n-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
     FILE *f = fopen(fix_write_certs("one.pem", &p.root.cert, 1), "r");
     size_t n = strlen(text);
     n += fread(text + n, 1, sizeof(text) - n - 64, f);
@@ -446,7 +529,8 @@ static void test_the_policy_id_changes_with_what_decides_and_with_nothing_else(v
     (void)state;
     struct pki p = make_pki();
     X509 *ab[] = {p.root.cert, p.inter.cert}, *ba[] = {p.inter.cert, p.root.cert};
-    const char *files[] = {fix_write_certs("ab.pem", ab, 2), fix_write_certs("ba.pem", ba, 2), fix_write_certs("a.pem", ab, 1)};
+    const char *files[] = {
+        fix_write_certs("ab.pem", ab, 2), fix_write_certs("ba.pem", ba, 2), fix_write_certs("a.pem", ab, 1)};
     uint8_t ids[7][32];
     for (size_t i = 0; i < SP_COUNTOF(ids); i++) {
         struct bench b = lax(i == 3 ? 5 : 4);
@@ -486,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_a_sha1_signature_is_weak_except_on_the_anchor),
         cmocka_unit_test(test_bytes_that_are_no_certificate_are_refused),
         cmocka_unit_test(test_a_bundle_that_cannot_be_used_is_an_error_that_names_the_file),
+        cmocka_unit_test(test_a_good_certificate_does_not_excuse_a_damaged_one_behind_it),
         cmocka_unit_test(test_a_bundle_of_expired_cas_only_is_an_error),
         cmocka_unit_test(test_text_and_keys_between_the_blocks_are_passed_over),
         cmocka_unit_test(test_the_policy_id_changes_with_what_decides_and_with_nothing_else),

@@ -1,11 +1,8 @@
 /* Revocation: which CRL speaks of which certificate, and what is believed of it. */
 #include "pki_bench.h"
 
-#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "pki/crl.h"
 
 /* root -> intermediate -> leaf, each with a CRL that lists nobody, and one thing odd. */
 enum { LEAF = 1, INTER = 2, ABSENT = 4 };
@@ -26,92 +23,192 @@ struct crl_case {
 static const struct crl_case crl_cases[] = {
     {.name = "nobody listed", .want = SP_REFUSAL_none},
     {.name = "nobody listed, intermediate in the bundle", .want = SP_REFUSAL_none, .inter_in_bundle = true},
-    {.name = "revoked leaf", .want = SP_REFUSAL_revoked, .inter_lists = LEAF, .inter_crl = {.reason = 1},
+    {.name = "revoked leaf",
+        .want = SP_REFUSAL_revoked,
+        .inter_lists = LEAF,
+        .inter_crl = {.reason = 1},
         .detail = "(keyCompromise)"},
-    {.name = "revoked intermediate", .want = SP_REFUSAL_revoked, .root_lists = INTER,
+    {.name = "revoked intermediate",
+        .want = SP_REFUSAL_revoked,
+        .root_lists = INTER,
         .detail = "revoked 2027-01-15T06:00:00Z (no reason given)"},
-    {.name = "revoked intermediate in the bundle", .want = SP_REFUSAL_revoked, .root_lists = INTER,
+    {.name = "revoked intermediate in the bundle",
+        .want = SP_REFUSAL_revoked,
+        .root_lists = INTER,
         .inter_in_bundle = true},
     {.name = "leaf's serial in the root's CRL", .want = SP_REFUSAL_none, .root_lists = LEAF},
     {.name = "on hold", .want = SP_REFUSAL_revoked, .inter_lists = LEAF, .inter_crl = {.reason = 6}},
-    {.name = "no CRL of the leaf's issuer", .want = SP_REFUSAL_crl_missing, .inter_lists = ABSENT,
+    {.name = "no CRL of the leaf's issuer",
+        .want = SP_REFUSAL_crl_missing,
+        .inter_lists = ABSENT,
         .detail = "CN=intermediate"},
-    {.name = "no CRL of the intermediate's issuer", .want = SP_REFUSAL_crl_missing, .root_lists = ABSENT,
+    {.name = "no CRL of the intermediate's issuer",
+        .want = SP_REFUSAL_crl_missing,
+        .root_lists = ABSENT,
         .detail = "CN=root"},
-    {.name = "no CRL, accepted", .want = SP_REFUSAL_none, .root_lists = ABSENT, .inter_lists = ABSENT,
+    {.name = "no CRL, accepted",
+        .want = SP_REFUSAL_none,
+        .root_lists = ABSENT,
+        .inter_lists = ABSENT,
         .missing = SP_CRL_MISSING_ACCEPT},
-    {.name = "one missing and accepted, the other revokes", .want = SP_REFUSAL_revoked, .inter_lists = ABSENT,
-        .root_lists = INTER, .missing = SP_CRL_MISSING_ACCEPT},
-    {.name = "one missing, the other revokes", .want = SP_REFUSAL_revoked, .inter_lists = ABSENT, .root_lists = INTER},
-    {.name = "stale", .want = SP_REFUSAL_crl_stale, .inter_crl = {.from = -FIX_DAY, .to = -10},
+    {.name = "one missing and accepted, the other revokes",
+        .want = SP_REFUSAL_revoked,
+        .inter_lists = ABSENT,
+        .root_lists = INTER,
+        .missing = SP_CRL_MISSING_ACCEPT},
+    {.name = "one missing, the other revokes",
+        .want = SP_REFUSAL_revoked,
+        .inter_lists = ABSENT,
+        .root_lists = INTER},
+    {.name = "stale",
+        .want = SP_REFUSAL_crl_stale,
+        .inter_crl = {.from = -FIX_DAY, .to = -10},
         .detail = "nextUpdate was 2027-01-15T07:59:50Z"},
-    {.name = "stale CRL of the root", .want = SP_REFUSAL_crl_stale, .root_crl = {.from = -FIX_DAY, .to = -10}},
-    {.name = "stale within grace", .want = SP_REFUSAL_none, .inter_crl = {.from = -FIX_DAY, .to = -10},
-        .stale = SP_CRL_STALE_GRACE, .grace_s = 11},
-    {.name = "stale, grace just over", .want = SP_REFUSAL_crl_stale, .inter_crl = {.from = -FIX_DAY, .to = -10},
-        .stale = SP_CRL_STALE_GRACE, .grace_s = 10, .detail = "grace is over"},
-    {.name = "stale, accepted", .want = SP_REFUSAL_none, .inter_crl = {.from = -FIX_DAY, .to = -10},
+    {.name = "stale CRL of the root",
+        .want = SP_REFUSAL_crl_stale,
+        .root_crl = {.from = -FIX_DAY, .to = -10}},
+    {.name = "stale within grace",
+        .want = SP_REFUSAL_none,
+        .inter_crl = {.from = -FIX_DAY, .to = -10},
+        .stale = SP_CRL_STALE_GRACE,
+        .grace_s = 11},
+    {.name = "stale, grace just over",
+        .want = SP_REFUSAL_crl_stale,
+        .inter_crl = {.from = -FIX_DAY, .to = -10},
+        .stale = SP_CRL_STALE_GRACE,
+        .grace_s = 10,
+        .detail = "grace is over"},
+    {.name = "stale, accepted",
+        .want = SP_REFUSAL_none,
+        .inter_crl = {.from = -FIX_DAY, .to = -10},
         .stale = SP_CRL_STALE_ACCEPT},
-    {.name = "stale, accepted, and lists the leaf", .want = SP_REFUSAL_revoked, .inter_lists = LEAF,
-        .inter_crl = {.from = -FIX_DAY, .to = -10}, .stale = SP_CRL_STALE_ACCEPT},
-    {.name = "stale, and lists the leaf", .want = SP_REFUSAL_revoked, .inter_lists = LEAF,
+    {.name = "stale, accepted, and lists the leaf",
+        .want = SP_REFUSAL_revoked,
+        .inter_lists = LEAF,
+        .inter_crl = {.from = -FIX_DAY, .to = -10},
+        .stale = SP_CRL_STALE_ACCEPT},
+    {.name = "stale, and lists the leaf",
+        .want = SP_REFUSAL_revoked,
+        .inter_lists = LEAF,
         .inter_crl = {.from = -FIX_DAY, .to = -10}},
-    {.name = "stale is not missing", .want = SP_REFUSAL_crl_stale, .inter_crl = {.from = -FIX_DAY, .to = -10},
+    {.name = "stale is not missing",
+        .want = SP_REFUSAL_crl_stale,
+        .inter_crl = {.from = -FIX_DAY, .to = -10},
         .missing = SP_CRL_MISSING_ACCEPT},
-    {.name = "no nextUpdate", .want = SP_REFUSAL_none, .inter_crl = {.from = -1000 * FIX_DAY, .no_end = true}},
-    {.name = "not yet in force", .want = SP_REFUSAL_crl_invalid, .inter_crl = {.from = 10},
+    {.name = "no nextUpdate",
+        .want = SP_REFUSAL_none,
+        .inter_crl = {.from = -1000 * FIX_DAY, .no_end = true}},
+    {.name = "not yet in force",
+        .want = SP_REFUSAL_crl_invalid,
+        .inter_crl = {.from = 10},
         .detail = "not in force before"},
-    {.name = "not yet in force, missing accepted", .want = SP_REFUSAL_crl_invalid, .inter_crl = {.from = 10},
+    {.name = "not yet in force, missing accepted",
+        .want = SP_REFUSAL_crl_invalid,
+        .inter_crl = {.from = 10},
         .missing = SP_CRL_MISSING_ACCEPT},
-    {.name = "delta", .want = SP_REFUSAL_crl_missing, .inter_crl = {.delta = true, .number = "2"}, .detail = "delta CRL"},
-    {.name = "delta, missing accepted", .want = SP_REFUSAL_none, .inter_crl = {.delta = true, .number = "2"},
+    {.name = "delta",
+        .want = SP_REFUSAL_crl_missing,
+        .inter_crl = {.delta = true, .number = "2"},
+        .detail = "delta CRL"},
+    {.name = "delta, missing accepted",
+        .want = SP_REFUSAL_none,
+        .inter_crl = {.delta = true, .number = "2"},
         .missing = SP_CRL_MISSING_ACCEPT},
-    {.name = "indirect", .want = SP_REFUSAL_crl_missing, .inter_crl = {.idp = "critical,indirectCRL:TRUE"},
+    {.name = "indirect",
+        .want = SP_REFUSAL_crl_missing,
+        .inter_crl = {.idp = "critical,indirectCRL:TRUE"},
         .detail = "indirect CRL"},
-    {.name = "entry of another issuer", .want = SP_REFUSAL_crl_missing, .inter_lists = LEAF,
-        .inter_crl = {.entry_issuer = true}, .detail = "indirect CRL"},
-    {.name = "removeFromCRL", .want = SP_REFUSAL_crl_missing, .inter_lists = LEAF, .inter_crl = {.reason = 8},
+    {.name = "entry of another issuer",
+        .want = SP_REFUSAL_crl_missing,
+        .inter_lists = LEAF,
+        .inter_crl = {.entry_issuer = true},
+        .detail = "indirect CRL"},
+    {.name = "removeFromCRL",
+        .want = SP_REFUSAL_crl_missing,
+        .inter_lists = LEAF,
+        .inter_crl = {.reason = 8},
         .detail = "removeFromCRL"},
-    {.name = "some reasons only", .want = SP_REFUSAL_crl_missing,
-        .inter_crl = {.idp = "critical,onlysomereasons:keyCompromise"}, .detail = "some reasons"},
-    {.name = "attribute certificates only", .want = SP_REFUSAL_crl_missing, .inter_crl = {.idp = "critical,onlyAA:TRUE"},
+    {.name = "some reasons only",
+        .want = SP_REFUSAL_crl_missing,
+        .inter_crl = {.idp = "critical,onlysomereasons:keyCompromise"},
+        .detail = "some reasons"},
+    {.name = "attribute certificates only",
+        .want = SP_REFUSAL_crl_missing,
+        .inter_crl = {.idp = "critical,onlyAA:TRUE"},
         .detail = "attribute certificates"},
-    {.name = "unknown critical extension", .want = SP_REFUSAL_crl_missing, .inter_crl = {.unknown_critical = true},
+    {.name = "unknown critical extension",
+        .want = SP_REFUSAL_crl_missing,
+        .inter_crl = {.unknown_critical = true},
         .detail = "critical extension"},
-    {.name = "inner and outer algorithm differ", .want = SP_REFUSAL_crl_missing,
-        .inter_crl = {.mixed_algorithms = true}, .detail = "signature algorithm"},
-    {.name = "users only, for a leaf", .want = SP_REFUSAL_none, .inter_crl = {.idp = "critical,onlyuser:TRUE"}},
-    {.name = "users only, revokes the leaf", .want = SP_REFUSAL_revoked, .inter_lists = LEAF,
+    {.name = "inner and outer algorithm differ",
+        .want = SP_REFUSAL_crl_missing,
+        .inter_crl = {.mixed_algorithms = true},
+        .detail = "signature algorithm"},
+    {.name = "users only, for a leaf",
+        .want = SP_REFUSAL_none,
         .inter_crl = {.idp = "critical,onlyuser:TRUE"}},
-    {.name = "users only, for an intermediate", .want = SP_REFUSAL_crl_missing,
-        .root_crl = {.idp = "critical,onlyuser:TRUE"}, .detail = "covers others"},
-    {.name = "CAs only, for an intermediate", .want = SP_REFUSAL_none, .root_crl = {.idp = "critical,onlyCA:TRUE"}},
-    {.name = "CAs only, for a leaf", .want = SP_REFUSAL_crl_missing, .inter_crl = {.idp = "critical,onlyCA:TRUE"}},
-    {.name = "partition that the leaf does not name", .want = SP_REFUSAL_crl_missing,
-        .inter_crl = {.idp = "critical,fullname:URI:http://crl.example/1"}, .detail = "covers others"},
-    {.name = "partition that the leaf names", .want = SP_REFUSAL_none,
-        .inter_crl = {.idp = "critical,fullname:URI:http://crl.example/1"}, .leaf = {.crldp = "URI:http://crl.example/1"}},
-    {.name = "partition that the leaf names, and revokes it", .want = SP_REFUSAL_revoked, .inter_lists = LEAF,
-        .inter_crl = {.idp = "critical,fullname:URI:http://crl.example/1"}, .leaf = {.crldp = "URI:http://crl.example/1"}},
-    {.name = "partition, the leaf names another", .want = SP_REFUSAL_crl_missing,
-        .inter_crl = {.idp = "critical,fullname:URI:http://crl.example/1"}, .leaf = {.crldp = "URI:http://crl.example/2"}},
-    {.name = "issuer that may not sign CRLs", .want = SP_REFUSAL_crl_invalid, .inter = {.key_usage = "critical,keyCertSign"},
+    {.name = "users only, revokes the leaf",
+        .want = SP_REFUSAL_revoked,
+        .inter_lists = LEAF,
+        .inter_crl = {.idp = "critical,onlyuser:TRUE"}},
+    {.name = "users only, for an intermediate",
+        .want = SP_REFUSAL_crl_missing,
+        .root_crl = {.idp = "critical,onlyuser:TRUE"},
+        .detail = "covers others"},
+    {.name = "CAs only, for an intermediate",
+        .want = SP_REFUSAL_none,
+        .root_crl = {.idp = "critical,onlyCA:TRUE"}},
+    {.name = "CAs only, for a leaf",
+        .want = SP_REFUSAL_crl_missing,
+        .inter_crl = {.idp = "critical,onlyCA:TRUE"}},
+    {.name = "partition that the leaf does not name",
+        .want = SP_REFUSAL_crl_missing,
+        .inter_crl = {.idp = "critical,fullname:URI:http://crl.example/1"},
+        .detail = "covers others"},
+    {.name = "partition that the leaf names",
+        .want = SP_REFUSAL_none,
+        .inter_crl = {.idp = "critical,fullname:URI:http://crl.example/1"},
+        .leaf = {.crldp = "URI:http://crl.example/1"}},
+    {.name = "partition that the leaf names, and revokes it",
+        .want = SP_REFUSAL_revoked,
+        .inter_lists = LEAF,
+        .inter_crl = {.idp = "critical,fullname:URI:http://crl.example/1"},
+        .leaf = {.crldp = "URI:http://crl.example/1"}},
+    {.name = "partition, the leaf names another",
+        .want = SP_REFUSAL_crl_missing,
+        .inter_crl = {.idp = "critical,fullname:URI:http://crl.example/1"},
+        .leaf = {.crldp = "URI:http://crl.example/2"}},
+    {.name = "issuer that may not sign CRLs",
+        .want = SP_REFUSAL_crl_invalid,
+        .inter = {.key_usage = "critical,keyCertSign"},
         .detail = "cRLSign"},
     {.name = "issuer without keyUsage", .want = SP_REFUSAL_none, .inter = {.key_usage = "-"}},
-    {.name = "serial of 20 bytes", .want = SP_REFUSAL_revoked, .inter_lists = LEAF,
-        .leaf = {.serial = "7fffffffffffffffffffffffffffffffffffffff"}, .detail = "7fffffffffffffffffffffffffffffffffffffff"},
+    {.name = "serial of 20 bytes",
+        .want = SP_REFUSAL_revoked,
+        .inter_lists = LEAF,
+        .leaf = {.serial = "7fffffffffffffffffffffffffffffffffffffff"},
+        .detail = "7fffffffffffffffffffffffffffffffffffffff"},
     {.name = "serial zero", .want = SP_REFUSAL_revoked, .inter_lists = LEAF, .leaf = {.serial = "0"}},
-    {.name = "serial zero, one is listed", .want = SP_REFUSAL_none, .inter_crl = {.serial = "1"}, .leaf = {.serial = "0"}},
+    {.name = "serial zero, one is listed",
+        .want = SP_REFUSAL_none,
+        .inter_crl = {.serial = "1"},
+        .leaf = {.serial = "0"}},
     {.name = "negative serial", .want = SP_REFUSAL_revoked, .inter_lists = LEAF, .leaf = {.serial = "-1234"}},
-    {.name = "negative serial, the positive is listed", .want = SP_REFUSAL_none, .inter_crl = {.serial = "1234"},
+    {.name = "negative serial, the positive is listed",
+        .want = SP_REFUSAL_none,
+        .inter_crl = {.serial = "1234"},
         .leaf = {.serial = "-1234"}},
-    {.name = "a longer serial with the same beginning", .want = SP_REFUSAL_none, .inter_crl = {.serial = "123400"},
+    {.name = "a longer serial with the same beginning",
+        .want = SP_REFUSAL_none,
+        .inter_crl = {.serial = "123400"},
         .leaf = {.serial = "1234"}},
 };
 
 static void run_crl_case(const struct crl_case *c)
 {
-    struct bench b = {.auth = {.depth = 4, .crl_missing = c->missing, .crl_stale = c->stale,
+    struct bench b = {.auth = {.depth = 4,
+                          .crl_missing = c->missing,
+                          .crl_stale = c->stale,
                           .crl_grace_ms = (uint64_t)c->grace_s * 1000}};
     struct fix_spec inter_spec = c->inter;
     inter_spec.subject = "CN=intermediate";
@@ -162,7 +259,8 @@ static void test_without_crls_everybody_is_refused_unless_that_is_accepted(void 
     struct fix_cert root = fix_issue(&(struct fix_spec){.subject = "CN=root"}, NULL, true);
     struct fix_cert leaf = fix_issue(&(struct fix_spec){0}, &root, false);
     for (int accept = 0; accept < 2; accept++) {
-        struct bench b = {.auth = {.depth = 4, .crl_missing = accept ? SP_CRL_MISSING_ACCEPT : SP_CRL_MISSING_REJECT}};
+        struct bench b = {
+            .auth = {.depth = 4, .crl_missing = accept ? SP_CRL_MISSING_ACCEPT : SP_CRL_MISSING_REJECT}};
         bench_ca(&b, fix_write_certs("ca.pem", &root.cert, 1));
         bench_open(&b);
         assert_int_equal(bench_says(&b, "every client certificate will be refused"), !accept);
@@ -232,37 +330,63 @@ struct pair_case {
 };
 
 static const struct pair_case pair_cases[] = {
-    {.name = "the CRL of one says nothing of the other", .want = {SP_REFUSAL_revoked, SP_REFUSAL_none},
+    {.name = "the CRL of one says nothing of the other",
+        .want = {SP_REFUSAL_revoked, SP_REFUSAL_none},
         .crls = {{.ca = 1, .spec = {.serial = "55"}}, {.ca = 2}}},
-    {.name = "a stale CRL of one does not disturb the other", .want = {SP_REFUSAL_crl_stale, SP_REFUSAL_none},
-        .crls = {{.ca = 1, .spec = {.from = -FIX_DAY, .to = -10}}, {.ca = 2}}, .warning = "is stale"},
-    {.name = "a missing CRL of one does not disturb the other", .want = {SP_REFUSAL_crl_missing, SP_REFUSAL_none},
-        .crls = {{.ca = 2}}, .warning = "no CRL for CA CN=one"},
-    {.name = "a delta of one does not disturb the other", .want = {SP_REFUSAL_crl_missing, SP_REFUSAL_none},
-        .crls = {{.ca = 1, .spec = {.delta = true}}, {.ca = 2}}, .warning = "CRL 1 is left out: it is a delta CRL"},
-    {.name = "forged by the other's key", .want = {SP_REFUSAL_crl_invalid, SP_REFUSAL_none},
-        .crls = {{.ca = 1, .key = 2}, {.ca = 2}}, .warning = "its signature verifies under no CA"},
-    {.name = "forged beside a good one", .want = {SP_REFUSAL_none, SP_REFUSAL_none},
+    {.name = "a stale CRL of one does not disturb the other",
+        .want = {SP_REFUSAL_crl_stale, SP_REFUSAL_none},
+        .crls = {{.ca = 1, .spec = {.from = -FIX_DAY, .to = -10}}, {.ca = 2}},
+        .warning = "is stale"},
+    {.name = "a missing CRL of one does not disturb the other",
+        .want = {SP_REFUSAL_crl_missing, SP_REFUSAL_none},
+        .crls = {{.ca = 2}},
+        .warning = "no CRL for CA CN=one"},
+    {.name = "a delta of one does not disturb the other",
+        .want = {SP_REFUSAL_crl_missing, SP_REFUSAL_none},
+        .crls = {{.ca = 1, .spec = {.delta = true}}, {.ca = 2}},
+        .warning = "CRL 1 is left out: it is a delta CRL"},
+    {.name = "forged by the other's key",
+        .want = {SP_REFUSAL_crl_invalid, SP_REFUSAL_none},
+        .crls = {{.ca = 1, .key = 2}, {.ca = 2}},
+        .warning = "its signature verifies under no CA"},
+    {.name = "forged beside a good one",
+        .want = {SP_REFUSAL_none, SP_REFUSAL_none},
         .crls = {{.ca = 1, .key = 2, .spec = {.serial = "55"}}, {.ca = 1}, {.ca = 2}}},
-    {.name = "same name: each by its own key", .same_name = true, .want = {SP_REFUSAL_revoked, SP_REFUSAL_none},
+    {.name = "same name: each by its own key",
+        .same_name = true,
+        .want = {SP_REFUSAL_revoked, SP_REFUSAL_none},
         .crls = {{.ca = 1, .spec = {.serial = "55"}}, {.ca = 2}}},
-    {.name = "same name: the second has none", .same_name = true, .want = {SP_REFUSAL_none, SP_REFUSAL_crl_missing},
+    {.name = "same name: the second has none",
+        .same_name = true,
+        .want = {SP_REFUSAL_none, SP_REFUSAL_crl_missing},
         .crls = {{.ca = 1}}},
-    {.name = "the newer wins: taken off hold", .want = {SP_REFUSAL_none, SP_REFUSAL_none},
-        .crls = {{.ca = 1, .spec = {.from = -20, .serial = "55"}}, {.ca = 1, .spec = {.from = -10}}, {.ca = 2}}},
-    {.name = "the newer wins: revoked since", .want = {SP_REFUSAL_revoked, SP_REFUSAL_none},
-        .crls = {{.ca = 1, .spec = {.from = -10, .serial = "55"}}, {.ca = 1, .spec = {.from = -20}}, {.ca = 2}}},
-    {.name = "made in the same second, the higher number wins", .want = {SP_REFUSAL_revoked, SP_REFUSAL_none},
-        .crls = {{.ca = 1, .spec = {.number = "255"}}, {.ca = 1, .spec = {.number = "256", .serial = "55"}}, {.ca = 2}}},
-    {.name = "one of the future does not hide the present one", .want = {SP_REFUSAL_revoked, SP_REFUSAL_none},
-        .crls = {{.ca = 1, .spec = {.serial = "55"}}, {.ca = 1, .spec = {.from = 10}}, {.ca = 2}}},
-    {.name = "a newer one of another scope hides nothing", .want = {SP_REFUSAL_revoked, SP_REFUSAL_none},
-        .crls = {{.ca = 1, .spec = {.serial = "55"}}, {.ca = 1, .spec = {.from = -10, .idp = "critical,onlyCA:TRUE"}},
+    {.name = "the newer wins: taken off hold",
+        .want = {SP_REFUSAL_none, SP_REFUSAL_none},
+        .crls = {{.ca = 1, .spec = {.from = -20, .serial = "55"}}, {.ca = 1, .spec = {.from = -10}},
             {.ca = 2}}},
-    {.name = "no nextUpdate is warned of", .want = {SP_REFUSAL_none, SP_REFUSAL_none},
-        .crls = {{.ca = 1, .spec = {.no_end = true}}, {.ca = 2}}, .warning = "has no nextUpdate"},
-    {.name = "near its end is warned of", .want = {SP_REFUSAL_none, SP_REFUSAL_none},
-        .crls = {{.ca = 1, .spec = {.from = -FIX_DAY, .to = 60}}, {.ca = 2}}, .warning = "is near its end"},
+    {.name = "the newer wins: revoked since",
+        .want = {SP_REFUSAL_revoked, SP_REFUSAL_none},
+        .crls = {{.ca = 1, .spec = {.from = -10, .serial = "55"}}, {.ca = 1, .spec = {.from = -20}},
+            {.ca = 2}}},
+    {.name = "made in the same second, the higher number wins",
+        .want = {SP_REFUSAL_revoked, SP_REFUSAL_none},
+        .crls = {{.ca = 1, .spec = {.number = "255"}}, {.ca = 1, .spec = {.number = "256", .serial = "55"}},
+            {.ca = 2}}},
+    {.name = "one of the future does not hide the present one",
+        .want = {SP_REFUSAL_revoked, SP_REFUSAL_none},
+        .crls = {{.ca = 1, .spec = {.serial = "55"}}, {.ca = 1, .spec = {.from = 10}}, {.ca = 2}}},
+    {.name = "a newer one of another scope hides nothing",
+        .want = {SP_REFUSAL_revoked, SP_REFUSAL_none},
+        .crls = {{.ca = 1, .spec = {.serial = "55"}},
+            {.ca = 1, .spec = {.from = -10, .idp = "critical,onlyCA:TRUE"}}, {.ca = 2}}},
+    {.name = "no nextUpdate is warned of",
+        .want = {SP_REFUSAL_none, SP_REFUSAL_none},
+        .crls = {{.ca = 1, .spec = {.no_end = true}}, {.ca = 2}},
+        .warning = "has no nextUpdate"},
+    {.name = "near its end is warned of",
+        .want = {SP_REFUSAL_none, SP_REFUSAL_none},
+        .crls = {{.ca = 1, .spec = {.from = -FIX_DAY, .to = 60}}, {.ca = 2}},
+        .warning = "is near its end"},
 };
 
 static void run_pair_case(const struct pair_case *c)
@@ -338,7 +462,8 @@ static void test_crls_come_from_der_and_from_folders_too(void **state)
     sp_trust_describe(b.trust, FIX_NOW, &text);
     sp_buf_add_char(&text, '\0');
     assert_non_null(strstr(text.ptr, "CA CN=one, until 2028-01-15T08:00:00Z, has a CRL\n"));
-    assert_non_null(strstr(text.ptr, "a.der of CN=one, 1 entry, thisUpdate 2027-01-15T07:00:00Z, nextUpdate 2027-01-16T08:00:00Z\n"));
+    assert_non_null(strstr(text.ptr,
+        "a.der of CN=one, 1 entry, thisUpdate 2027-01-15T07:00:00Z, nextUpdate 2027-01-16T08:00:00Z\n"));
     sp_buf_free(&text);
     bench_close(&b);
     unlink(in_folder);
@@ -362,7 +487,8 @@ static void test_a_crl_file_that_cannot_be_read_is_an_error_that_names_it(void *
         {fix_write_text("e.crl", ""), "the file is empty"},
         {fix_write_text("t.crl", "text\n"), "there is no CRL in the file"},
         {ca, "there is no CRL in the file"},
-        {fix_write_text("j.crl", "-----BEGIN X509 CRL-----\naGVsbG8=\n-----END X509 CRL-----\n"), "CRL 1 cannot be parsed"},
+        {fix_write_text("j.crl", "-----BEGIN X509 CRL-----\naGVsbG8=\n-----END X509 CRL-----\n"),
+            "CRL 1 cannot be parsed"},
         {fix_write_text("d.crl", "0\x03\x02\x01\x01"), "CRL 1 cannot be parsed"},
     };
     for (size_t i = 0; i < SP_COUNTOF(bad); i++) {
@@ -377,88 +503,6 @@ static void test_a_crl_file_that_cannot_be_read_is_an_error_that_names_it(void *
         bench_close(&b);
     }
     free_two_cas(&t);
-}
-
-/* ---- threads ---- */
-
-struct racer {
-    const struct bench *bench;
-    const struct fix_cert *leaf, *inter;
-    unsigned refused;
-};
-
-static void *race(void *arg)
-{
-    struct racer *r = arg;
-    for (int i = 0; i < 50; i++) {
-        struct sp_verdict v = bench_judge_at(r->bench, r->leaf, &r->inter, 1, FIX_NOW);
-        r->refused += v.reason == SP_REFUSAL_revoked;
-    }
-    return NULL;
-}
-
-/* The CRL of an intermediate that is not in the bundle is verified at the first handshake, by whichever thread is there first. */
-static void test_the_first_use_of_a_crl_may_come_from_several_threads(void **state)
-{
-    (void)state;
-    struct fix_cert root = fix_issue(&(struct fix_spec){.subject = "CN=root"}, NULL, true);
-    struct fix_cert inter = fix_issue(&(struct fix_spec){.subject = "CN=intermediate"}, &root, true);
-    struct fix_cert leaf = fix_issue(&(struct fix_spec){0}, &inter, false);
-    X509_CRL *crls[] = {fix_crl(&(struct fix_crl_spec){0}, &root),
-        fix_crl(&(struct fix_crl_spec){.revoked = {leaf.cert}}, &inter)};
-    struct bench b = {.auth = {.depth = 4}};
-    struct racer racers[4];
-    pthread_t threads[4];
-    bench_ca(&b, fix_write_certs("ca.pem", &root.cert, 1));
-    bench_crl(&b, fix_write_crls("all.crl", crls, 2));
-    bench_open(&b);
-    for (size_t i = 0; i < 4; i++) {
-        racers[i] = (struct racer){&b, &leaf, &inter, 0};
-        assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
-    }
-    for (size_t i = 0; i < 4; i++) {
-        pthread_join(threads[i], NULL);
-        assert_int_equal(racers[i].refused, 50);
-    }
-    bench_close(&b);
-    X509_CRL_free(crls[0]);
-    X509_CRL_free(crls[1]);
-    fix_free(&leaf);
-    fix_free(&inter);
-    fix_free(&root);
-}
-
-/* ---- the set ---- */
-
-static void test_every_serial_of_a_large_crl_is_found_and_no_other(void **state)
-{
-    (void)state;
-    struct fix_cert ca = fix_issue(&(struct fix_spec){.subject = "CN=ca"}, NULL, true);
-    X509_CRL *crl = X509_CRL_new();
-    ASN1_TIME *when = ASN1_TIME_set(NULL, FIX_NOW);
-    ASN1_INTEGER *serial = ASN1_INTEGER_new();
-    X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca.cert));
-    X509_CRL_set1_lastUpdate(crl, when);
-    for (uint64_t i = 0; i < 5000; i++) { /* odd numbers, scrambled */
-        X509_REVOKED *entry = X509_REVOKED_new();
-        ASN1_INTEGER_set_uint64(serial, ((i * 7919) % 5000) * 2 + 1);
-        X509_REVOKED_set_serialNumber(entry, serial);
-        X509_REVOKED_set_revocationDate(entry, when);
-        X509_CRL_add0_revoked(crl, entry);
-    }
-    assert_true(X509_CRL_sign(crl, ca.key, EVP_sha256()) > 0);
-    struct sp_err err;
-    struct sp_crl *c = sp_crl_new("big", crl, &err);
-    assert_non_null(c);
-    for (uint64_t n = 0; n <= 10001; n++) {
-        ASN1_INTEGER_set_uint64(serial, n);
-        assert_int_equal(sp_crl_find(c, serial) != NULL, n % 2 == 1 && n < 10000);
-    }
-    sp_crl_free(c);
-    ASN1_INTEGER_free(serial);
-    ASN1_TIME_free(when);
-    X509_CRL_free(crl);
-    fix_free(&ca);
 }
 
 static int tear_down(void **state)
@@ -477,8 +521,6 @@ int main(void)
         cmocka_unit_test(test_a_crl_speaks_only_of_the_ca_that_signed_it),
         cmocka_unit_test(test_crls_come_from_der_and_from_folders_too),
         cmocka_unit_test(test_a_crl_file_that_cannot_be_read_is_an_error_that_names_it),
-        cmocka_unit_test(test_the_first_use_of_a_crl_may_come_from_several_threads),
-        cmocka_unit_test(test_every_serial_of_a_large_crl_is_found_and_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);
 }

@@ -24,9 +24,11 @@ static EVP_PKEY *huge_rsa(void)
 {
     EVP_PKEY *key = NULL;
     BIGNUM *n = BN_new(), *e = BN_new();
-    MUST(n != NULL && e != NULL && BN_rand(n, 8200, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD) && BN_set_word(e, 65537));
+    MUST(n != NULL && e != NULL && BN_rand(n, 8200, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD) &&
+         BN_set_word(e, 65537));
     OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
-    MUST(OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) && OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e));
+    MUST(OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) &&
+         OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e));
     OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
     MUST(EVP_PKEY_fromdata_init(ctx) == 1 && EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) == 1);
@@ -87,8 +89,8 @@ static void add_sans(X509 *cert, const struct fix_spec *spec)
     GENERAL_NAMES *sans = GENERAL_NAMES_new();
     if (spec->raw_san.ptr != NULL) {
         GENERAL_NAME *name = GENERAL_NAME_new();
-        ASN1_STRING *value =
-            spec->raw_san_type == GEN_IPADD ? (ASN1_STRING *)ASN1_OCTET_STRING_new() : (ASN1_STRING *)ASN1_IA5STRING_new();
+        ASN1_STRING *value = spec->raw_san_type == GEN_IPADD ? (ASN1_STRING *)ASN1_OCTET_STRING_new()
+                                                             : (ASN1_STRING *)ASN1_IA5STRING_new();
         MUST(ASN1_STRING_set(value, spec->raw_san.ptr, (int)spec->raw_san.len) == 1);
         GENERAL_NAME_set0_value(name, spec->raw_san_type, value);
         sk_GENERAL_NAME_push(sans, name);
@@ -125,9 +127,13 @@ static void add_extensions(X509 *cert, X509 *issuer, const struct fix_spec *spec
         return;
     X509_set_version(cert, X509_VERSION_3);
     add_ext(cert, issuer, NID_basic_constraints,
-        spec->basic_constraints != NULL ? spec->basic_constraints : is_ca ? "critical,CA:TRUE" : "CA:FALSE");
+        spec->basic_constraints != NULL ? spec->basic_constraints
+        : is_ca                         ? "critical,CA:TRUE"
+                                        : "CA:FALSE");
     add_ext(cert, issuer, NID_key_usage,
-        spec->key_usage != NULL ? spec->key_usage : is_ca ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature");
+        spec->key_usage != NULL ? spec->key_usage
+        : is_ca                 ? "critical,keyCertSign,cRLSign"
+                                : "critical,digitalSignature");
     add_ext(cert, issuer, NID_ext_key_usage, spec->eku != NULL ? spec->eku : is_ca ? NULL : "clientAuth");
     if (spec->key_ids) {
         add_ext(cert, issuer, NID_subject_key_identifier, "hash");
@@ -156,8 +162,9 @@ static void set_names(X509 *cert, const struct fix_spec *spec, const struct fix_
                  (const unsigned char *)spec->raw_cn.ptr, (int)spec->raw_cn.len, -1, 0) == 1);
     MUST(X509_set_subject_name(cert, subject) == 1);
     X509_NAME *issuer = spec->issuer != NULL ? parse_name(spec->issuer) : NULL;
-    MUST(X509_set_issuer_name(
-             cert, issuer != NULL ? issuer : ca != NULL ? X509_get_subject_name(ca->cert) : subject) == 1);
+    MUST(X509_set_issuer_name(cert, issuer != NULL ? issuer
+                                    : ca != NULL   ? X509_get_subject_name(ca->cert)
+                                                   : subject) == 1);
     X509_NAME_free(subject);
     X509_NAME_free(issuer);
 }
@@ -187,8 +194,10 @@ struct fix_cert fix_issue(const struct fix_spec *spec, const struct fix_cert *ca
     set_serial(X509_get_serialNumber(out.cert), spec->serial != NULL ? spec->serial : counted);
     set_names(out.cert, spec, ca);
     MUST(X509_set_pubkey(out.cert, out.key) == 1);
-    MUST(ASN1_TIME_set(X509_getm_notBefore(out.cert), FIX_NOW + (spec->from != 0 ? spec->from : -FIX_DAY)) != NULL);
-    MUST(ASN1_TIME_set(X509_getm_notAfter(out.cert), FIX_NOW + (spec->to != 0 ? spec->to : 365 * FIX_DAY)) != NULL);
+    MUST(ASN1_TIME_set(X509_getm_notBefore(out.cert), FIX_NOW + (spec->from != 0 ? spec->from : -FIX_DAY)) !=
+         NULL);
+    MUST(ASN1_TIME_set(X509_getm_notAfter(out.cert), FIX_NOW + (spec->to != 0 ? spec->to : 365 * FIX_DAY)) !=
+         NULL);
     add_extensions(out.cert, ca != NULL ? ca->cert : out.cert, spec, is_ca);
     MUST(X509_sign(out.cert, ca != NULL ? ca->key : out.key, spec->md != NULL ? spec->md : EVP_sha256()) > 0);
     out.cert = reparse(out.cert, spec->break_signature);
@@ -283,7 +292,8 @@ X509_CRL *fix_crl(const struct fix_crl_spec *spec, const struct fix_cert *ca)
     ASN1_TIME *to = ASN1_TIME_set(NULL, FIX_NOW + (spec->to != 0 ? spec->to : FIX_DAY));
     MUST(X509_CRL_set_version(crl, X509_CRL_VERSION_2) == 1);
     MUST(X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca->cert)) == 1);
-    MUST(X509_CRL_set1_lastUpdate(crl, from) == 1 && (spec->no_end || X509_CRL_set1_nextUpdate(crl, to) == 1));
+    MUST(
+        X509_CRL_set1_lastUpdate(crl, from) == 1 && (spec->no_end || X509_CRL_set1_nextUpdate(crl, to) == 1));
     for (size_t i = 0; i < SP_COUNTOF(spec->revoked) && spec->revoked[i] != NULL; i++)
         list_revoked(crl, spec, X509_get0_serialNumber(spec->revoked[i]));
     if (spec->serial != NULL) {

@@ -51,15 +51,15 @@ void fix_free(struct fix_cert *c);
 struct sp_slice fix_der(const struct fix_cert *c); /* to be freed with OPENSSL_free */
 
 struct fix_crl_spec {
-    int64_t from, to;           /* thisUpdate, nextUpdate relative to FIX_NOW; default an hour ago, in a day */
-    bool no_end;                /* no nextUpdate */
-    const X509 *revoked[4];     /* listed */
-    int reason;                 /* CRLReason of them; 0: none written */
-    const char *number;         /* decimal */
-    const char *idp;            /* as OpenSSL's configuration has it */
-    bool delta;                 /* with a deltaCRLIndicator */
-    bool unknown_critical;      /* with a critical extension that nobody understands */
-    bool entry_issuer;          /* entries with a certificateIssuer */
+    int64_t from, to;       /* thisUpdate, nextUpdate relative to FIX_NOW; default an hour ago, in a day */
+    bool no_end;            /* no nextUpdate */
+    const X509 *revoked[4]; /* listed */
+    int reason;             /* CRLReason of them; 0: none written */
+    const char *number;     /* decimal */
+    const char *idp;        /* as OpenSSL's configuration has it */
+    bool delta;             /* with a deltaCRLIndicator */
+    bool unknown_critical;  /* with a critical extension that nobody understands */
+    bool entry_issuer;      /* entries with a certificateIssuer */
     const struct fix_cert *key; /* signed by this one instead of the issuer */
     bool mixed_algorithms;      /* the outer signature algorithm is not the inner one */
     const char *serial;         /* one more entry with this serial (hex) */

@@ -29,9 +29,9 @@ static struct sp_identity *identity_of(const struct fix_cert *leaf, struct sp_er
 /* ---- what is taken ---- */
 
 static const struct {
-    const char *subject;   /* as the fixture has it */
-    const char *text;      /* RFC 4514 */
-    const char *attrs;     /* type=value@rdn, joined by ';' */
+    const char *subject; /* as the fixture has it */
+    const char *text;    /* RFC 4514 */
+    const char *attrs;   /* type=value@rdn, joined by ';' */
 } subjects[] = {
     {"CN=bob", "CN=bob", "CN=bob@0"},
     {"-", "", ""},
@@ -40,7 +40,8 @@ static const struct {
     {"O=x,CN=bob+OU=dev", "OU=dev+CN=bob,O=x", "O=x@0;CN=bob@1;OU=dev@1"},
     {"CN=J\xc3\xb6rg", "CN=J\\C3\\B6rg", "CN=J\xc3\xb6rg@0"},
     {"CN= a #\"<>;\\", "CN=\\ a #\\\"\\<\\>\\;\\\\", "CN= a #\"<>;\\@0"},
-    {"DC=example,UID=u1,serialNumber=77,emailAddress=a@b", "emailAddress=a@b,serialNumber=77,UID=u1,DC=example",
+    {"DC=example,UID=u1,serialNumber=77,emailAddress=a@b",
+        "emailAddress=a@b,serialNumber=77,UID=u1,DC=example",
         "DC=example@0;UID=u1@1;serialNumber=77@2;emailAddress=a@b@3"},
     {"title=boss,L=Bonn,ST=NRW", "ST=NRW,L=Bonn,title=boss", "2.5.4.12=boss@0;L=Bonn@1;ST=NRW@2"},
 };
@@ -60,7 +61,8 @@ static void test_a_subject_is_taken_whole_and_in_order(void **state)
         for (size_t j = 0; j < id->subject_attr_count; j++) {
             const struct sp_name_attr *a = &id->subject_attrs[j];
             size_t n = strlen(attrs);
-            snprintf(attrs + n, sizeof(attrs) - n, "%s%.*s=%.*s@%u", j > 0 ? ";" : "", SP_FMT(a->type), SP_FMT(a->value), a->rdn);
+            snprintf(attrs + n, sizeof(attrs) - n, "%s%.*s=%.*s@%u", j > 0 ? ";" : "", SP_FMT(a->type),
+                SP_FMT(a->value), a->rdn);
         }
         assert_string_equal(attrs, subjects[i].attrs);
         sp_identity_free(id);
@@ -74,8 +76,9 @@ static void test_each_san_is_taken_under_its_own_type(void **state)
     (void)state;
     struct sp_err err;
     struct fix_cert ca = make_ca();
-    struct fix_spec spec = {.san = "URI:spiffe://a/b,DNS:x.example,DNS:*.y.example,email:a@b.example,IP:192.0.2.1,"
-                                   "IP:2001:db8::1,RID:1.2.3,URI:urn:x"};
+    struct fix_spec spec = {
+        .san = "URI:spiffe://a/b,DNS:x.example,DNS:*.y.example,email:a@b.example,IP:192.0.2.1,"
+               "IP:2001:db8::1,RID:1.2.3,URI:urn:x"};
     struct fix_cert leaf = fix_issue(&spec, &ca, false);
     struct sp_identity *id = identity_of(&leaf, &err);
     assert_non_null(id);
@@ -101,7 +104,13 @@ static void test_a_serial_is_written_in_whole_bytes(void **state)
 {
     (void)state;
     static const char *const serials[][2] = {
-        {"0", "00"}, {"1", "01"}, {"7F", "7f"}, {"80", "80"}, {"100", "0100"}, {"-1", "-01"}, {"-80", "-80"},
+        {"0", "00"},
+        {"1", "01"},
+        {"7F", "7f"},
+        {"80", "80"},
+        {"100", "0100"},
+        {"-1", "-01"},
+        {"-80", "-80"},
         {"7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF", "7fffffffffffffffffffffffffffffffffffffff"},
         {"FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF", "ffffffffffffffffffffffffffffffffffffffffff"},
     };
@@ -135,7 +144,8 @@ static void test_digests_and_base64_are_of_the_der(void **state)
     assert_null(memchr(id->sha256_b64url.ptr, '+', 43));
     assert_null(memchr(id->sha256_b64url.ptr, '/', 43));
     assert_int_equal(id->cert_b64.len, (der.len + 2) / 3 * 4);
-    assert_true(EVP_DecodeBlock(back, (const unsigned char *)id->cert_b64.ptr, (int)id->cert_b64.len) >= (int)der.len);
+    assert_true(EVP_DecodeBlock(back, (const unsigned char *)id->cert_b64.ptr, (int)id->cert_b64.len) >=
+                (int)der.len);
     assert_memory_equal(back, der.ptr, der.len);
     sp_identity_free(id);
     OPENSSL_free((void *)der.ptr);
@@ -178,22 +188,29 @@ static void test_the_chain_leaves_out_both_ends(void **state)
 
 /* ---- what is refused ---- */
 
-#define RAW(bytes) {"" bytes, sizeof(bytes) - 1}
+#define RAW(bytes)                                                                                           \
+    {                                                                                                        \
+        "" bytes, sizeof(bytes) - 1                                                                          \
+    }
 
 static const struct {
     const char *name;
     struct fix_spec spec;
     const char *words; /* NULL: it is taken */
 } hostile[] = {
-    {"NUL in a DNS SAN", {.raw_san = RAW("a.example\0.b"), .raw_san_type = GEN_DNS}, "DNS subjectAltName \"a.example\\x00.b\""},
+    {"NUL in a DNS SAN", {.raw_san = RAW("a.example\0.b"), .raw_san_type = GEN_DNS},
+        "DNS subjectAltName \"a.example\\x00.b\""},
     {"NUL at the end", {.raw_san = RAW("a.example\0"), .raw_san_type = GEN_DNS}, "DNS subjectAltName"},
     {"CR LF in a URI", {.raw_san = RAW("spiffe://a\r\nX: y"), .raw_san_type = GEN_URI}, "URI subjectAltName"},
     {"blank in a URI", {.raw_san = RAW("spiffe://a/b c"), .raw_san_type = GEN_URI}, "URI subjectAltName"},
     {"quote in a URI", {.raw_san = RAW("spiffe://a/\"b"), .raw_san_type = GEN_URI}, "URI subjectAltName"},
     {"backslash in a URI", {.raw_san = RAW("spiffe://a/\\b"), .raw_san_type = GEN_URI}, "URI subjectAltName"},
-    {"comma in a DNS SAN", {.raw_san = RAW("a.example,DNS:admin"), .raw_san_type = GEN_DNS}, "DNS subjectAltName"},
-    {"comma in a URI", {.raw_san = RAW("spiffe://a,URI:spiffe://b"), .raw_san_type = GEN_URI}, "URI subjectAltName"},
-    {"UTF-8 in a DNS SAN", {.raw_san = RAW("b\xc3\xbc.example"), .raw_san_type = GEN_DNS}, "DNS subjectAltName"},
+    {"comma in a DNS SAN", {.raw_san = RAW("a.example,DNS:admin"), .raw_san_type = GEN_DNS},
+        "DNS subjectAltName"},
+    {"comma in a URI", {.raw_san = RAW("spiffe://a,URI:spiffe://b"), .raw_san_type = GEN_URI},
+        "URI subjectAltName"},
+    {"UTF-8 in a DNS SAN", {.raw_san = RAW("b\xc3\xbc.example"), .raw_san_type = GEN_DNS},
+        "DNS subjectAltName"},
     {"high byte in an email", {.raw_san = RAW("a\xff@b"), .raw_san_type = GEN_EMAIL}, "email subjectAltName"},
     {"angle in an email", {.raw_san = RAW("<a@b>"), .raw_san_type = GEN_EMAIL}, "email subjectAltName"},
     {"empty DNS SAN", {.raw_san = RAW(""), .raw_san_type = GEN_DNS}, "DNS subjectAltName"},
@@ -204,7 +221,8 @@ static const struct {
     {"DEL in a CN", {.raw_cn = RAW("a\x7f"), .raw_cn_type = V_ASN1_UTF8STRING}, "of the subject"},
     {"C1 control in a CN", {.raw_cn = RAW("a\xc2\x85"), .raw_cn_type = V_ASN1_UTF8STRING}, "of the subject"},
     {"C1 control as Latin-1", {.raw_cn = RAW("a\x85"), .raw_cn_type = V_ASN1_T61STRING}, "of the subject"},
-    {"high byte in a PrintableString", {.raw_cn = RAW("a\xe4"), .raw_cn_type = V_ASN1_PRINTABLESTRING}, "non-ASCII"},
+    {"high byte in a PrintableString", {.raw_cn = RAW("a\xe4"), .raw_cn_type = V_ASN1_PRINTABLESTRING},
+        "non-ASCII"},
     {"Latin-1 in a TeletexString", {.raw_cn = RAW("a\xe4"), .raw_cn_type = V_ASN1_T61STRING}, NULL},
     {"NUL in a BMPString", {.raw_cn = RAW("\0a\0\0"), .raw_cn_type = V_ASN1_BMPSTRING}, "of the subject"},
     {"control in the issuer", {.issuer = "CN=a\tb"}, "of the issuer"},
@@ -235,7 +253,8 @@ static void test_a_hostile_name_is_refused_and_told(void **state)
 static void test_a_name_that_is_not_utf8_is_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"a\xc3.z", "a\xc0\xaf.", "\xed\xa0\x80.", "\xff\xfe..", "\xf8\x88\x80\x80"};
+    static const char *const bad[] = {
+        "a\xc3.z", "a\xc0\xaf.", "\xed\xa0\x80.", "\xff\xfe..", "\xf8\x88\x80\x80"};
     struct fix_cert ca = make_ca(), leaf = fix_issue(&(struct fix_spec){.subject = "CN=QQQQ"}, &ca, false);
     struct sp_slice der = fix_der(&leaf);
     char *at = memmem(der.ptr, der.len, "QQQQ", 4);
@@ -282,7 +301,8 @@ static void test_a_certificate_that_ends_early_or_late_is_refused(void **state)
         assert_int_equal(sp_identity_from_der((struct sp_slice){der.ptr, len}, NULL, 0, &id, &err), SP_FAIL);
     memcpy(longer, der.ptr, der.len);
     longer[der.len] = 0;
-    assert_int_equal(sp_identity_from_der((struct sp_slice){longer, der.len + 1}, NULL, 0, &id, &err), SP_FAIL);
+    assert_int_equal(
+        sp_identity_from_der((struct sp_slice){longer, der.len + 1}, NULL, 0, &id, &err), SP_FAIL);
     assert_int_equal(sp_identity_from_der((struct sp_slice){longer, der.len}, NULL, 0, &id, &err), SP_OK);
     sp_identity_free(id);
     OPENSSL_free((void *)der.ptr);
@@ -296,7 +316,10 @@ static void test_facts_can_be_told_of_a_hostile_certificate(void **state)
     (void)state;
     struct sp_cert_facts facts;
     struct fix_cert ca = make_ca();
-    struct fix_spec spec = {.subject = "CN=bob,O=x", .serial = "1A2B", .raw_san = RAW("a\0b,\r\n\xff\\"), .raw_san_type = GEN_DNS};
+    struct fix_spec spec = {.subject = "CN=bob,O=x",
+        .serial = "1A2B",
+        .raw_san = RAW("a\0b,\r\n\xff\\"),
+        .raw_san_type = GEN_DNS};
     struct fix_cert leaf = fix_issue(&spec, &ca, false);
     sp_cert_facts_of(leaf.cert, &facts);
     assert_string_equal(facts.subject, "O=x,CN=bob");
@@ -304,11 +327,13 @@ static void test_facts_can_be_told_of_a_hostile_certificate(void **state)
     assert_string_equal(facts.serial, "1a2b");
     assert_string_equal(facts.sans, "DNS:a\\x00b\\x2c\\x0d\\x0a\\xff\\x5c");
     fix_free(&leaf);
-    leaf = fix_issue(&(struct fix_spec){.san = "URI:spiffe://a/b,DNS:c.d,IP:192.0.2.1,email:e@f,RID:1.2"}, &ca, false);
+    leaf = fix_issue(
+        &(struct fix_spec){.san = "URI:spiffe://a/b,DNS:c.d,IP:192.0.2.1,email:e@f,RID:1.2"}, &ca, false);
     sp_cert_facts_of(leaf.cert, &facts);
     assert_string_equal(facts.sans, "URI:spiffe://a/b,DNS:c.d,IP:192.0.2.1,email:e@f,other:?");
     fix_free(&leaf);
-    leaf = fix_issue(&(struct fix_spec){.raw_cn = RAW("a\0b\n"), .raw_cn_type = V_ASN1_UTF8STRING}, &ca, false);
+    leaf =
+        fix_issue(&(struct fix_spec){.raw_cn = RAW("a\0b\n"), .raw_cn_type = V_ASN1_UTF8STRING}, &ca, false);
     sp_cert_facts_of(leaf.cert, &facts);
     assert_string_equal(facts.subject, "CN=a\\00b\\0A,CN=leaf");
     fix_free(&leaf);

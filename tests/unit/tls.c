@@ -185,16 +185,20 @@ static void test_each_refusal_has_its_reason_and_its_alert(void **state)
         {"purpose", {.cert = &pki.wrong_purpose}, SP_REFUSAL_wrong_purpose, 43, "server", 0},
         {"hostile name", {.cert = &pki.hostile}, SP_REFUSAL_hostile_name, 42, "O=x", 0},
         {"junk", {.cert = &pki.good, .chain_junk = 60}, SP_REFUSAL_too_large, 47, "", 0},
-        {"forged 1.2", {.cert = &pki.good, .key_instead = forged, .max = v2}, SP_REFUSAL_bad_certificate_verify, 51,
-            "good", 0},
-        {"forged 1.3", {.cert = &pki.good, .key_instead = forged, .min = v3}, SP_REFUSAL_bad_certificate_verify, 51,
-            "good", 0},
+        {"forged 1.2", {.cert = &pki.good, .key_instead = forged, .max = v2},
+            SP_REFUSAL_bad_certificate_verify, 51, "good", 0},
+        {"forged 1.3", {.cert = &pki.good, .key_instead = forged, .min = v3},
+            SP_REFUSAL_bad_certificate_verify, 51, "good", 0},
         {"alpn", {.cert = &pki.good, .alpn = SP_SLICE("\x02h2")}, SP_REFUSAL_no_alpn, 120, "", 0},
-        {"alpn prefix", {.cert = &pki.good, .alpn = SP_SLICE("\x09http/1.1x\x07http/1.")}, SP_REFUSAL_no_alpn, 120, "", 0},
-        {"TLS 1.1", {.cert = &pki.good, .min = TLS1_VERSION, .max = TLS1_1_VERSION, .ciphers = "ALL@SECLEVEL=0"},
+        {"alpn prefix", {.cert = &pki.good, .alpn = SP_SLICE("\x09http/1.1x\x07http/1.")}, SP_REFUSAL_no_alpn,
+            120, "", 0},
+        {"TLS 1.1",
+            {.cert = &pki.good, .min = TLS1_VERSION, .max = TLS1_1_VERSION, .ciphers = "ALL@SECLEVEL=0"},
             SP_REFUSAL_protocol_version, 70, "", 0},
-        {"TLS 1.2 where 1.3 is wanted", {.cert = &pki.good, .max = v2}, SP_REFUSAL_protocol_version, 70, "", SP_TLS_1_3},
-        {"cipher", {.cert = &pki.good, .max = v2, .ciphers = "AES128-SHA"}, SP_REFUSAL_no_shared_cipher, 40, "", 0},
+        {"TLS 1.2 where 1.3 is wanted", {.cert = &pki.good, .max = v2}, SP_REFUSAL_protocol_version, 70, "",
+            SP_TLS_1_3},
+        {"cipher", {.cert = &pki.good, .max = v2, .ciphers = "AES128-SHA"}, SP_REFUSAL_no_shared_cipher, 40,
+            "", 0},
         {"group", {.cert = &pki.good, .min = v3, .groups = "P-521"}, SP_REFUSAL_no_shared_cipher, 40, "", 0},
         {"distrusts us", {.cert = &pki.good, .distrusts = true}, SP_REFUSAL_client_alert, 0, "", 0},
         {"server name with a blank", {.cert = &pki.good, .sni = "a test"}, SP_REFUSAL_tls_error, 50, "", 0},
@@ -209,7 +213,8 @@ static void test_each_refusal_has_its_reason_and_its_alert(void **state)
             tls_link_open(&l, &e, &c);
             tls_link_shake(&l, &c);
             if (l.rc != SP_FAIL || l.refusal.reason != cases[i].reason)
-                fail_msg("%s: rc %d, %s (%s)", cases[i].what, l.rc, sp_refusal_name(l.refusal.reason), l.refusal.detail);
+                fail_msg("%s: rc %d, %s (%s)", cases[i].what, l.rc, sp_refusal_name(l.refusal.reason),
+                    l.refusal.detail);
             if (cases[i].alert != 0 && l.alert != cases[i].alert)
                 fail_msg("%s: alert %d", cases[i].what, l.alert);
             if (strstr(l.refusal.cert.subject, cases[i].subject) == NULL)
@@ -258,7 +263,7 @@ static void test_the_certificate_follows_the_server_name(void **state)
         {"A.TEST.", NULL, "site-a"},
         {"unknown.test", NULL, "site-a"},
         {"one.wild.test", NULL, "site-wild"},
-        {"exact.wild.test", NULL, "site-a"}, /* the very name wins over the wildcard */
+        {"exact.wild.test", NULL, "site-a"},
         {"two.one.wild.test", NULL, "site-a"},
         {"wild.test", NULL, "site-a"},
         {"both.test", "ECDSA+SHA256:RSA-PSS+SHA256", "site-ec"},
@@ -275,13 +280,28 @@ static void test_the_certificate_follows_the_server_name(void **state)
             tls_link_shake(&l, &c);
             assert_int_equal(l.rc, SP_OK);
             char cn[64] = "";
-            X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(l.client)), NID_commonName, cn,
-                sizeof cn);
+            X509_NAME_get_text_by_NID(
+                X509_get_subject_name(SSL_get0_peer_certificate(l.client)), NID_commonName, cn, sizeof cn);
             if (strcmp(cn, cases[i].shown) != 0)
                 fail_msg("%s: %s is shown", cases[i].sni != NULL ? cases[i].sni : "no name", cn);
             tls_link_free(&l);
         }
     }
+    tls_end_free(&e);
+}
+
+static void test_the_very_name_wins_over_an_earlier_wildcard(void **state)
+{
+    (void)state;
+    const struct sp_config_certificate wildcard_first[] = {all_sites[1], all_sites[0]};
+    struct tls_end e = tls_end_make(&pki, SP_AUTH_OPTIONAL, SP_TLS_1_2, wildcard_first, 2);
+    struct tls_client c = {.sni = "exact.wild.test"};
+    struct tls_link l;
+    tls_link_open(&l, &e, &c);
+    tls_link_shake(&l, &c);
+    assert_int_equal(l.rc, SP_OK);
+    assert_int_equal(X509_cmp(SSL_get0_peer_certificate(l.client), pki.site_a.cert), 0);
+    tls_link_free(&l);
     tls_end_free(&e);
 }
 
@@ -356,7 +376,8 @@ static void test_who_does_not_speak_tls_is_named_and_an_http_client_answered(voi
     };
     struct tls_end e = tls_end_make(&pki, SP_AUTH_REQUIRED, SP_TLS_1_2, all_sites, 1);
     for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
-        for (size_t chunk = 1; chunk <= cases[i].sent.len + 1; chunk += cases[i].sent.len + 1 - chunk > 8 ? 1 : 8) {
+        for (size_t chunk = 1; chunk <= cases[i].sent.len + 1;
+             chunk += cases[i].sent.len + 1 - chunk > 8 ? 1 : 8) {
             struct tls_client c = {0};
             struct tls_link l;
             tls_link_open(&l, &e, &c);
@@ -425,7 +446,8 @@ static void test_unusable_certificates_are_named_and_doubtful_ones_warned_of(voi
 {
     (void)state;
     const struct sp_config_certificate good = all_sites[0], wild = all_sites[1];
-    const char *both = fix_write_text("garbage.pem", "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n");
+    const char *both =
+        fix_write_text("garbage.pem", "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n");
     const struct {
         struct sp_config_certificate certs[2];
         size_t count, errors, warnings;
@@ -438,7 +460,8 @@ static void test_unusable_certificates_are_named_and_doubtful_ones_warned_of(voi
         {{{{7, 3}, good.chain, wild.key}}, 1, 1, 0, "does not belong to the certificate"},
         {{{{7, 3}, both, good.key}}, 1, 1, 0, both},
         {{{{7, 3}, good.chain, good.chain}}, 1, 1, 0, "no usable PEM private key"},
-        {{{{7, 3}, good.chain, tls_write_key("locked.key", pki.site_a.key, "secret")}}, 1, 1, 0, "is encrypted"},
+        {{{{7, 3}, good.chain, tls_write_key("locked.key", pki.site_a.key, "secret")}}, 1, 1, 0,
+            "is encrypted"},
         {{good, {{7, 3}, good.chain, wild.key}}, 2, 1, 0, "does not belong"},
         {{good, good}, 2, 0, 1, "is never used"},
         {{tls_files("plain", &pki.site_plain)}, 1, 0, 0, NULL},
@@ -489,6 +512,7 @@ int main(void)
         cmocka_unit_test(test_each_refusal_has_its_reason_and_its_alert),
         cmocka_unit_test(test_a_client_that_goes_away_in_the_middle_is_named_so),
         cmocka_unit_test(test_the_certificate_follows_the_server_name),
+        cmocka_unit_test(test_the_very_name_wins_over_an_earlier_wildcard),
         cmocka_unit_test(test_a_client_of_another_site_is_judged_by_the_same_trust),
         cmocka_unit_test(test_first_bytes_are_judged_as_soon_as_they_say_what_they_are),
         cmocka_unit_test(test_who_does_not_speak_tls_is_named_and_an_http_client_answered),

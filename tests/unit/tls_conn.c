@@ -66,34 +66,46 @@ static void test_a_request_that_came_with_the_last_handshake_message_needs_no_ed
     tls_link_free(&l);
 }
 
+static void read_all(int version, size_t total, size_t record, size_t room)
+{
+    struct tls_link l;
+    open_link(&l, version, (struct sp_slice){0});
+    static char sent[60000], got[60000], buf[100000];
+    assert_true(total <= sizeof sent);
+    for (size_t i = 0; i < total; i++)
+        sent[i] = pattern(i);
+    for (size_t at = 0; at < total; at += record) {
+        size_t len = total - at < record ? total - at : record;
+        assert_int_equal(SSL_write(l.client, sent + at, (int)len), len);
+    }
+    tls_link_carry(&l);
+    assert_int_equal(BIO_pending(l.from_client), 0);
+    tls_ready(l.t); /* one edge for all of it */
+    size_t sum = 0, n;
+    enum sp_rc rc;
+    while ((rc = sp_transport_read(l.t, buf, room, &n)) == SP_OK) {
+        assert_true(n > 0 && n <= room && sum + n <= total);
+        memcpy(got + sum, buf, n);
+        sum += n;
+    }
+    assert_int_equal(rc, SP_AGAIN);
+    assert_false(l.t->can_read);
+    assert_int_equal(sum, total);
+    assert_memory_equal(got, sent, total);
+    tls_link_free(&l);
+}
+
 static void test_reading_gives_every_byte_before_it_says_again(void **state)
 {
     (void)state;
     static const size_t rooms[] = {1, 100, 16384, 20000, 100000};
-    enum { TOTAL = 60000 };
+    static const struct {
+        size_t total, record;
+    } loads[] = {{60000, 60000}, {5000, 5000}, {5000, 50}, {100, 100}};
     for (size_t v = 0; v < SP_COUNTOF(versions); v++) {
         for (size_t r = 0; r < SP_COUNTOF(rooms); r++) {
-            struct tls_link l;
-            open_link(&l, versions[v], (struct sp_slice){0});
-            static char sent[TOTAL], got[TOTAL], buf[100000];
-            for (size_t i = 0; i < TOTAL; i++)
-                sent[i] = pattern(i);
-            assert_int_equal(SSL_write(l.client, sent, TOTAL), TOTAL);
-            tls_link_carry(&l);
-            assert_int_equal(BIO_pending(l.from_client), 0);
-            tls_ready(l.t); /* one edge for all of it */
-            size_t total = 0, n;
-            enum sp_rc rc;
-            while ((rc = sp_transport_read(l.t, buf, rooms[r], &n)) == SP_OK) {
-                assert_true(n > 0 && n <= rooms[r] && total + n <= TOTAL);
-                memcpy(got + total, buf, n);
-                total += n;
-            }
-            assert_int_equal(rc, SP_AGAIN);
-            assert_false(l.t->can_read);
-            assert_int_equal(total, TOTAL);
-            assert_memory_equal(got, sent, TOTAL);
-            tls_link_free(&l);
+            for (size_t i = 0; i < SP_COUNTOF(loads); i++)
+                read_all(versions[v], loads[i].total, loads[i].record, rooms[r]);
         }
     }
 }
@@ -116,7 +128,8 @@ static void test_a_blocked_peer_gets_every_byte_in_the_end(void **state)
     for (size_t i = 0; i < TOTAL; i++)
         sent[i] = pattern(i);
     /* how a write's bytes lie: pieces of a vector, cyclically */
-    static const size_t shapes[][3] = {{TOTAL, 0, 0}, {200, 20000, 5}, {1, 16383, 1}, {100, 0, 300}, {16384, 1, 16385}};
+    static const size_t shapes[][3] = {
+        {TOTAL, 0, 0}, {200, 20000, 5}, {1, 16383, 1}, {100, 0, 300}, {16384, 1, 16385}};
     for (size_t v = 0; v < SP_COUNTOF(versions); v++) {
         for (size_t s = 0; s < SP_COUNTOF(shapes); s++) {
             struct tls_link l;

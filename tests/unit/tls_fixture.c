@@ -27,7 +27,8 @@ static struct fix_cert issue(const struct fix_spec *spec, const struct fix_cert 
 static struct fix_cert server(const struct tls_pki *p, const char *subject, const char *san, int rsa_bits)
 {
     return issue(
-        &(struct fix_spec){.subject = subject, .san = san, .eku = "serverAuth", .rsa_bits = rsa_bits}, &p->server_ca, false);
+        &(struct fix_spec){.subject = subject, .san = san, .eku = "serverAuth", .rsa_bits = rsa_bits},
+        &p->server_ca, false);
 }
 
 void tls_pki_make(struct tls_pki *p)
@@ -35,12 +36,15 @@ void tls_pki_make(struct tls_pki *p)
     p->client_ca = issue(&(struct fix_spec){.subject = "CN=clients"}, NULL, true);
     p->other_ca = issue(&(struct fix_spec){.subject = "CN=others"}, NULL, true);
     p->server_ca = issue(&(struct fix_spec){.subject = "CN=servers"}, NULL, true);
-    p->good = issue(&(struct fix_spec){.subject = "CN=good", .san = "URI:spiffe://test/good"}, &p->client_ca, false);
+    p->good = issue(
+        &(struct fix_spec){.subject = "CN=good", .san = "URI:spiffe://test/good"}, &p->client_ca, false);
     p->stranger = issue(&(struct fix_spec){.subject = "CN=stranger"}, &p->other_ca, false);
     p->expired = issue(&(struct fix_spec){.subject = "CN=expired", .from = -10 * FIX_DAY, .to = -FIX_DAY},
         &p->client_ca, false);
-    p->wrong_purpose = issue(&(struct fix_spec){.subject = "CN=server", .eku = "serverAuth"}, &p->client_ca, false);
-    p->hostile = issue(&(struct fix_spec){.subject = "O=x", .raw_cn = SP_SLICE("a\0b"), .raw_cn_type = V_ASN1_UTF8STRING},
+    p->wrong_purpose =
+        issue(&(struct fix_spec){.subject = "CN=server", .eku = "serverAuth"}, &p->client_ca, false);
+    p->hostile = issue(
+        &(struct fix_spec){.subject = "O=x", .raw_cn = SP_SLICE("a\0b"), .raw_cn_type = V_ASN1_UTF8STRING},
         &p->client_ca, false);
     p->site_a = server(p, "CN=site-a", "DNS:a.test,DNS:exact.wild.test", 0);
     p->site_wild = server(p, "CN=site-wild", "DNS:*.Wild.test,IP:127.0.0.1", 0);
@@ -59,8 +63,8 @@ void tls_pki_free(struct tls_pki *p)
 const char *tls_write_key(const char *name, EVP_PKEY *key, const char *passphrase)
 {
     BIO *b = BIO_new(BIO_s_mem());
-    assert_int_equal(PEM_write_bio_PKCS8PrivateKey(b, key, passphrase != NULL ? EVP_aes_128_cbc() : NULL, passphrase,
-                         passphrase != NULL ? (int)strlen(passphrase) : 0, NULL, NULL),
+    assert_int_equal(PEM_write_bio_PKCS8PrivateKey(b, key, passphrase != NULL ? EVP_aes_128_cbc() : NULL,
+                         passphrase, passphrase != NULL ? (int)strlen(passphrase) : 0, NULL, NULL),
         1);
     assert_int_equal(BIO_write(b, "", 1), 1);
     char *text;
@@ -166,10 +170,12 @@ static void configure(SSL_CTX *ctx, const struct tls_client *c)
     if (c->sigalgs != NULL)
         assert_true(SSL_CTX_set1_sigalgs_list(ctx, c->sigalgs));
     if (c->alpn.len > 0)
-        assert_int_equal(SSL_CTX_set_alpn_protos(ctx, (const uint8_t *)c->alpn.ptr, (unsigned)c->alpn.len), 0);
+        assert_int_equal(
+            SSL_CTX_set_alpn_protos(ctx, (const uint8_t *)c->alpn.ptr, (unsigned)c->alpn.len), 0);
     if (c->cert != NULL) {
         assert_int_equal(SSL_CTX_use_certificate(ctx, c->cert->cert), 1);
-        assert_int_equal(SSL_CTX_use_PrivateKey(ctx, c->key_instead != NULL ? c->key_instead : c->cert->key), 1);
+        assert_int_equal(
+            SSL_CTX_use_PrivateKey(ctx, c->key_instead != NULL ? c->key_instead : c->cert->key), 1);
         for (unsigned i = 0; i < c->chain_junk; i++)
             assert_true(SSL_CTX_add1_chain_cert(ctx, c->cert->cert));
     }

@@ -56,10 +56,10 @@ SP_MUST_USE enum sp_rc sp_h1_parse_response(struct sp_h1_parser *p, const struct
 /* ---- body framing: which of the bytes that come are body, and where it ends ---- */
 struct sp_h1_body {
     enum sp_framing framing;
-    uint8_t state;      /* of the chunk reader */
-    uint64_t left;      /* of the body (length) or of the chunk */
-    uint64_t total;     /* body bytes seen */
-    uint32_t overhead;  /* bytes of the present chunk line or of the trailers, bounded */
+    uint8_t state;     /* of the chunk reader */
+    uint64_t left;     /* of the body (length) or of the chunk */
+    uint64_t total;    /* body bytes seen */
+    uint32_t overhead; /* bytes of the present chunk line or of the trailers, bounded */
 };
 
 void sp_h1_body_init(struct sp_h1_body *b, enum sp_framing framing, uint64_t content_length);

@@ -76,9 +76,9 @@ struct sp_head {
     struct sp_slice method_text;
     struct sp_slice target; /* as it came */
     struct sp_slice scheme; /* of an absolute-form target, else absent */
-    struct sp_slice path;   /* "/..." without query, "*" for OPTIONS *: judged by sp_path_check, forwarded as it is */
-    struct sp_slice query;  /* without '?'; absent (ptr NULL) when there is no '?' */
-    struct sp_slice host;   /* canonical form is sp_host_canonical's business; with port if given */
+    struct sp_slice path; /* "/..." without query, "*" for OPTIONS *: judged by sp_path_check, forwarded so */
+    struct sp_slice query; /* without '?'; absent (ptr NULL) when there is no '?' */
+    struct sp_slice host;  /* canonical form is sp_host_canonical's business; with port if given */
     bool expect_continue;
     bool wants_upgrade; /* Connection: upgrade with an Upgrade field */
     /* responses */

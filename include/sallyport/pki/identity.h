@@ -9,7 +9,8 @@
 #include "sallyport/base/mem.h"
 
 struct sp_name_attr {
-    struct sp_slice type; /* "CN", "O", "OU", "C", "L", "ST", "DC", "UID", "serialNumber", "emailAddress", else the dotted OID */
+    /* "CN", "O", "OU", "C", "L", "ST", "DC", "UID", "serialNumber", "emailAddress", else the dotted OID */
+    struct sp_slice type;
     struct sp_slice value; /* UTF-8 */
     unsigned rdn;          /* attributes of one RDN share the number */
 };
@@ -26,20 +27,21 @@ struct sp_identity {
     const struct sp_name_attr *subject_attrs;
     size_t subject_attr_count;
     struct sp_slices uris, dns_names, emails;
-    struct sp_slices ips;       /* 4 or 16 raw bytes each */
-    struct sp_slice serial_hex; /* lower case, no leading zeros beyond a byte, "-" in front if negative */
+    struct sp_slices ips;          /* 4 or 16 raw bytes each */
+    struct sp_slice serial_hex;    /* lower case, no leading zeros beyond a byte, "-" in front if negative */
     int64_t not_before, not_after; /* seconds since 1970 */
     uint8_t sha256[32];            /* of the DER */
     struct sp_slice sha256_hex;
     struct sp_slice sha256_b64url; /* RFC 8705 x5t#S256 */
     struct sp_slice cert_b64;      /* base64 of the leaf's DER, padded */
-    struct sp_slices chain_b64;    /* of the intermediates used for validation, in TLS order, without the trust anchor */
+    /* Of the intermediates used for validation, in TLS order, without the trust anchor. */
+    struct sp_slices chain_b64;
 };
 
 /* From DER. `chain` are the DER certificates above the leaf (without the anchor). SP_FAIL: `err` names what is hostile or
  * malformed. For the `tls` room, `explain`, tests and fuzzing. Hands over *out. */
-SP_MUST_USE enum sp_rc sp_identity_from_der(struct sp_slice leaf, const struct sp_slice *chain, size_t chain_count,
-    struct sp_identity **out, struct sp_err *err);
+SP_MUST_USE enum sp_rc sp_identity_from_der(struct sp_slice leaf, const struct sp_slice *chain,
+    size_t chain_count, struct sp_identity **out, struct sp_err *err);
 void sp_identity_free(struct sp_identity *id); /* takes NULL */
 
 #endif

@@ -43,10 +43,11 @@ struct sp_verdict {
 /* Builds and judges the chain of `ctx` (made for the trust's store, untrusted chain set): path, purpose, depth, times, then revocation of
  * every certificate below the anchor. Sets the ctx error. Any gate thread; no lock in steady state. `now` in seconds since 1970.
  * The alert follows x509_error, so crl_missing and crl_stale do not claim that the certificate is bad. */
-void sp_trust_verify(const struct sp_trust *t, struct x509_store_ctx_st *ctx, int64_t now, struct sp_verdict *out);
+void sp_trust_verify(
+    const struct sp_trust *t, struct x509_store_ctx_st *ctx, int64_t now, struct sp_verdict *out);
 /* The same from DER without TLS: for `verify`, `explain` and tests. */
-void sp_trust_verify_der(const struct sp_trust *t, struct sp_slice leaf, const struct sp_slice *chain, size_t chain_count,
-    int64_t now, struct sp_verdict *out);
+void sp_trust_verify_der(const struct sp_trust *t, struct sp_slice leaf, const struct sp_slice *chain,
+    size_t chain_count, int64_t now, struct sp_verdict *out);
 
 /* What can be said of a refused or accepted leaf for the log, even if it is hostile: escaped, cut at `room`, never fails. */
 struct sp_cert_facts {

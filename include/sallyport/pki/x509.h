@@ -13,8 +13,8 @@ struct stack_st_X509;
 /* The identity of a leaf whose chain has been verified. `verified_chain` is what SSL_get0_verified_chain gives: leaf first, trust
  * anchor last; both ends are left out of chain_b64. NULL: no chain. Borrows both; hands over *out. Any thread.
  * SP_FAIL: `err` names what is hostile or malformed. */
-SP_MUST_USE enum sp_rc sp_identity_from_x509(const struct x509_st *leaf, const struct stack_st_X509 *verified_chain,
-    struct sp_identity **out, struct sp_err *err);
+SP_MUST_USE enum sp_rc sp_identity_from_x509(const struct x509_st *leaf,
+    const struct stack_st_X509 *verified_chain, struct sp_identity **out, struct sp_err *err);
 
 /* Every certificate of a PEM file in the order of the file, or the one of a DER file. Other PEM blocks (a private key) and text
  * between the blocks are passed over. NULL: `err` names the file and the item: unreadable, no certificate in it, or one that
