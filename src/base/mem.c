@@ -43,7 +43,7 @@ struct sp_arena_chunk {
     alignas(max_align_t) char bytes[];
 };
 
-enum { CHUNK_FIRST = 2048, CHUNK_LARGEST = 64 * 1024 };
+enum { CHUNK_FIRST = 512, CHUNK_LARGEST = 64 * 1024 };
 
 void sp_arena_init(struct sp_arena *a, size_t max)
 {

@@ -17,12 +17,14 @@
 #define CONNECTIONS 64
 #define PATIENCE_MS 120000 /* for one request and its answer, or for the next request */
 #define TEXT_MAX    (256 * 1024)
+#define PAUSE_MS    100 /* of accepting, when the kernel has no descriptor or memory for it */
 
 struct sp_demo_backend {
     struct sp_addr address;
     int fd;
     struct sp_loop *loop;
     struct sp_watch *watch;
+    struct sp_timer *pause;
     struct sp_pool blocks;
     struct sp_list connections;
     unsigned count;
@@ -45,7 +47,8 @@ struct connection {
     bool close, is_head, ended;
 };
 
-static const struct sp_h1_limits LIMITS = {.header_bytes = 32768, .headers = SP_HEADERS_MAX, .target_bytes = 16384};
+static const struct sp_h1_limits LIMITS = {
+    .header_bytes = 32768, .headers = SP_HEADERS_MAX, .target_bytes = 16384};
 
 /* ---- one connection ---- */
 
@@ -72,9 +75,11 @@ static void leave(struct connection *c)
 /* The request as it came, line for line. */
 static void write_down(struct connection *c, const struct sp_head *head)
 {
-    sp_buf_printf(&c->text, "%.*s %.*s HTTP/1.%u\n", SP_FMT(head->method_text), SP_FMT(head->target), head->minor);
+    sp_buf_printf(
+        &c->text, "%.*s %.*s HTTP/1.%u\n", SP_FMT(head->method_text), SP_FMT(head->target), head->minor);
     for (size_t i = 0; i < head->header_count; i++)
-        sp_buf_printf(&c->text, "%.*s: %.*s\n", SP_FMT(head->headers[i].name), SP_FMT(head->headers[i].value));
+        sp_buf_printf(
+            &c->text, "%.*s: %.*s\n", SP_FMT(head->headers[i].name), SP_FMT(head->headers[i].value));
 }
 
 static enum sp_rc take_head(struct connection *c)
@@ -163,7 +168,7 @@ static enum sp_rc send_answer(struct connection *c)
 
 static void run(struct connection *c)
 {
-    static enum sp_rc (*const STEPS[])(struct connection *c) = {
+    static enum sp_rc (*const STEPS[])(struct connection * c) = {
         [WANT_HEAD] = take_head, [WANT_BODY] = take_body, [ANSWERING] = send_answer};
     enum sp_rc rc;
 
@@ -222,9 +227,21 @@ static void on_accept(void *arg, unsigned events)
     int fd, errnum;
 
     (void)events;
-    /* one a turn: the watch is level-triggered, and whatever went wrong is tried again */
-    if (sp_socket_accept(b->fd, &fd, &peer, &errnum) == SP_OK)
+    /* one a turn: the watch is level-triggered */
+    enum sp_rc rc = sp_socket_accept(b->fd, &fd, &peer, &errnum);
+    if (rc == SP_OK)
         start_connection(b, fd);
+    if (rc != SP_FAIL)
+        return;
+    sp_watch_enable(b->watch, false);
+    sp_timer_set(b->pause, PAUSE_MS);
+}
+
+static void on_pause_over(void *arg)
+{
+    struct sp_demo_backend *b = arg;
+
+    sp_watch_enable(b->watch, true);
 }
 
 static void *serve(void *arg)
@@ -259,7 +276,8 @@ static enum sp_rc open_listener(struct sp_demo_backend *b, struct sp_err *err)
     if (sp_socket_local(b->fd, &b->address) != SP_OK)
         return sp_err_set(err, "its address cannot be told");
     b->watch = sp_watch_new_level(b->loop, b->fd, on_accept, b);
-    return b->watch != NULL ? SP_OK : sp_err_set(err, "not enough memory");
+    b->pause = sp_timer_new(b->loop, on_pause_over, b);
+    return b->watch != NULL && b->pause != NULL ? SP_OK : sp_err_set(err, "not enough memory");
 }
 
 enum sp_rc sp_demo_backend_start(struct sp_demo_backend **out, struct sp_err *err)
@@ -272,7 +290,8 @@ enum sp_rc sp_demo_backend_start(struct sp_demo_backend **out, struct sp_err *er
     b->fd = -1;
     sp_list_init(&b->connections);
     sp_pool_init(&b->blocks, SP_IO_BLOCK, 4, 2 * CONNECTIONS);
-    if (sp_loop_new(&b->loop, err) != SP_OK || open_listener(b, err) != SP_OK || start_thread(b, err) != SP_OK) {
+    if (sp_loop_new(&b->loop, err) != SP_OK || open_listener(b, err) != SP_OK ||
+        start_thread(b, err) != SP_OK) {
         sp_demo_backend_stop(b);
         return sp_err_wrap(err, "echo backend");
     }
@@ -294,8 +313,9 @@ void sp_demo_backend_stop(struct sp_demo_backend *b)
         pthread_join(b->thread, NULL);
     }
     SP_LIST_EACH(&b->connections, it)
-        leave(SP_CONTAINER_OF(it, struct connection, link));
+    leave(SP_CONTAINER_OF(it, struct connection, link));
     sp_watch_free(b->watch);
+    sp_timer_free(b->pause);
     sp_loop_free(b->loop);
     if (b->fd >= 0)
         close(b->fd);

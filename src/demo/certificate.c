@@ -23,7 +23,7 @@ static X509_NAME *name_of(const char *common_name)
     X509_NAME *name = X509_NAME_new();
 
     if (name != NULL &&
-        X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC, (const unsigned char *)"Sallyport Demo", -1, -1, 0) &&
+        X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC, (const unsigned char *)"Demo", -1, -1, 0) &&
         X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)common_name, -1, -1, 0))
         return name;
     X509_NAME_free(name);
@@ -81,7 +81,8 @@ static bool add_extensions(X509 *cert, X509 *issuer, const struct sp_demo_profil
     return true;
 }
 
-static bool fill(X509 *cert, EVP_PKEY *key, const struct sp_demo_profile *p, const struct sp_demo_credential *ca)
+static bool fill(
+    X509 *cert, EVP_PKEY *key, const struct sp_demo_profile *p, const struct sp_demo_credential *ca)
 {
     X509 *issuer = ca != NULL ? ca->cert : cert;
     EVP_PKEY *signer = ca != NULL ? ca->key : key;
@@ -90,7 +91,8 @@ static bool fill(X509 *cert, EVP_PKEY *key, const struct sp_demo_profile *p, con
            X509_set_issuer_name(cert, X509_get_subject_name(issuer)) &&
            X509_gmtime_adj(X509_getm_notBefore(cert), p->from_days * DAY_SECONDS) != NULL &&
            X509_gmtime_adj(X509_getm_notAfter(cert), p->to_days * DAY_SECONDS) != NULL &&
-           X509_set_pubkey(cert, key) && add_extensions(cert, issuer, p) && X509_sign(cert, signer, EVP_sha256());
+           X509_set_pubkey(cert, key) && add_extensions(cert, issuer, p) &&
+           X509_sign(cert, signer, EVP_sha256());
 }
 
 enum sp_rc sp_demo_credential_make(const struct sp_demo_profile *p, const struct sp_demo_credential *ca,
@@ -133,7 +135,8 @@ static bool add_revoked(X509_CRL *crl, const X509 *cert)
 static bool set_times(X509_CRL *crl, int to_days)
 {
     ASN1_TIME *from = X509_gmtime_adj(NULL, -DAY_SECONDS), *to = X509_gmtime_adj(NULL, to_days * DAY_SECONDS);
-    bool done = from != NULL && to != NULL && X509_CRL_set1_lastUpdate(crl, from) && X509_CRL_set1_nextUpdate(crl, to);
+    bool done = from != NULL && to != NULL && X509_CRL_set1_lastUpdate(crl, from) &&
+                X509_CRL_set1_nextUpdate(crl, to);
 
     ASN1_TIME_free(from);
     ASN1_TIME_free(to);
@@ -157,14 +160,15 @@ static bool add_crl_extensions(X509_CRL *crl, X509 *issuer)
     return done;
 }
 
-X509_CRL *sp_demo_crl_make(const struct sp_demo_credential *ca, const X509 *revoked, int to_days, struct sp_err *err)
+X509_CRL *sp_demo_crl_make(
+    const struct sp_demo_credential *ca, const X509 *revoked, int to_days, struct sp_err *err)
 {
     X509_CRL *crl = X509_CRL_new();
 
     if (crl != NULL && X509_CRL_set_version(crl, X509_CRL_VERSION_2) &&
         X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca->cert)) && set_times(crl, to_days) &&
-        add_crl_extensions(crl, ca->cert) && (revoked == NULL || add_revoked(crl, revoked)) && X509_CRL_sort(crl) &&
-        X509_CRL_sign(crl, ca->key, EVP_sha256()))
+        add_crl_extensions(crl, ca->cert) && (revoked == NULL || add_revoked(crl, revoked)) &&
+        X509_CRL_sort(crl) && X509_CRL_sign(crl, ca->key, EVP_sha256()))
         return crl;
     X509_CRL_free(crl);
     sp_demo_ssl_err(err, "making a CRL");

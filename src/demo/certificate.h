@@ -27,8 +27,8 @@ struct sp_demo_credential {
 };
 
 /* A new P-256 key and a certificate over it, signed by `ca` or, if that is NULL, by itself. Hands over what is in *out. */
-SP_MUST_USE enum sp_rc sp_demo_credential_make(const struct sp_demo_profile *p, const struct sp_demo_credential *ca,
-    struct sp_demo_credential *out, struct sp_err *err);
+SP_MUST_USE enum sp_rc sp_demo_credential_make(const struct sp_demo_profile *p,
+    const struct sp_demo_credential *ca, struct sp_demo_credential *out, struct sp_err *err);
 void sp_demo_credential_free(struct sp_demo_credential *c);
 
 /* A CRL of `ca` that lists `revoked`, or nothing if that is NULL. NULL: `err`. */

@@ -52,6 +52,7 @@ struct sp_demo_child {
     int signals;      /* signalfd of what ends the demo; borrowed */
     struct sp_buf in; /* what was read of the log and not yet returned */
     size_t returned;  /* bytes at the front of `in` that were */
+    bool unread;      /* stdout's reader has gone, which stops the demo like a signal */
 };
 
 enum sp_demo_heard {
@@ -72,7 +73,8 @@ int sp_demo_child_end(struct sp_demo_child *c);
 /* ---- log_line.c: one JSON line of the proxy ---- */
 struct sp_demo_line {
     struct sp_demo_field {
-        struct sp_slice key, value; /* a string without its quotes, escapes left as they are: fit for a terminal */
+        struct sp_slice key,
+            value; /* a string without its quotes, escapes left as they are: fit for a terminal */
     } fields[40];
     size_t count;
 };
@@ -83,8 +85,10 @@ SP_MUST_USE bool sp_demo_line_parse(struct sp_slice text, struct sp_demo_line *o
 struct sp_slice sp_demo_line_get(const struct sp_demo_line *l, const char *key);
 bool sp_demo_line_is(const struct sp_demo_line *l, const char *key, const char *value);
 bool sp_demo_line_is_access(const struct sp_demo_line *l);
-/* For people: what happened first, then the fields that say why. No line end. */
-void sp_demo_line_format(const struct sp_demo_line *l, struct sp_buf *out);
+/* For people: what happened first, then the fields that say why, in lines of about 100 characters. Paths inside `folder` are shortened
+ * to their names. */
+void sp_demo_line_format(
+    const struct sp_demo_line *l, const struct sp_demo_folder *folder, struct sp_buf *out);
 
 /* ---- stage.c ---- */
 struct sp_demo_stage {
@@ -108,7 +112,7 @@ SP_MUST_USE enum sp_rc sp_demo_stage_down(struct sp_demo_stage *s);
 /* ---- cases.c ---- */
 struct sp_demo_case {
     const char *title;
-    const char *who;    /* NAME of NAME.pem; NULL: no certificate */
+    const char *who; /* NAME of NAME.pem; NULL: no certificate */
     const char *method;
     const char *path;
     const char *header; /* one more line, or NULL */

@@ -16,10 +16,15 @@
 #define DAYS 30
 
 #define CA_EXTENSIONS(constraints)                                                                           \
-    {NID_basic_constraints, "critical,CA:TRUE" constraints}, {NID_key_usage, "critical,keyCertSign,cRLSign"}
+    {NID_basic_constraints, "critical,CA:TRUE" constraints},                                                 \
+    {                                                                                                        \
+        NID_key_usage, "critical,keyCertSign,cRLSign"                                                        \
+    }
 #define LEAF_EXTENSIONS(purpose)                                                                             \
     {NID_basic_constraints, "critical,CA:FALSE"}, {NID_key_usage, "critical,digitalSignature"},              \
-        {NID_ext_key_usage, purpose}
+    {                                                                                                        \
+        NID_ext_key_usage, purpose                                                                           \
+    }
 
 static const struct sp_demo_profile ROOT = {"Demo Root", {CA_EXTENSIONS("")}, -DAYS, DAYS};
 static const struct sp_demo_profile ISSUING = {"Demo Issuing CA", {CA_EXTENSIONS(",pathlen:0")}, -DAYS, DAYS};
@@ -37,18 +42,21 @@ static const struct leaf {
                 {NID_subject_alt_name, "DNS:localhost,DNS:billing.internal,IP:127.0.0.1,IP:::1"}},
             -1, DAYS}},
     {"billing", false, false,
-        {"billing-batch", {LEAF_EXTENSIONS("clientAuth"), {NID_subject_alt_name, "URI:" SP_DEMO_BILLING_URI}}, -1,
-            DAYS}},
+        {"billing-batch", {LEAF_EXTENSIONS("clientAuth"), {NID_subject_alt_name, "URI:" SP_DEMO_BILLING_URI}},
+            -1, DAYS}},
     {"auditor", false, false,
-        {"Ann Auditor", {LEAF_EXTENSIONS("clientAuth"), {NID_subject_alt_name, "email:" SP_DEMO_AUDITOR_EMAIL}}, -1,
+        {"Ann Auditor",
+            {LEAF_EXTENSIONS("clientAuth"), {NID_subject_alt_name, "email:" SP_DEMO_AUDITOR_EMAIL}}, -1,
             DAYS}},
     {"mallory", false, true,
-        {"mallory", {LEAF_EXTENSIONS("clientAuth"), {NID_subject_alt_name, "URI:" SP_DEMO_BILLING_URI}}, -1, DAYS}},
+        {"mallory", {LEAF_EXTENSIONS("clientAuth"), {NID_subject_alt_name, "URI:" SP_DEMO_BILLING_URI}}, -1,
+            DAYS}},
     {"expired", false, false,
-        {"last-years-batch", {LEAF_EXTENSIONS("clientAuth"), {NID_subject_alt_name, "URI:" SP_DEMO_BILLING_URI}},
-            -2, -1}},
+        {"last-years-batch",
+            {LEAF_EXTENSIONS("clientAuth"), {NID_subject_alt_name, "URI:" SP_DEMO_BILLING_URI}}, -2, -1}},
     {"stranger", true, false,
-        {"stranger", {LEAF_EXTENSIONS("clientAuth"), {NID_subject_alt_name, "URI:" SP_DEMO_BILLING_URI}}, -1, DAYS}},
+        {"stranger", {LEAF_EXTENSIONS("clientAuth"), {NID_subject_alt_name, "URI:" SP_DEMO_BILLING_URI}}, -1,
+            DAYS}},
 };
 
 struct pki {
@@ -57,7 +65,8 @@ struct pki {
 };
 
 /* Writes what `bio` holds. */
-static enum sp_rc write_bio(const struct pki *p, BIO *bio, const char *name, const char *suffix, struct sp_err *err)
+static enum sp_rc write_bio(
+    const struct pki *p, BIO *bio, const char *name, const char *suffix, struct sp_err *err)
 {
     char file[64], *text = NULL;
     long len = BIO_get_mem_data(bio, &text);

@@ -106,7 +106,11 @@ static void on_edge(void *arg, unsigned events)
 
 static void on_deadline(void *arg)
 {
-    refuse(arg, &(struct sp_tls_refusal){.reason = SP_REFUSAL_handshake_timeout});
+    struct handshake *h = arg;
+    struct sp_tls_refusal refusal = {.reason = SP_REFUSAL_handshake_timeout};
+
+    sp_tls_handshake_expired(h->transport, &refusal);
+    refuse(h, &refusal);
 }
 
 static void refuse_unborn(struct sp_gate *g, const char *listener, const struct sp_addr *peer, int fd)

@@ -41,7 +41,7 @@ static void h1_free(struct sp_stream *s)
     struct h1 *h = h1_of(s);
     sp_pool_give(h->blocks, h->in);
     sp_pool_give(h->blocks, h->out);
-    sp_free(h->scratch);
+    sp_pool_give(h->blocks, h->scratch);
     sp_free(h);
 }
 

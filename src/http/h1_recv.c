@@ -25,6 +25,16 @@ static bool ensure_block(struct h1 *h)
     return h->in != NULL;
 }
 
+static bool ensure_scratch(struct h1 *h)
+{
+    if (h->scratch != NULL)
+        return true;
+    h->scratch = sp_pool_take(h->blocks);
+    if (h->scratch != NULL)
+        sp_h1_parser_reset(&h->scratch->parser);
+    return h->scratch != NULL;
+}
+
 static void give_block(struct h1 *h)
 {
     sp_pool_give(h->blocks, h->in);
@@ -36,10 +46,13 @@ static void give_block(struct h1 *h)
 static enum sp_rc fill(struct h1 *h)
 {
     size_t n = 0;
+    if (h->unasked)
+        sp_transport_expect_more(h->transport);
+    h->unasked = false;
     enum sp_rc rc = sp_transport_read(h->transport, h->in + h->in_end, SP_IO_BLOCK - h->in_end, &n);
     if (rc == SP_OK) {
         h->in_end += (uint32_t)n;
-        h->received = true;
+        h->received = h->unasked = true;
     }
     return rc;
 }
@@ -132,7 +145,7 @@ enum sp_rc h1_recv_head(struct sp_stream *s, const struct sp_head **head, struct
     for (;;) {
         enum sp_rc rc = SP_AGAIN;
         if (h->in_end > 0) {
-            if (h->scratch == NULL && (h->scratch = SP_NEW(struct h1_scratch)) == NULL)
+            if (!ensure_scratch(h))
                 return broken(h, fault, SP_REFUSAL_overloaded, 503, "no memory for a head");
             rc = parse_head(h, head, fault);
         }
@@ -224,5 +237,7 @@ void h1_recv_reset(struct h1 *h)
         return;
     }
     give_block(h);
-    SP_FREE(h->scratch);
+    sp_pool_give(h->blocks, h->scratch);
+    h->scratch = NULL;
+    h->unasked = false;
 }

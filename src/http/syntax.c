@@ -13,7 +13,11 @@
 #define IS_PATH(c)                                                                                           \
     (IS_UNRESERVED(c) || (c) == '!' || (c) == '$' || (c) == '&' || (c) == '\'' || (c) == '(' ||              \
         (c) == ')' || (c) == '*' || (c) == '+' || (c) == ',' || (c) == '=' || (c) == ':' || (c) == '@')
-#define IS_QUERY(c)   (IS_PATH(c) || (c) == ';' || (c) == '/' || (c) == '?')
+/* RFC 3986 query, and what clients send there raw although it is not in it ("?page[size]=2"): no reader disagrees about where these
+ * end, and nothing is judged by a query */
+#define IS_QUERY(c)                                                                                          \
+    (IS_PATH(c) || (c) == ';' || (c) == '/' || (c) == '?' || (c) == '[' || (c) == ']' || (c) == '{' ||       \
+        (c) == '}' || (c) == '|' || (c) == '^' || (c) == '`')
 #define IS_HOST(c)    (IS_ALNUM(c) || (c) == '-' || (c) == '_' || (c) == '.')
 #define IS_VISIBLE(c) ((c) > 0x20 && (c) < 0x7f)
 #define IS_VALUE(c)   ((c) == '\t' || ((c) >= 0x20 && (c) != 0x7f))

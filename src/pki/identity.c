@@ -21,16 +21,48 @@ static enum sp_rc no_memory(struct sp_err *err)
     return sp_err_set(err, "the identity needs too much memory");
 }
 
-static enum sp_rc put_base64(
-    struct sp_arena *arena, struct sp_slice bytes, struct sp_slice *out, struct sp_err *err)
+/* base64url without padding, RFC 8705 x5t#S256 */
+static enum sp_rc put_b64url(struct sp_identity *id, struct sp_err *err)
+{
+    char text[4 * ((sizeof(id->sha256) + 2) / 3) + 1];
+    int len = EVP_EncodeBlock((unsigned char *)text, id->sha256, sizeof(id->sha256));
+    for (int i = 0; i < len; i++)
+        text[i] = (char)(text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i]);
+    while (text[len - 1] == '=')
+        len--;
+    id->sha256_b64url = sp_arena_copy(&id->arena, (struct sp_slice){text, (size_t)len});
+    return id->sha256_b64url.ptr != NULL ? SP_OK : no_memory(err);
+}
+
+/* One more member of a structured-field list of byte sequences. */
+static void add_byte_sequence(struct sp_buf *list, struct sp_slice bytes)
 {
     size_t len = (bytes.len + 2) / 3 * 4;
-    char *text = sp_arena_alloc(arena, len + 1, 1);
-    if (text == NULL)
-        return no_memory(err);
-    EVP_EncodeBlock((unsigned char *)text, (const unsigned char *)bytes.ptr, (int)bytes.len);
-    *out = (struct sp_slice){text, len};
-    return SP_OK;
+    if (list->len > 0)
+        sp_buf_add_str(list, ", ");
+    sp_buf_add_char(list, ':');
+    char *room = sp_buf_room(list, len + 1); /* EVP_EncodeBlock ends in NUL */
+    if (room == NULL) {
+        list->failed = true;
+        return;
+    }
+    list->len += (size_t)EVP_EncodeBlock((unsigned char *)room, (const unsigned char *)bytes.ptr, (int)bytes.len);
+    sp_buf_add_char(list, ':');
+}
+
+static enum sp_rc put_list(struct sp_arena *arena, struct sp_buf *list, struct sp_slice *out, struct sp_err *err)
+{
+    if (!list->failed)
+        *out = sp_arena_copy(arena, (struct sp_slice){list->ptr != NULL ? list->ptr : "", list->len});
+    sp_buf_free(list);
+    return out->ptr != NULL ? SP_OK : no_memory(err);
+}
+
+static enum sp_rc put_leaf(struct sp_identity *id, struct sp_slice der, struct sp_err *err)
+{
+    struct sp_buf list = {0};
+    add_byte_sequence(&list, der);
+    return put_list(&id->arena, &list, &id->client_cert, err);
 }
 
 static enum sp_rc put_text(
@@ -53,17 +85,9 @@ static enum sp_rc put_digests(struct sp_identity *id, struct sp_slice der, struc
         return sp_err_set(err, "SHA-256 is not available");
     }
     id->sha256_hex = sp_arena_copy(&id->arena, sp_slice_of(sp_hex(id->sha256, sizeof(id->sha256), hex)));
-    struct sp_slice sum = {(const char *)id->sha256, sizeof(id->sha256)};
     if (id->sha256_hex.ptr == NULL)
         return no_memory(err);
-    if (put_base64(&id->arena, sum, &id->sha256_b64url, err) != SP_OK)
-        return SP_FAIL;
-    char *text = (char *)id->sha256_b64url.ptr; /* our own arena: still writable */
-    for (size_t i = 0; i < id->sha256_b64url.len; i++)
-        text[i] = (char)(text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i]);
-    id->sha256_b64url.len = 43; /* 32 bytes; the one '=' is left off */
-    text[43] = '\0';
-    return SP_OK;
+    return put_b64url(id, err);
 }
 
 static enum sp_rc put_serial(struct sp_identity *id, const ASN1_INTEGER *serial, struct sp_err *err)
@@ -94,21 +118,7 @@ static enum sp_rc fill(struct sp_identity *id, const X509 *leaf, struct sp_slice
         put_text(&id->arena, X509_get_issuer_name(leaf), &id->issuer, err) != SP_OK ||
         put_serial(id, X509_get0_serialNumber(leaf), err) != SP_OK || put_digests(id, der, err) != SP_OK)
         return SP_FAIL;
-    return put_base64(&id->arena, der, &id->cert_b64, err);
-}
-
-/* Room for `count` certificates of the chain; the caller fills it. */
-static enum sp_rc make_chain_room(
-    struct sp_identity *id, size_t count, struct sp_slice **out, struct sp_err *err)
-{
-    *out = NULL;
-    if (count == 0)
-        return SP_OK;
-    *out = sp_arena_alloc(&id->arena, count, sizeof(**out));
-    if (*out == NULL)
-        return no_memory(err);
-    id->chain_b64 = (struct sp_slices){*out, count};
-    return SP_OK;
+    return put_leaf(id, der, err);
 }
 
 static struct sp_identity *start(void)
@@ -137,26 +147,27 @@ enum sp_rc sp_identity_from_x509(const struct x509_st *leaf, const struct stack_
 {
     enum sp_rc rc = SP_FAIL;
     struct sp_slice der = {NULL, 0};
-    struct sp_slice *room = NULL;
+    struct sp_buf chain = {0};
     int total = verified_chain != NULL ? sk_X509_num(verified_chain) : 0;
-    size_t between = total > 2 ? (size_t)total - 2 : 0;
     struct sp_identity *id = start();
     if (id == NULL)
         return no_memory(err);
-    if (encode(leaf, &der, err) != SP_OK || fill(id, leaf, der, err) != SP_OK ||
-        make_chain_room(id, between, &room, err) != SP_OK)
+    if (encode(leaf, &der, err) != SP_OK || fill(id, leaf, der, err) != SP_OK)
         goto out;
-    for (size_t i = 0; i < between; i++) {
+    for (int i = 1; i < total - 1; i++) {
         OPENSSL_free((void *)der.ptr);
         der.ptr = NULL;
-        if (encode(sk_X509_value(verified_chain, (int)i + 1), &der, err) != SP_OK ||
-            put_base64(&id->arena, der, &room[i], err) != SP_OK)
+        if (encode(sk_X509_value(verified_chain, i), &der, err) != SP_OK)
             goto out;
+        add_byte_sequence(&chain, der);
     }
+    if (put_list(&id->arena, &chain, &id->client_cert_chain, err) != SP_OK)
+        goto out;
     *out = id;
     id = NULL;
     rc = SP_OK;
 out:
+    sp_buf_free(&chain);
     OPENSSL_free((void *)der.ptr);
     sp_identity_free(id);
     return rc;
@@ -166,8 +177,8 @@ enum sp_rc sp_identity_from_der(struct sp_slice leaf, const struct sp_slice *cha
     struct sp_identity **out, struct sp_err *err)
 {
     enum sp_rc rc = SP_FAIL;
-    struct sp_slice *room = NULL;
     struct sp_slice der = {NULL, 0};
+    struct sp_buf list = {0};
     struct sp_identity *id = NULL;
     X509 *cert = leaf.len <= SP_CERT_MAX_BYTES ? sp_load_der(leaf) : NULL;
     if (cert == NULL)
@@ -180,21 +191,22 @@ enum sp_rc sp_identity_from_der(struct sp_slice leaf, const struct sp_slice *cha
         goto out;
     }
     /* Encoded anew: a BER spelling of the outer frame is not signed and must not give the same certificate a second digest. */
-    if (encode(cert, &der, err) != SP_OK || fill(id, cert, der, err) != SP_OK ||
-        make_chain_room(id, chain_count, &room, err) != SP_OK)
+    if (encode(cert, &der, err) != SP_OK || fill(id, cert, der, err) != SP_OK)
         goto out;
     for (size_t i = 0; i < chain_count; i++) {
         if (chain[i].len > SP_CERT_MAX_BYTES) {
             sp_err_set(err, "certificate %zu of the chain is larger than 16 KiB", i + 1);
             goto out;
         }
-        if (put_base64(&id->arena, chain[i], &room[i], err) != SP_OK)
-            goto out;
+        add_byte_sequence(&list, chain[i]);
     }
+    if (put_list(&id->arena, &list, &id->client_cert_chain, err) != SP_OK)
+        goto out;
     *out = id;
     id = NULL;
     rc = SP_OK;
 out:
+    sp_buf_free(&list);
     OPENSSL_free((void *)der.ptr);
     sp_identity_free(id);
     X509_free(cert);

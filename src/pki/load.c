@@ -281,7 +281,8 @@ static enum sp_rc add_path(struct sp_file_list *list, size_t *room, const char *
         *room = more;
     }
     char *path = NULL;
-    if (asprintf(&path, "%s/%s", folder, name) < 0)
+    const char *slash = folder[strlen(folder) - 1] == '/' ? "" : "/";
+    if (asprintf(&path, "%s%s%s", folder, slash, name) < 0)
         return SP_FAIL;
     list->paths[list->count++] = path;
     return SP_OK;

@@ -33,7 +33,8 @@ static void complain(struct build *b, enum sp_severity severity, struct sp_pos a
 
 /* ---- CRLs ---- */
 
-/* Asks every CA of the CRL's issuer name whether it signed it; the answers are remembered in the CRL. */
+/* Asks every CA of the CRL's issuer name whether it signed it; the answers are remembered in the CRL. That none has the name is no
+ * fault: it is the CRL of an intermediate that clients send along. sp_trust_describe tells. */
 static void find_signer(struct build *b, struct sp_crl *c, struct sp_pos at)
 {
     char text[512], name[192];
@@ -42,14 +43,11 @@ static void find_signer(struct build *b, struct sp_crl *c, struct sp_pos at)
     sp_cas_of(&b->t->cas, c->issuer, &first, &end);
     for (size_t i = first; i < end; i++)
         signer |= sp_crl_is_signed_by(c, b->t->cas.items[i].cert);
-    if (signer)
+    if (signer || first == end)
         return;
     sp_asn1_name_text(c->issuer, name, sizeof(name));
-    snprintf(text, sizeof(text), "%s: %s (issuer %s)", c->source,
-        first == end
-            ? "no CA of the bundle has the name of its issuer; it counts only for an intermediate that a client sends"
-            : "its signature verifies under no CA of the bundle that may sign CRLs",
-        name);
+    snprintf(text, sizeof(text), "%s: its signature verifies under no CA of the bundle that may sign CRLs (issuer %s)",
+        c->source, name);
     complain(b, SP_DIAG_WARNING, at, text);
 }
 

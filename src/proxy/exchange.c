@@ -142,13 +142,6 @@ static void on_backend_edge(void *arg)
     sp_exchange_run(arg);
 }
 
-static enum sp_reuse reuse_of(const struct sp_exchange *x)
-{
-    if (x->fresh)
-        return SP_REUSE_NEVER;
-    return sp_method_is_idempotent(x->head->method) && x->request == SP_HALF_DONE ? SP_REUSE_FREELY : SP_REUSE_CHECKED;
-}
-
 static enum sp_next step_connect(struct sp_exchange *x)
 {
     size_t upstream = x->decision.upstream;
@@ -156,7 +149,7 @@ static enum sp_next step_connect(struct sp_exchange *x)
     if (x->connect_start_us == 0)
         x->connect_start_us = sp_mono_us();
     for (; x->attempt < sp_targets_endpoints(x->view->targets, upstream); x->attempt++) {
-        if (sp_upconn_take(x->view->targets, upstream, x->first, x->attempt, reuse_of(x), on_backend_edge, x, &x->up,
+        if (sp_upconn_take(x->view->targets, upstream, x->first, x->attempt, x->fresh, on_backend_edge, x, &x->up,
                 &x->endpoint) == SP_OK) {
             x->step = SP_STEP_CONNECTING;
             return SP_NEXT_STEP;

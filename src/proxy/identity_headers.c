@@ -54,38 +54,12 @@ static void put_plain(struct writer *w, const struct sp_identity *id)
     put(w, SP_SLICE("X-Client-Cert-Thumbprint"), id->sha256_b64url);
 }
 
-/* ":<base64>:" for each, separated by ", ". */
-static struct sp_slice byte_sequences(struct writer *w, const struct sp_slice *items, size_t count)
-{
-    size_t len = 0;
-
-    for (size_t i = 0; i < count; i++)
-        len += items[i].len + 4;
-    char *text = sp_arena_alloc(w->arena, len + 1, 1), *at = text;
-    if (text == NULL) {
-        w->failed = true;
-        return (struct sp_slice){NULL, 0};
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0) {
-            *at++ = ',';
-            *at++ = ' ';
-        }
-        *at++ = ':';
-        memcpy(at, items[i].ptr, items[i].len);
-        at += items[i].len;
-        *at++ = ':';
-    }
-    return (struct sp_slice){text, (size_t)(at - text)};
-}
-
 static void put_rfc9440(struct writer *w, const struct sp_identity *id)
 {
     if (id == NULL)
         return;
-    put(w, SP_SLICE("Client-Cert"), byte_sequences(w, &id->cert_b64, 1));
-    if (id->chain_b64.count > 0)
-        put(w, SP_SLICE("Client-Cert-Chain"), byte_sequences(w, id->chain_b64.items, id->chain_b64.count));
+    put(w, SP_SLICE("Client-Cert"), id->client_cert);
+    put(w, SP_SLICE("Client-Cert-Chain"), id->client_cert_chain);
 }
 
 static size_t lines_at_most(const struct sp_identity *id)

@@ -93,7 +93,9 @@ fail:
     return NULL;
 }
 
-static bool looks_open(const struct sp_upconn *c)
+/* The edge that tells may still be on its way. Bytes that nobody asked for would be taken for the next answer, and an end would cost a
+ * request that may not be repeated; both are worth a system call. */
+static bool is_open_and_silent(const struct sp_upconn *c)
 {
     char byte;
     size_t n;
@@ -102,7 +104,7 @@ static bool looks_open(const struct sp_upconn *c)
 }
 
 /* The most recently used first: the least likely to be closed, and the rest may age out. */
-struct sp_upconn *sp_upconn_reuse(struct sp_endpoint *ep, bool check)
+struct sp_upconn *sp_upconn_reuse(struct sp_endpoint *ep)
 {
     struct sp_upconn *c = NULL;
 
@@ -111,7 +113,7 @@ struct sp_upconn *sp_upconn_reuse(struct sp_endpoint *ep, bool check)
             return NULL;
         c = SP_CONTAINER_OF(ep->idle.prev, struct sp_upconn, link);
         leave_idle(c);
-        if (check && !looks_open(c)) {
+        if (!is_open_and_silent(c)) {
             dispose(c);
             c = NULL;
         }

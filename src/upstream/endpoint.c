@@ -170,7 +170,7 @@ const char *sp_endpoint_text(const struct sp_endpoint *ep)
     return ep->text;
 }
 
-enum sp_rc sp_upconn_take(struct sp_targets *t, size_t index, unsigned first, unsigned attempt, enum sp_reuse reuse,
+enum sp_rc sp_upconn_take(struct sp_targets *t, size_t index, unsigned first, unsigned attempt, bool fresh,
     void (*on_event)(void *arg), void *arg, struct sp_upconn **out, const struct sp_endpoint **ep)
 {
     struct target *target = &t->items[index];
@@ -178,7 +178,7 @@ enum sp_rc sp_upconn_take(struct sp_targets *t, size_t index, unsigned first, un
 
     *ep = chosen;
     *out = NULL;
-    struct sp_upconn *c = reuse == SP_REUSE_NEVER ? NULL : sp_upconn_reuse(chosen, reuse == SP_REUSE_CHECKED);
+    struct sp_upconn *c = fresh ? NULL : sp_upconn_reuse(chosen);
     if (c == NULL) {
         c = sp_upconn_open(chosen);
         if (c == NULL)

@@ -33,8 +33,8 @@ void sp_endpoint_release(struct sp_endpoint *ep);
 /* Closes the idle connections of `ep` that are due at `now_ms` (UINT64_MAX: all of them). */
 void sp_endpoint_close_idle(struct sp_endpoint *ep, uint64_t now_ms);
 
-/* A kept-alive connection of `ep`, or NULL; with `check` one whose socket was just seen open. Handed over as taken. */
-struct sp_upconn *sp_upconn_reuse(struct sp_endpoint *ep, bool check);
+/* A kept-alive connection of `ep` that was just seen open and silent, or NULL. Handed over as taken. */
+struct sp_upconn *sp_upconn_reuse(struct sp_endpoint *ep);
 /* A new connection, perhaps connecting; NULL if that failed at once. Handed over as taken. */
 struct sp_upconn *sp_upconn_open(struct sp_endpoint *ep);
 

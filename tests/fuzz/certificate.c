@@ -27,7 +27,7 @@ static void check_identity(const struct sp_identity *id)
     must_be_printable(id->subject, true);
     must_be_printable(id->issuer, true);
     must_be_printable(id->serial_hex, false);
-    must_be_printable(id->cert_b64, false);
+    must_be_printable(id->client_cert, false);
     SP_ASSERT(id->serial_hex.len >= 2 && id->sha256_hex.len == 64 && id->sha256_b64url.len == 43);
     must_all_be_printable(&id->uris);
     must_all_be_printable(&id->dns_names);

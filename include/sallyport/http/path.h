@@ -11,7 +11,8 @@
  * byte outside RFC 3986 pchar and '/'. `path` begins with '/', without query; "*" passes. SP_FAIL fills `fault`: bad_target
  * for what is malformed, ambiguous_path for the rest. */
 SP_MUST_USE enum sp_rc sp_path_check(struct sp_slice path, struct sp_fault *fault);
-/* RFC 3986 §3.4 bytes only ('%' with two hex digits); refuses '#', blanks, control and non-ASCII bytes. */
+/* RFC 3986 §3.4 bytes ('%' with two hex digits), and []{}|^` which clients send raw; refuses '#', blanks, quotes, control and
+ * non-ASCII bytes. */
 SP_MUST_USE enum sp_rc sp_query_check(struct sp_slice query, struct sp_fault *fault);
 
 /* A Host value or authority: a name, IPv4 or [IPv6], optional port 0-65535, no userinfo, not empty. Names are of letters,

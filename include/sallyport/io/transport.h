@@ -46,6 +46,14 @@ static inline void sp_transport_ready(struct sp_transport *t, unsigned events)
         t->peer_ended = true;
 }
 
+/* Makes the next read ask the kernel, though the last one left the socket empty. For a message that turned out incomplete: when a
+ * reset arrives together with the bytes before it, epoll reports both in one edge, which libevent shows as an ordinary readable
+ * one, and no other comes. Once after each SP_OK of reading, never after SP_AGAIN. */
+static inline void sp_transport_expect_more(struct sp_transport *t)
+{
+    t->can_read = true;
+}
+
 static inline SP_MUST_USE enum sp_rc sp_transport_read(struct sp_transport *t, void *buf, size_t room, size_t *n)
 {
     return t->ops->read(t, buf, room, n);

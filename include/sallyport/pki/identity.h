@@ -33,9 +33,10 @@ struct sp_identity {
     uint8_t sha256[32];            /* of the DER */
     struct sp_slice sha256_hex;
     struct sp_slice sha256_b64url; /* RFC 8705 x5t#S256 */
-    struct sp_slice cert_b64;      /* base64 of the leaf's DER, padded */
-    /* Of the intermediates used for validation, in TLS order, without the trust anchor. */
-    struct sp_slices chain_b64;
+    /* RFC 9440 §2: ":" base64 of the DER ":", and a list of the same for the intermediates used for validation, in TLS order,
+     * without the trust anchor; "" when there are none. In this form because headers borrow them. */
+    struct sp_slice client_cert;
+    struct sp_slice client_cert_chain;
 };
 
 /* From DER. `chain` are the DER certificates above the leaf (without the anchor). SP_FAIL: `err` names what is hostile or

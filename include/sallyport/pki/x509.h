@@ -11,7 +11,7 @@ struct x509_st;
 struct stack_st_X509;
 
 /* The identity of a leaf whose chain has been verified. `verified_chain` is what SSL_get0_verified_chain gives: leaf first, trust
- * anchor last; both ends are left out of chain_b64. NULL: no chain. Borrows both; hands over *out. Any thread.
+ * anchor last; both ends are left out of client_cert_chain. NULL: no chain. Borrows both; hands over *out. Any thread.
  * SP_FAIL: `err` names what is hostile or malformed. */
 SP_MUST_USE enum sp_rc sp_identity_from_x509(const struct x509_st *leaf,
     const struct stack_st_X509 *verified_chain, struct sp_identity **out, struct sp_err *err);

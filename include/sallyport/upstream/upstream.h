@@ -58,14 +58,10 @@ unsigned sp_targets_next(struct sp_targets *t, size_t index);
 /* The endpoint's address as the operator wrote it. */
 const char *sp_endpoint_text(const struct sp_endpoint *ep);
 
-/* Whether a kept-alive connection will do. CHECKED looks at the socket once more (a system call) before a request that could not be
- * repeated goes out on it. */
-enum sp_reuse { SP_REUSE_FREELY, SP_REUSE_CHECKED, SP_REUSE_NEVER };
-
-/* A connection to endpoint (first + attempt) of upstream `index`: a kept-alive one if `reuse` allows, else a new one, perhaps still
+/* A connection to endpoint (first + attempt) of upstream `index`: a kept-alive one unless `fresh`, else a new one, perhaps still
  * connecting. `on_event(arg)` is called at every edge while it is taken, never from within this call. SP_OK hands over *out, to be given back with put or close.
  * SP_FAIL: the endpoint refused at once, or no memory or descriptor; try the next attempt. *ep is set in both cases. */
-SP_MUST_USE enum sp_rc sp_upconn_take(struct sp_targets *t, size_t index, unsigned first, unsigned attempt, enum sp_reuse reuse,
+SP_MUST_USE enum sp_rc sp_upconn_take(struct sp_targets *t, size_t index, unsigned first, unsigned attempt, bool fresh,
     void (*on_event)(void *arg), void *arg, struct sp_upconn **out, const struct sp_endpoint **ep);
 /* SP_OK: connected. SP_AGAIN: still connecting. SP_FAIL: it failed; close it. */
 SP_MUST_USE enum sp_rc sp_upconn_connected(struct sp_upconn *c);
