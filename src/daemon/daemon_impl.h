@@ -49,6 +49,7 @@ struct sp_binding {
     struct sp_addr address; /* as configured */
     char name[65];
     bool named; /* by the snapshot that is being put in force */
+    bool told;  /* its event was logged */
     int fds[];
 };
 
@@ -95,7 +96,7 @@ enum sp_rc sp_sockets_bind(struct sp_daemon *d, const struct sp_snapshot *snapsh
 /* Tells every gate the snapshot and its sockets, and forgets the bindings that are not named any more. */
 enum sp_rc sp_sockets_publish(struct sp_daemon *d, struct sp_snapshot *snapshot, struct sp_err *err);
 void sp_sockets_forget(struct sp_daemon *d);
-/* An event line for each address. */
+/* An event line for each address that is new. */
 void sp_sockets_tell(struct sp_daemon *d);
 
 /* reload.c */

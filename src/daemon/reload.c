@@ -101,6 +101,7 @@ static void put_in_force(struct sp_daemon *d, struct sp_snapshot *snapshot)
     struct sp_log_options options = sp_log_options_of(snapshot->config);
     sp_log_reopen(d->log, &options);
     warn_of_restart(d, snapshot->config);
+    sp_sockets_tell(d);
     sp_snapshot_unref(d->snapshot);
     d->snapshot = snapshot;
     sp_meter_add(d->meter, SP_METER_reloads, 1);

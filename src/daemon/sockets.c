@@ -45,6 +45,8 @@ static enum sp_rc open_fd(struct sp_binding *b, unsigned gate, struct sp_err *er
     }
     if (gate > 0 && sp_socket_local(b->fds[0], &address) != SP_OK)
         return sp_err_sys(err, errno, "listener %s", b->name);
+    if (gate == 0 && sp_socket_check_free(&address, err) != SP_OK)
+        return sp_err_wrap(err, "listener %s", b->name);
     if (sp_socket_listen(&address, true, &b->fds[gate], err) != SP_OK)
         return sp_err_wrap(err, "listener %s", b->name);
     return SP_OK;
@@ -160,12 +162,14 @@ void sp_sockets_tell(struct sp_daemon *d)
 {
     SP_LIST_EACH(&d->bindings, it)
     {
+        struct sp_binding *b = binding_of(it);
         struct sp_addr address;
         char text[SP_ADDR_TEXT];
-        if (sp_socket_local(binding_of(it)->fds[0], &address) != SP_OK)
+        if (b->told || sp_socket_local(b->fds[0], &address) != SP_OK)
             continue;
+        b->told = true;
         struct sp_log_field fields[] = {
-            SP_LOG_C("listener", binding_of(it)->name), SP_LOG_C("address", sp_addr_format(&address, text))};
+            SP_LOG_C("listener", b->name), SP_LOG_C("address", sp_addr_format(&address, text))};
         sp_log_event(d->logger, SP_LOG_INFO, "listening", fields, SP_COUNTOF(fields));
     }
 }

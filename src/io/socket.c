@@ -98,6 +98,21 @@ failed:
     return sp_err_wrap(err, "cannot listen on %s", text);
 }
 
+enum sp_rc sp_socket_check_free(const struct sp_addr *address, struct sp_err *err)
+{
+    char text[SP_ADDR_TEXT];
+    if (sp_addr_is_unix(address) || sp_addr_port(address) == 0)
+        return SP_OK;
+    int s = stream_socket(address->u.sa.sa_family);
+    if (s < 0)
+        return sp_err_sys(err, errno, "socket");
+    enum sp_rc rc = set_listen_options(s, address, false, err);
+    if (rc == SP_OK && bind(s, &address->u.sa, address->len) != 0)
+        rc = sp_err_sys(err, errno, "cannot listen on %s: bind", sp_addr_format(address, text));
+    close(s);
+    return rc;
+}
+
 enum sp_rc sp_socket_local(int fd, struct sp_addr *out)
 {
     memset(out, 0, sizeof *out);

@@ -135,6 +135,7 @@ void sp_worker_post(struct sp_worker_update *u)
 void sp_worker_drain(struct sp_worker *w, uint64_t grace_ms)
 {
     w->draining = true;
+    sp_task_cancel(&w->walk); /* the sessions are leaving: they need no new view */
     sp_list_remove(&w->walked);
     SP_LIST_EACH(&w->sessions, it)
         sp_session_drain(sp_session_of(it), grace_ms);

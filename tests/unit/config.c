@@ -419,7 +419,7 @@ static void test_the_reference_page_is_what_the_tables_say(void **state)
     found[len] = '\0';
     sp_config_print_reference(&wanted);
     assert_int_equal(sp_buf_add_char(&wanted, '\0'), SP_OK);
-    assert_string_equal(found, wanted.ptr); /* stale? sallyport reference > docs/configuration.md */
+    assert_string_equal(found, wanted.ptr); /* stale? sallyport reference config > docs/configuration.md */
     sp_buf_free(&wanted);
 }
 

@@ -27,7 +27,6 @@
     X(hostile_name, H, "a name in the certificate holds NUL, control or non-ASCII bytes where none belong")  \
     X(certificate_invalid, H, "the certificate cannot be parsed or breaks X.509 in another way")             \
     X(too_large, H, "the certificate list is larger than the listener takes")                                \
-    X(unknown_sni, H, "the client names a server that the listener does not know")                           \
     X(no_alpn, H, "the client and the listener share no application protocol")                               \
     X(protocol_version, H, "the client offers no TLS version that the listener takes")                       \
     X(no_shared_cipher, H, "the client and the listener share no cipher, group or signature algorithm")      \
@@ -55,14 +54,13 @@
     X(unsupported_coding, R, "Transfer-Encoding names a coding other than chunked")                          \
     X(unsupported_method, R, "CONNECT, or an upgrade that is not relayed")                                   \
     X(http_version, R, "an HTTP version other than 1.0 and 1.1")                                             \
-    X(misdirected, R, "the request is for another scheme or host than this connection was made for")         \
+    X(misdirected, R, "the request is for another scheme than this connection speaks")         \
     X(header_too_large, R, "the head is larger than limits.header_bytes or has too many fields")             \
     X(target_too_long, R, "the request target is longer than limits.target_bytes")                           \
     X(body_too_large, R, "the body is larger than limits.body_bytes")                                        \
     X(request_timeout, R, "the head or the body of the request did not come in time")                        \
     X(client_gone, R, "the client went away before the answer was complete")                                 \
     X(no_rule, R, "no rule allows this caller this request")                                                 \
-    X(not_found, R, "the admin listener has no such page")                                                   \
     X(identity_too_large, R, "the identity headers do not fit what the backend may be sent")                 \
     X(no_endpoint, U, "no endpoint of the upstream could be reached")                                        \
     X(connect_timeout, U, "the backend did not take the connection within timeouts.connect")                 \

@@ -1,0 +1,208 @@
+"""A reload changes what the operator changed and drops nothing; a bad file changes nothing and says why."""
+
+import signal
+import threading
+
+import pytest
+
+from lib import gate as gates
+from lib import raw
+from lib.patience import until
+
+H = b"Host: billing.internal\r\n"
+
+
+class Load:
+    """Requests on kept-alive and on new connections until told to stop. A connection that the gate said it would close (Connection:
+    close) or closed while idle is opened anew; everything else that goes wrong is kept."""
+
+    def __init__(self, gate, credential, threads=3):
+        self.gate, self.credential = gate, credential
+        self.failures, self.done = [], 0
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, number):
+        while not self._stop.is_set():
+            try:
+                with raw.Client(self.gate, self.credential) as client:
+                    self._talk(client, 1 if number == 0 else 200)
+            except Exception as failure:  # whatever it is, it is a failed request
+                self.failures.append(repr(failure))
+
+    def _talk(self, client, requests):
+        for _ in range(requests):
+            if self._stop.is_set():
+                return
+            answer = client.get("/load")
+            if answer.status != 200:
+                self.failures.append(repr(answer))
+            with self._lock:
+                self.done += 1
+            if (answer.one("Connection") or "").lower() == "close":
+                return
+
+    def wait_more(self, count):
+        goal = self.done + count
+        until(lambda: self.done >= goal or self.failures, f"{count} more requests under load")
+
+    def stop(self):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_reloads_under_load_cost_no_request(gate, world, backend):
+    load = Load(gate, world.clients["billing"])
+    try:
+        for generation in range(2, 12):
+            load.wait_more(10)
+            event = gate.reload(gates.config(world, backend.endpoint))
+            assert event["event"] == "reloaded", event
+            assert event["generation"] == generation
+        load.wait_more(10)
+    finally:
+        load.stop()
+    assert load.failures == [] and load.done > 100
+    metrics = gate.metrics()
+    assert metrics['sallyport_reloads_total{result="ok"}'] == 10
+    assert metrics["sallyport_configuration_generation"] == 11
+
+
+BAD_FILES = [
+    ("listeners: [", "sallyport.yaml"),
+    ("", None),
+    ("listenrs: []\n", "listeners"),
+]
+
+
+@pytest.mark.parametrize("text,word", BAD_FILES)
+def test_a_bad_file_leaves_the_old_one_in_force_and_says_why(gate, world, backend, text, word):
+    event = gate.reload(text)
+    assert event["event"] == "reload_failed" and event["level"] == "error"
+    errors = [e for e in gate.events.records if e["event"] == "configuration_error"]
+    assert errors and all(e["detail"] for e in errors)
+    if word:
+        assert any(word in str(e) for e in errors), errors
+    with raw.Client(gate, world.clients["billing"]) as client:
+        assert client.get().status == 200
+    metrics = gate.metrics()
+    assert metrics['sallyport_reloads_total{result="failed"}'] == 1
+    assert metrics["sallyport_configuration_generation"] == 1
+    assert gate.reload(gates.config(world, backend.endpoint))["event"] == "reloaded"
+
+
+@pytest.mark.parametrize("breaks", ["unknown upstream", "missing CA file", "key of another certificate", "unreadable CRL"])
+def test_a_file_that_names_what_is_not_good_leaves_the_old_one_in_force(gate, world, backend, tmp_path, breaks):
+    settings = gates.config(world, backend.endpoint)
+    listener = settings["listeners"][0]
+    if breaks == "unknown upstream":
+        settings["rules"][0]["upstream"] = "nowhere"
+    elif breaks == "missing CA file":
+        listener["client_auth"]["ca"] = [str(tmp_path / "none.pem")]
+    elif breaks == "key of another certificate":
+        listener["tls"]["certificates"][0]["key"] = str(world.other_server.key_file)
+    else:
+        (tmp_path / "bad.crl").write_text("no CRL at all\n")
+        listener["client_auth"]["crl"] = [str(tmp_path / "bad.crl")]
+    assert gate.reload(settings)["event"] == "reload_failed"
+    with raw.Client(gate, world.clients["billing"]) as client:
+        assert client.get().status == 200
+
+
+def test_a_rule_that_is_gone_refuses_at_once_also_on_open_connections(gate, world, backend):
+    with raw.Client(gate, world.clients["billing"]) as client:
+        assert client.get().status == 200
+        settings = gates.config(world, backend.endpoint)
+        del settings["rules"][0]
+        assert gate.reload(settings)["event"] == "reloaded"
+        until(lambda: is_refused(gate, world, client), "the open connection to be refused")
+    with raw.Client(gate, world.clients["billing"]) as client:
+        assert client.get().status == 403
+
+
+def is_refused(gate, world, client):
+    """By 403, or because the gate has closed the connection."""
+    try:
+        return client.get().status == 403
+    except (raw.Closed, OSError):
+        return True
+
+
+def test_a_new_rule_allows_on_open_connections(gate, world, backend):
+    with raw.Client(gate, world.clients["stranger_here"]) as client:
+        assert client.get().status == 403
+        settings = gates.config(world, backend.endpoint)
+        settings["callers"]["strangers"] = [{"uri": "spiffe://corp.example/ns/other/**"}]
+        settings["rules"].append({"name": "new", "from": ["strangers"], "upstream": "main"})
+        assert gate.reload(settings)["event"] == "reloaded"
+        until(lambda: client.get().status == 200, "the new rule on an open connection")
+
+
+def test_a_certificate_revoked_since_is_refused_at_the_next_handshake(start_gate, own_world, backend):
+    world = own_world
+    gate = start_gate(gates.config(world, backend.endpoint), of=world)
+    with raw.Client(gate, world.clients["billing"]) as client:
+        assert client.get().status == 200
+    world.write_crls([world.clients["billing"]])
+    assert gate.reload()["event"] == "reloaded"
+
+    def is_turned_away():
+        try:
+            with raw.Client(gate, world.clients["billing"]) as client:
+                client.get()
+            return False
+        except (raw.Closed, OSError):
+            return True
+
+    until(is_turned_away, "the revoked certificate to be refused")
+    assert gate.wait_event("refused")["reason"] == "revoked"
+
+
+def test_an_exchange_in_flight_ends_as_it_began(gate, world, backend):
+    released = threading.Event()
+
+    def answer(talk, request):
+        talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")
+        released.wait(60)
+        talk.send(b"later")
+
+    backend.answers = [answer]
+    with raw.Client(gate, world.clients["billing"]) as client:
+        client.send(b"GET / HTTP/1.1\r\n" + H + b"\r\n")
+        assert client.head().status == 200
+        settings = gates.config(world, backend.endpoint)
+        del settings["rules"][0]
+        assert gate.reload(settings)["event"] == "reloaded"
+        released.set()
+        assert client._exactly(10) == b"firstlater"
+
+
+def test_a_listener_can_come_and_go(gate, world, backend):
+    settings = gates.config(world, backend.endpoint)
+    settings["listeners"].append(gates.listener(world, "second"))
+    first = gate.address()
+    assert gate.reload(settings)["event"] == "reloaded"
+    second = gate.address("second")
+    for name in ("internal", "second"):
+        with raw.Client(gate, world.clients["billing"], listener=name) as client:
+            assert client.get().status == 200
+    del settings["listeners"][1]
+    assert gate.reload(settings)["event"] == "reloaded"
+    until(lambda: not gates.is_port_open(second), "the second listener to close")
+    assert gate.address() == first
+    with raw.Client(gate, world.clients["billing"]) as client:
+        assert client.get().status == 200
+
+
+def test_many_hups_at_once_end_in_the_last_file(gate, world, backend):
+    settings = gates.config(world, backend.endpoint)
+    for _ in range(20):
+        gate.signal(signal.SIGHUP)
+    del settings["rules"][0]
+    gate.reload(settings)
+    with raw.Client(gate, world.clients["billing"]) as client:
+        until(lambda: client.get().status == 403, "the last file to be in force")
