@@ -52,7 +52,7 @@
     X(bad_expectation, R, "Expect asks for something other than 100-continue")                               \
     X(protected_header, R, "Connection names a header that must not be removed")                             \
     X(unsupported_coding, R, "Transfer-Encoding names a coding other than chunked")                          \
-    X(unsupported_method, R, "CONNECT, or an upgrade that is not relayed")                                   \
+    X(unsupported_method, R, "CONNECT is not relayed") \
     X(http_version, R, "an HTTP version other than 1.0 and 1.1")                                             \
     X(misdirected, R, "the request is for another scheme than this connection speaks")         \
     X(header_too_large, R, "the head is larger than limits.header_bytes or has too many fields")             \
