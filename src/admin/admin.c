@@ -5,8 +5,10 @@
 #include "sallyport/io/socket.h"
 
 #define CLIENTS_MAX 64
+#define PAUSE_MS    100
 
-/* Beyond the bound the newest is closed without a word: a scraper comes again. */
+/* Beyond the bound the newest is closed without a word: a scraper comes again. Without descriptors it rests: readiness is told by level,
+ * and would come back at once, for ever. */
 static void on_readable(void *arg, unsigned events)
 {
     struct sp_admin *a = arg;
@@ -14,12 +16,27 @@ static void on_readable(void *arg, unsigned events)
     int fd, errnum;
 
     (void)events;
-    if (sp_socket_accept(a->fd, &fd, &peer, &errnum) != SP_OK)
+    switch (sp_socket_accept(a->fd, &fd, &peer, &errnum)) {
+    case SP_OK:
+        break;
+    case SP_AGAIN:
         return;
+    default:
+        sp_watch_enable(a->watch, false);
+        sp_timer_set(a->pause, PAUSE_MS);
+        return;
+    }
     if (a->client_count >= CLIENTS_MAX)
         close(fd);
     else
         sp_admin_client_start(a, fd);
+}
+
+static void on_pause_over(void *arg)
+{
+    struct sp_admin *a = arg;
+
+    sp_watch_enable(a->watch, true);
 }
 
 struct sp_admin *sp_admin_new(const struct sp_admin_options *options, int fd)
@@ -34,8 +51,12 @@ struct sp_admin *sp_admin_new(const struct sp_admin_options *options, int fd)
     sp_list_init(&a->clients);
     sp_pool_init(&a->blocks, SP_IO_BLOCK, 2, 4 * CLIENTS_MAX);
     a->watch = sp_watch_new_level(options->loop, fd, on_readable, a);
-    if (a->watch == NULL)
+    a->pause = sp_timer_new(options->loop, on_pause_over, a);
+    if (a->watch == NULL || a->pause == NULL) {
+        sp_watch_free(a->watch);
+        sp_timer_free(a->pause);
         SP_FREE(a);
+    }
     return a;
 }
 
@@ -46,6 +67,7 @@ void sp_admin_free(struct sp_admin *a)
     while (!sp_list_is_empty(&a->clients))
         sp_admin_client_cut(a->clients.next);
     sp_watch_free(a->watch);
+    sp_timer_free(a->pause);
     close(a->fd);
     sp_loop_turn(a->o.loop, 0); /* the graves */
     sp_pool_destroy(&a->blocks);

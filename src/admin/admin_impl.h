@@ -9,6 +9,7 @@ struct sp_admin {
     struct sp_admin_options o;
     int fd;
     struct sp_watch *watch;
+    struct sp_timer *pause;
     struct sp_pool blocks;
     struct sp_h1_limits limits;
     struct sp_list clients;
@@ -16,7 +17,8 @@ struct sp_admin {
 };
 
 /* pages.c: an answer to `head`; the body goes to `out`. Returns the status. */
-unsigned sp_admin_page(struct sp_admin *a, const struct sp_head *head, struct sp_buf *out, struct sp_slice *type);
+unsigned sp_admin_page(
+    struct sp_admin *a, const struct sp_head *head, struct sp_buf *out, struct sp_slice *type);
 
 /* client.c: takes over `fd`, whatever becomes of it. */
 void sp_admin_client_start(struct sp_admin *a, int fd);

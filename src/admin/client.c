@@ -42,7 +42,8 @@ static void leave(struct client *c)
 
 static enum sp_rc send_head(struct client *c, unsigned status, struct sp_slice type)
 {
-    struct sp_line lines[] = {{SP_SLICE("Content-Type"), type}, {SP_SLICE("Cache-Control"), SP_SLICE("no-store")}};
+    struct sp_line lines[] = {
+        {SP_SLICE("Content-Type"), type}, {SP_SLICE("Cache-Control"), SP_SLICE("no-store")}};
     struct sp_head_out out = {
         .status = status,
         .reason = sp_slice_of(sp_status_phrase(status)),

@@ -32,7 +32,8 @@ static const struct {
     {"/readyz", readyz, "text/plain; charset=utf-8"},
 };
 
-unsigned sp_admin_page(struct sp_admin *a, const struct sp_head *head, struct sp_buf *out, struct sp_slice *type)
+unsigned sp_admin_page(
+    struct sp_admin *a, const struct sp_head *head, struct sp_buf *out, struct sp_slice *type)
 {
     bool reads = head->method == SP_METHOD_GET || head->method == SP_METHOD_HEAD;
 

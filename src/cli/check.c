@@ -14,8 +14,8 @@ static void describe(const struct sp_snapshot *s, struct sp_buf *out)
         sp_buf_printf(out, "listener %s on %s\n", l->name, l->address_text);
         sp_trust_describe(s->listeners[i].trust, (int64_t)time(NULL), out);
     }
-    sp_buf_printf(out, "%zu callers, %zu rules, %zu upstreams\n", s->config->caller_count, s->config->rule_count,
-        s->config->upstream_count);
+    sp_buf_printf(out, "%zu callers, %zu rules, %zu upstreams\n", s->config->caller_count,
+        s->config->rule_count, s->config->upstream_count);
 }
 
 int sp_cli_check(int argc, char **argv)

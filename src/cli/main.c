@@ -1,7 +1,9 @@
 /* sallyport: finds the subcommand and passes on. */
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "sallyport/base/base.h"
@@ -75,8 +77,21 @@ static const char *command_of(const char *word)
     return word;
 }
 
+/* A standard descriptor that is closed would be the next one that is opened, and what is meant for the terminal would go there. */
+static void hold_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_descriptors();
     const char *word = argc > 1 ? command_of(argv[1]) : "";
 
     for (size_t i = 0; i < SP_COUNTOF(COMMANDS); i++) {

@@ -47,8 +47,9 @@ static void metrics(struct sp_buf *out)
                         "| metric | type | meaning |\n|---|---|---|\n");
     for (size_t i = 0; i < SP_COUNTOF(ROWS); i++)
         sp_buf_printf(out, "| `%s` | %s | %s |\n", ROWS[i].name, ROWS[i].type, ROWS[i].help);
-    sp_buf_add_str(out, "| `sallyport_refusals_total{reason=\"...\"}` | counter | Refusals, by [reason](refusals.md) |\n"
-                        "| `sallyport_build_info{version=\"...\"}` | gauge | 1 |\n");
+    sp_buf_add_str(out,
+        "| `sallyport_refusals_total{reason=\"...\"}` | counter | Refusals, by [reason](refusals.md) |\n"
+        "| `sallyport_build_info{version=\"...\"}` | gauge | 1 |\n");
 }
 
 static const struct {

@@ -30,17 +30,41 @@ static void on_signal(void *arg, unsigned signo)
     }
 }
 
+static const int SIGNALS[] = {SIGHUP, SIGUSR1, SIGTERM, SIGINT};
+
+/* Those that would end a process that has not said yet what it does with them: while it starts, they wait. */
+static void hold_signals(int how)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(how, &set, NULL);
+}
+
 static enum sp_rc start_signals(struct sp_daemon *d, struct sp_err *err)
 {
-    static const int SIGNALS[] = {SIGHUP, SIGUSR1, SIGTERM, SIGINT};
-
-    signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < SP_COUNTOF(SIGNALS); i++) {
         d->signals[i] = sp_watch_new_signal(d->loop, SIGNALS[i], on_signal, d);
         if (d->signals[i] == NULL)
             return sp_err_set(err, "signal %d: not enough memory", SIGNALS[i]);
     }
+    hold_signals(SIG_UNBLOCK);
     return SP_OK;
+}
+
+/* Freeing a watch gives its signal back its deadly default, and an impatient TERM would then cost the last log lines. */
+static void stop_signals(struct sp_daemon *d)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < SP_COUNTOF(SIGNALS); i++)
+        sigaddset(&set, SIGNALS[i]);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    for (size_t i = 0; i < SP_COUNTOF(SIGNALS); i++)
+        sp_watch_free(d->signals[i]);
 }
 
 /* ---- the log, and what it counts with ---- */
@@ -64,10 +88,13 @@ static enum sp_rc start_log(struct sp_daemon *d, struct sp_err *err)
 
 /* ---- descriptors ---- */
 
-/* A client connection and the backend's, for each that may be open; and what the process itself needs. */
+#define OWN_DESCRIPTORS 256
+
+/* A client connection and the backend's, for each that may be open; and what the process itself needs. With fewer, a quarter is kept
+ * for backends: at a limit the newest client is turned away, and requests of those that were let in go on. */
 static enum sp_rc start_limits(struct sp_daemon *d, struct sp_err *err)
 {
-    uint64_t wanted = 2 * (uint64_t)d->snapshot->config->limits.connections + 256;
+    uint64_t wanted = 2 * (uint64_t)d->snapshot->config->limits.connections + OWN_DESCRIPTORS;
     struct rlimit limit;
 
     (void)err;
@@ -76,6 +103,8 @@ static enum sp_rc start_limits(struct sp_daemon *d, struct sp_err *err)
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return SP_OK;
+    if (limit.rlim_cur > 2 * OWN_DESCRIPTORS)
+        d->tally.room = (uint32_t)(limit.rlim_cur - limit.rlim_cur / 4 - OWN_DESCRIPTORS);
     struct sp_log_field fields[] = {SP_LOG_N("allowed", limit.rlim_cur), SP_LOG_N("wanted", wanted),
         SP_LOG_C("detail", "limits.connections may not be reached: raise LimitNOFILE or lower it")};
     sp_log_event(d->logger, SP_LOG_WARN, "few_descriptors", fields, SP_COUNTOF(fields));
@@ -170,6 +199,7 @@ static enum sp_rc start_admin(struct sp_daemon *d, struct sp_err *err)
         return SP_OK;
     if (sp_socket_listen(&config->admin_address, false, &fd, err) != SP_OK)
         return sp_err_wrap(err, "admin");
+    sp_bound_file_note(&d->admin_file, &config->admin_address);
     d->admin = sp_admin_new(&options, fd);
     if (d->admin == NULL) {
         close(fd);
@@ -189,8 +219,10 @@ static enum sp_rc start_sockets(struct sp_daemon *d, struct sp_err *err)
 {
     if (sp_sockets_bind(d, d->snapshot, err) != SP_OK)
         return SP_FAIL;
-    if (sp_sockets_publish(d, d->snapshot, err) != SP_OK)
+    struct sp_gate_update **updates = sp_sockets_prepare(d, d->snapshot, err);
+    if (updates == NULL)
         return SP_FAIL;
+    sp_sockets_publish(d, d->snapshot, updates);
     sp_sockets_tell(d);
     return SP_OK;
 }
@@ -217,8 +249,8 @@ static enum sp_rc start_loop(struct sp_daemon *d, struct sp_err *err)
 }
 
 /* In this order; sp_daemon_run undoes whatever was done, in the opposite one. */
-static enum sp_rc (*const START[])(struct sp_daemon *d, struct sp_err *err) = {
-    start_log, start_loop, start_limits, make_threads, start_sockets, start_admin, start_signals, start_threads};
+static enum sp_rc (*const START[])(struct sp_daemon *d, struct sp_err *err) = {start_log, start_loop,
+    start_limits, make_threads, start_sockets, start_admin, start_signals, start_threads};
 
 static void tell_ready(struct sp_daemon *d)
 {
@@ -240,11 +272,15 @@ static void tell_ready(struct sp_daemon *d)
  * contents would leak. */
 static void stop(struct sp_daemon *d)
 {
+    d->draining = true; /* a build that ends now changes nothing */
+    stop_signals(d);
     sp_thread_stop(&d->builder);
     for (unsigned i = 0; d->gates != NULL && i < d->gate_count; i++)
         sp_thread_stop(&d->gates[i].thread);
     for (unsigned i = 0; d->workers != NULL && i < d->worker_count; i++)
         sp_thread_stop(&d->workers[i].thread);
+    sp_sockets_forget(d);
+    sp_bound_file_remove(&d->admin_file);
     sp_admin_free(d->admin);
     for (unsigned i = 0; d->gates != NULL && i < d->gate_count; i++) {
         if (d->gates[i].gate != NULL)
@@ -261,11 +297,8 @@ static void stop(struct sp_daemon *d)
     if (d->loop != NULL)
         sp_loop_turn(d->loop, 0);
     sp_loop_free(d->builder.loop);
-    for (size_t i = 0; i < SP_COUNTOF(d->signals); i++)
-        sp_watch_free(d->signals[i]);
     sp_timer_free(d->drain_timer);
     sp_loop_free(d->loop);
-    sp_sockets_forget(d);
     sp_log_stop(d->log, LOG_STOP_MS);
     sp_meters_free(d->meters);
     sp_diags_free(&d->build.diags);
@@ -292,6 +325,8 @@ int sp_daemon_run(const char *file)
     struct sp_err err = {0};
     enum sp_rc rc = SP_OK;
 
+    signal(SIGPIPE, SIG_IGN);
+    hold_signals(SIG_BLOCK);
     sp_list_init(&d.bindings);
     if (sp_snapshot_load(file, 0, 1, &d.snapshot, &diags) != SP_OK) {
         print_diags(&diags);

@@ -7,7 +7,10 @@
 
 static void drain_gate(struct sp_mail *m)
 {
-    sp_gate_drain(SP_CONTAINER_OF(m, struct sp_daemon_gate, drain)->gate);
+    struct sp_daemon_gate *g = SP_CONTAINER_OF(m, struct sp_daemon_gate, drain);
+
+    sp_gate_drain(g->gate);
+    atomic_fetch_add_explicit(g->drained, 1, memory_order_release);
 }
 
 static void drain_worker(struct sp_mail *m)
@@ -20,15 +23,20 @@ static void drain_worker(struct sp_mail *m)
 void sp_drain_look(void *daemon)
 {
     struct sp_daemon *d = daemon;
+    /* In this order: a gate counts the connections of its queue before it says that it has none left. */
+    bool queues_empty = atomic_load_explicit(&d->gates_drained, memory_order_acquire) == d->gate_count;
     uint32_t open = atomic_load_explicit(&d->tally.connections, memory_order_relaxed);
     bool late = sp_loop_now_ms(d->loop) >= d->drain_deadline_ms;
 
-    if (open > 0 && !late) {
+    if (d->drained)
+        return;
+    if ((open > 0 || !queues_empty) && !late) {
         sp_timer_set(d->drain_timer, LOOK_MS);
         return;
     }
     struct sp_log_field fields[] = {SP_LOG_N("cut", open)};
     sp_log_event(d->logger, open > 0 ? SP_LOG_WARN : SP_LOG_INFO, "drained", fields, SP_COUNTOF(fields));
+    d->drained = true;
     sp_loop_stop(d->loop);
 }
 
@@ -37,7 +45,8 @@ void sp_drain_start(struct sp_daemon *d)
     uint64_t drain_ms = d->snapshot->config->drain_ms;
 
     if (d->draining) {
-        sp_loop_stop(d->loop);
+        d->drain_deadline_ms = 0;
+        sp_drain_look(d);
         return;
     }
     d->draining = true;
@@ -47,8 +56,10 @@ void sp_drain_start(struct sp_daemon *d)
         SP_LOG_N("connections", atomic_load_explicit(&d->tally.connections, memory_order_relaxed))};
     sp_log_event(d->logger, SP_LOG_INFO, "draining", fields, SP_COUNTOF(fields));
     d->drain_deadline_ms = sp_loop_now_ms(d->loop) + drain_ms;
+    sp_sockets_forget(d);
     for (unsigned i = 0; i < d->gate_count; i++) {
         d->gates[i].drain.fn = drain_gate;
+        d->gates[i].drained = &d->gates_drained;
         sp_loop_post(d->gates[i].thread.loop, &d->gates[i].drain);
     }
     for (unsigned i = 0; i < d->worker_count; i++) {

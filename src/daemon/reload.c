@@ -17,7 +17,8 @@ struct sp_log_options sp_log_options_of(const struct sp_config *config)
     };
 }
 
-void sp_reload_tell(struct sp_daemon *d, enum sp_log_level level, const char *event, const struct sp_diags *diags)
+void sp_reload_tell(
+    struct sp_daemon *d, enum sp_log_level level, const char *event, const struct sp_diags *diags)
 {
     for (size_t i = 0; i < diags->count; i++) {
         const struct sp_diag *diag = &diags->items[i];
@@ -36,13 +37,15 @@ void sp_reload_tell(struct sp_daemon *d, enum sp_log_level level, const char *ev
 
 static void fail(struct sp_daemon *d, const char *detail)
 {
-    struct sp_log_field fields[] = {SP_LOG_N("generation", d->snapshot->generation), SP_LOG_C("detail", detail)};
+    struct sp_log_field fields[] = {
+        SP_LOG_N("generation", d->snapshot->generation), SP_LOG_C("detail", detail)};
 
     sp_meter_add(d->meter, SP_METER_reload_failures, 1);
     sp_log_event(d->logger, SP_LOG_ERROR, "reload_failed", fields, SP_COUNTOF(fields));
 }
 
-/* Every update is made before the first is posted: a snapshot is put in force everywhere or nowhere. */
+/* Every update is made before the first is posted: a snapshot is put in force everywhere or nowhere. Workers are told before gates, so
+ * that they know the listeners of whom they are sent. */
 static enum sp_rc publish(struct sp_daemon *d, struct sp_snapshot *snapshot, struct sp_err *err)
 {
     struct sp_worker_update **updates = sp_alloc(d->worker_count, sizeof(*updates));
@@ -55,16 +58,18 @@ static enum sp_rc publish(struct sp_daemon *d, struct sp_snapshot *snapshot, str
     }
     if (rc == SP_OK)
         rc = sp_sockets_bind(d, snapshot, err);
-    if (rc == SP_OK)
-        rc = sp_sockets_publish(d, snapshot, err);
+    struct sp_gate_update **gates = rc == SP_OK ? sp_sockets_prepare(d, snapshot, err) : NULL;
     for (unsigned i = 0; updates != NULL && i < d->worker_count; i++) {
-        if (rc == SP_OK)
+        if (gates != NULL)
             sp_worker_post(updates[i]);
         else
             sp_worker_update_free(updates[i]);
     }
     sp_free(updates);
-    return rc;
+    if (gates == NULL)
+        return SP_FAIL;
+    sp_sockets_publish(d, snapshot, gates);
+    return SP_OK;
 }
 
 static void warn_of_restart(struct sp_daemon *d, const struct sp_config *config)
@@ -129,7 +134,8 @@ static void on_built(struct sp_mail *m)
     else
         put_in_force(d, snapshot);
     sp_diags_free(&build->diags);
-    sp_notify("READY=1");
+    if (!d->draining)
+        sp_notify("READY=1");
     if (build->again)
         sp_reload_request(d);
 }

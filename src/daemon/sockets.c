@@ -1,7 +1,8 @@
 /* Which addresses are bound, over reloads. Each has one socket a gate (SO_REUSEPORT, or one unix socket shared by all), whose number
  * never changes while it stays: closing one would drop the connections that wait in its queue.
  *
- * The descriptors are the gates' from the moment they are published; here they are only remembered, to name them again. */
+ * The descriptors are the gates' from the moment they are published; here they are only remembered, to name them again. The file of a
+ * unix socket stays ours, and goes when the binding goes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -19,8 +20,7 @@ static struct sp_binding *find(struct sp_daemon *d, const struct sp_config_liste
 {
     bool any_port = !sp_addr_is_unix(&l->address) && sp_addr_port(&l->address) == 0;
 
-    SP_LIST_EACH(&d->bindings, it)
-    {
+    SP_LIST_EACH (&d->bindings, it) {
         struct sp_binding *b = binding_of(it);
         if (sp_addr_equal(&b->address, &l->address) && (!any_port || strcmp(b->name, l->name) == 0))
             return b;
@@ -28,10 +28,44 @@ static struct sp_binding *find(struct sp_daemon *d, const struct sp_config_liste
     return NULL;
 }
 
-static void close_fds(const struct sp_binding *b, unsigned count)
+/* ---- files of unix sockets ---- */
+
+static const char *path_of(const struct sp_addr *address)
 {
+    return address->u.un.sun_path;
+}
+
+void sp_bound_file_note(struct sp_bound_file *f, const struct sp_addr *address)
+{
+    struct stat st;
+
+    *f = (struct sp_bound_file){.address = *address};
+    if (!sp_addr_is_unix(address) || path_of(address)[0] == '\0' || lstat(path_of(address), &st) != 0)
+        return;
+    f->is_ours = true;
+    f->dev = st.st_dev;
+    f->ino = st.st_ino;
+}
+
+void sp_bound_file_remove(struct sp_bound_file *f)
+{
+    struct stat st;
+
+    if (f->is_ours && lstat(path_of(&f->address), &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino)
+        (void)unlink(path_of(&f->address)); /* the next start takes a stale one over */
+    f->is_ours = false;
+}
+
+/* ---- one address ---- */
+
+/* Ends what nobody was told of: the first `count` descriptors are still ours. */
+static void discard(struct sp_binding *b, unsigned count)
+{
+    sp_bound_file_remove(&b->file);
     for (unsigned i = 0; i < count; i++)
         close(b->fds[i]);
+    sp_list_remove(&b->link);
+    sp_free(b);
 }
 
 /* The first socket settles the port; the others of the same address join it. */
@@ -45,14 +79,15 @@ static enum sp_rc open_fd(struct sp_binding *b, unsigned gate, struct sp_err *er
     }
     if (gate > 0 && sp_socket_local(b->fds[0], &address) != SP_OK)
         return sp_err_sys(err, errno, "listener %s", b->name);
-    if (gate == 0 && sp_socket_check_free(&address, err) != SP_OK)
-        return sp_err_wrap(err, "listener %s", b->name);
     if (sp_socket_listen(&address, true, &b->fds[gate], err) != SP_OK)
         return sp_err_wrap(err, "listener %s", b->name);
+    if (gate == 0)
+        sp_bound_file_note(&b->file, &address);
     return SP_OK;
 }
 
-static struct sp_binding *bind_one(struct sp_daemon *d, const struct sp_config_listener *l, struct sp_err *err)
+static struct sp_binding *bind_one(
+    struct sp_daemon *d, const struct sp_config_listener *l, struct sp_err *err)
 {
     struct sp_binding *b = sp_alloc(1, sizeof(*b) + d->gate_count * sizeof(int));
 
@@ -65,12 +100,23 @@ static struct sp_binding *bind_one(struct sp_daemon *d, const struct sp_config_l
     strncpy(b->name, l->name, sizeof(b->name) - 1);
     for (unsigned i = 0; i < d->gate_count; i++) {
         if (open_fd(b, i, err) != SP_OK) {
-            close_fds(b, i);
-            sp_free(b);
+            discard(b, i);
             return NULL;
         }
     }
     return b;
+}
+
+/* SO_REUSEPORT lets an address be widened or narrowed ("0.0.0.0" and "127.0.0.1" on one port) while the old one still serves. It would
+ * also let a second daemon take its share: hence the look at what is not ours, which could not tell the two apart. */
+static bool has_port_of(const struct sp_list *bindings, const struct sp_addr *address)
+{
+    for (struct sp_list *it = bindings->next; it != bindings; it = it->next) {
+        const struct sp_addr *bound = &binding_of(it)->address;
+        if (!sp_addr_is_unix(bound) && sp_addr_port(bound) == sp_addr_port(address))
+            return true;
+    }
+    return false;
 }
 
 enum sp_rc sp_sockets_bind(struct sp_daemon *d, const struct sp_snapshot *snapshot, struct sp_err *err)
@@ -82,6 +128,11 @@ enum sp_rc sp_sockets_bind(struct sp_daemon *d, const struct sp_snapshot *snapsh
         const struct sp_config_listener *l = snapshot->listeners[i].config;
         if (find(d, l) != NULL)
             continue;
+        bool joins_ours = has_port_of(&d->bindings, &l->address) || has_port_of(&fresh, &l->address);
+        if (!joins_ours && sp_socket_check_free(&l->address, err) != SP_OK) {
+            sp_err_wrap(err, "listener %s", l->name);
+            goto fail;
+        }
         struct sp_binding *b = bind_one(d, l, err);
         if (b == NULL)
             goto fail;
@@ -94,13 +145,12 @@ enum sp_rc sp_sockets_bind(struct sp_daemon *d, const struct sp_snapshot *snapsh
     }
     return SP_OK;
 fail:
-    SP_LIST_EACH(&fresh, it)
-    {
-        close_fds(binding_of(it), d->gate_count);
-        sp_free(binding_of(it));
-    }
+    SP_LIST_EACH (&fresh, it)
+        discard(binding_of(it), d->gate_count);
     return SP_FAIL;
 }
+
+/* ---- all of them ---- */
 
 static struct sp_gate_update *update_of(struct sp_daemon *d, unsigned gate, struct sp_snapshot *snapshot)
 {
@@ -109,59 +159,75 @@ static struct sp_gate_update *update_of(struct sp_daemon *d, unsigned gate, stru
     if (u == NULL)
         return NULL;
     for (size_t i = 0; i < snapshot->listener_count; i++) {
-        struct sp_binding *b = find(d, snapshot->listeners[i].config);
-        strncpy(b->name, snapshot->listeners[i].config->name, sizeof(b->name) - 1);
-        b->named = true;
-        memcpy(u->sockets[i].listener, b->name, sizeof(b->name));
-        u->sockets[i].fd = b->fds[gate];
+        const struct sp_config_listener *l = snapshot->listeners[i].config;
+        strncpy(u->sockets[i].listener, l->name, sizeof(u->sockets[i].listener) - 1);
+        u->sockets[i].fd = find(d, l)->fds[gate];
     }
     return u;
 }
 
-enum sp_rc sp_sockets_publish(struct sp_daemon *d, struct sp_snapshot *snapshot, struct sp_err *err)
+/* The gates are being told: what `snapshot` names goes by its names now, the rest is theirs to close. */
+static void settle(struct sp_daemon *d, const struct sp_snapshot *snapshot)
+{
+    SP_LIST_EACH (&d->bindings, it)
+        binding_of(it)->named = false;
+    for (size_t i = 0; i < snapshot->listener_count; i++) {
+        struct sp_binding *b = find(d, snapshot->listeners[i].config);
+        strncpy(b->name, snapshot->listeners[i].config->name, sizeof(b->name) - 1);
+        b->named = b->published = true;
+    }
+    SP_LIST_EACH (&d->bindings, it) {
+        if (!binding_of(it)->named)
+            discard(binding_of(it), 0);
+    }
+}
+
+static void discard_unpublished(struct sp_daemon *d)
+{
+    SP_LIST_EACH (&d->bindings, it) {
+        if (!binding_of(it)->published)
+            discard(binding_of(it), d->gate_count);
+    }
+}
+
+struct sp_gate_update **sp_sockets_prepare(
+    struct sp_daemon *d, struct sp_snapshot *snapshot, struct sp_err *err)
 {
     struct sp_gate_update **updates = sp_alloc(d->gate_count, sizeof(*updates));
-    enum sp_rc rc = SP_OK;
+    bool complete = updates != NULL;
 
-    SP_LIST_EACH(&d->bindings, it)
-        binding_of(it)->named = false;
-    for (unsigned i = 0; updates != NULL && i < d->gate_count; i++) {
+    for (unsigned i = 0; complete && i < d->gate_count; i++) {
         updates[i] = update_of(d, i, snapshot);
-        if (updates[i] == NULL)
-            rc = SP_FAIL;
+        complete = updates[i] != NULL;
     }
-    if (updates == NULL || rc != SP_OK) {
-        for (unsigned i = 0; updates != NULL && i < d->gate_count; i++)
-            sp_gate_update_free(updates[i]);
-        sp_free(updates);
-        return sp_err_sys(err, ENOMEM, "listeners");
-    }
+    if (complete)
+        return updates;
+    for (unsigned i = 0; updates != NULL && i < d->gate_count; i++)
+        sp_gate_update_free(updates[i]);
+    sp_free(updates);
+    discard_unpublished(d);
+    sp_err_sys(err, ENOMEM, "listeners");
+    return NULL;
+}
+
+void sp_sockets_publish(
+    struct sp_daemon *d, const struct sp_snapshot *snapshot, struct sp_gate_update **updates)
+{
+    settle(d, snapshot); /* first: a gate may close what is not named as soon as it is told */
     for (unsigned i = 0; i < d->gate_count; i++)
         sp_gate_post(updates[i]);
     sp_free(updates);
-    SP_LIST_EACH(&d->bindings, it)
-    {
-        if (!binding_of(it)->named) {
-            sp_list_remove(it);
-            sp_free(binding_of(it));
-        }
-    }
-    return SP_OK;
 }
 
 void sp_sockets_forget(struct sp_daemon *d)
 {
-    while (!sp_list_is_empty(&d->bindings)) {
-        struct sp_binding *b = binding_of(d->bindings.next);
-        sp_list_remove(&b->link);
-        sp_free(b);
-    }
+    SP_LIST_EACH (&d->bindings, it)
+        discard(binding_of(it), binding_of(it)->published ? 0 : d->gate_count);
 }
 
 void sp_sockets_tell(struct sp_daemon *d)
 {
-    SP_LIST_EACH(&d->bindings, it)
-    {
+    SP_LIST_EACH (&d->bindings, it) {
         struct sp_binding *b = binding_of(it);
         struct sp_addr address;
         char text[SP_ADDR_TEXT];

@@ -9,6 +9,10 @@
 
 #define ACCEPTS_A_TURN 16
 #define PAUSE_MS       100
+/* A queue is no longer than this; under a flood it would never be empty. */
+#define RETIRE_ACCEPTS 4096
+
+#define NO_DESCRIPTORS "no descriptors left: raise LimitNOFILE or lower limits.connections"
 
 struct sp_acceptor {
     struct sp_list link;
@@ -58,7 +62,7 @@ static void rest(struct sp_acceptor *a)
         close(g->spare_fd);
         g->spare_fd = -1;
         if (sp_socket_accept(a->fd, &fd, &peer, &errnum) == SP_OK)
-            turn_away(a, fd, &peer, "no descriptors left: raise LimitNOFILE or lower limits.connections");
+            turn_away(a, fd, &peer, NO_DESCRIPTORS);
     }
     if (g->spare_fd < 0)
         g->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -79,8 +83,12 @@ static const char *over_limit(const struct sp_gate *g)
 {
     const struct sp_config_limits *limits = &g->snapshot->config->limits;
 
-    if (atomic_load_explicit(&g->o.tally->connections, memory_order_relaxed) >= limits->connections)
+    uint32_t connections = atomic_load_explicit(&g->o.tally->connections, memory_order_relaxed);
+
+    if (connections >= limits->connections)
         return "limits.connections";
+    if (g->o.tally->room != 0 && connections >= g->o.tally->room)
+        return NO_DESCRIPTORS;
     if (atomic_load_explicit(&g->o.tally->handshakes, memory_order_relaxed) >= limits->handshakes)
         return "limits.handshakes";
     return NULL;
@@ -150,7 +158,7 @@ struct sp_acceptor *sp_acceptor_new(struct sp_gate *g, const char *listener, int
 
 void sp_acceptor_retire(struct sp_acceptor *a)
 {
-    while (a->gate->snapshot != NULL && accept_one(a) == SP_OK)
+    for (int i = 0; i < RETIRE_ACCEPTS && accept_one(a) == SP_OK; i++)
         ;
     sp_watch_free(a->watch);
     sp_timer_free(a->pause);

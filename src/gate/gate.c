@@ -33,11 +33,12 @@ void sp_gate_free(struct sp_gate *g)
 
 void sp_gate_drain(struct sp_gate *g)
 {
-    SP_LIST_EACH(&g->acceptors, it)
+    SP_LIST_EACH (&g->acceptors, it)
         sp_acceptor_retire(sp_acceptor_of(it));
 }
 
-struct sp_gate_update *sp_gate_update_new(struct sp_gate *g, struct sp_snapshot *snapshot, size_t socket_count)
+struct sp_gate_update *sp_gate_update_new(
+    struct sp_gate *g, struct sp_snapshot *snapshot, size_t socket_count)
 {
     struct sp_gate_update *u = sp_alloc(1, sizeof(*u) + socket_count * sizeof(struct sp_gate_socket));
 
@@ -59,8 +60,7 @@ void sp_gate_update_free(struct sp_gate_update *u)
 
 static struct sp_acceptor *acceptor_on(struct sp_gate *g, int fd)
 {
-    SP_LIST_EACH(&g->acceptors, it)
-    {
+    SP_LIST_EACH (&g->acceptors, it) {
         if (sp_acceptor_fd(sp_acceptor_of(it)) == fd)
             return sp_acceptor_of(it);
     }
@@ -76,6 +76,7 @@ static bool is_named(const struct sp_gate_update *u, int fd)
     return false;
 }
 
+/* One that there is no memory for stays open: its number must not come to mean anything else, and the next update tries again. */
 static void add_sockets(struct sp_gate *g, const struct sp_gate_update *u)
 {
     for (size_t i = 0; i < u->socket_count; i++) {
@@ -88,7 +89,6 @@ static void add_sockets(struct sp_gate *g, const struct sp_gate_update *u)
         if (sp_acceptor_new(g, s->listener, s->fd) == NULL) {
             struct sp_log_field fields[] = {SP_LOG_C("listener", s->listener)};
             sp_log_event(g->o.logger, SP_LOG_ERROR, "listener_failed", fields, SP_COUNTOF(fields));
-            close(s->fd);
         }
     }
 }
@@ -99,8 +99,7 @@ static void on_update(struct sp_mail *m)
     struct sp_gate_update *u = SP_CONTAINER_OF(m, struct sp_gate_update, mail);
     struct sp_gate *g = u->gate;
 
-    SP_LIST_EACH(&g->acceptors, it)
-    {
+    SP_LIST_EACH (&g->acceptors, it) {
         struct sp_acceptor *a = sp_acceptor_of(it);
         if (!is_named(u, sp_acceptor_fd(a)))
             sp_acceptor_retire(a);
@@ -122,8 +121,8 @@ static const char *or_absent(const char *text)
     return text[0] != '\0' ? text : NULL;
 }
 
-void sp_gate_refuse(struct sp_gate *g, const char *listener, const char *peer, const char *sni, const char *tls,
-    const struct sp_tls_refusal *refusal)
+void sp_gate_refuse(struct sp_gate *g, const char *listener, const char *peer, const char *sni,
+    const char *tls, const struct sp_tls_refusal *refusal)
 {
     const struct sp_cert_facts *cert = &refusal->cert;
     struct sp_log_field fields[] = {
@@ -140,6 +139,6 @@ void sp_gate_refuse(struct sp_gate *g, const char *listener, const char *peer, c
     };
 
     sp_meter_refuse(g->o.meter, refusal->reason);
-    sp_log_event(g->o.logger, refusal->reason == SP_REFUSAL_no_data ? SP_LOG_DEBUG : SP_LOG_WARN, "refused", fields,
-        SP_COUNTOF(fields));
+    sp_log_event(g->o.logger, refusal->reason == SP_REFUSAL_no_data ? SP_LOG_DEBUG : SP_LOG_WARN, "refused",
+        fields, SP_COUNTOF(fields));
 }

@@ -30,7 +30,7 @@ void sp_handshake_start(
 void sp_handshake_drop(struct sp_list *link);
 
 /* Counts and logs a refusal, one line. `refusal` may be without certificate facts. */
-void sp_gate_refuse(struct sp_gate *g, const char *listener, const char *peer, const char *sni, const char *tls,
-    const struct sp_tls_refusal *refusal);
+void sp_gate_refuse(struct sp_gate *g, const char *listener, const char *peer, const char *sni,
+    const char *tls, const struct sp_tls_refusal *refusal);
 
 #endif

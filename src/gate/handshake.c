@@ -55,8 +55,8 @@ static void refuse(struct handshake *h, const struct sp_tls_refusal *refusal)
 {
     char peer[SP_ADDR_TEXT];
 
-    sp_gate_refuse(h->gate, h->listener->config->name, sp_addr_format(&h->peer, peer), sp_tls_sni(h->transport),
-        sp_tls_version(h->transport), refusal);
+    sp_gate_refuse(h->gate, h->listener->config->name, sp_addr_format(&h->peer, peer),
+        sp_tls_sni(h->transport), sp_tls_version(h->transport), refusal);
     leave(h);
 }
 
@@ -70,6 +70,7 @@ static void let_in(struct handshake *h)
         return;
     }
     over->identity = sp_tls_take_identity(h->transport);
+    over->timeouts = h->listener->config->timeouts;
     strncpy(over->listener, h->listener->config->name, sizeof(over->listener) - 1);
     strncpy(over->sni, sp_tls_sni(h->transport), sizeof(over->sni) - 1);
     strncpy(over->tls, sp_tls_version(h->transport), sizeof(over->tls) - 1);

@@ -48,6 +48,7 @@ static void h1_free(struct sp_stream *s)
 static const struct sp_codec_ops h1_ops = {
     .name = "http/1.1",
     .recv_head = h1_recv_head,
+    .seen = h1_seen,
     .recv_body = h1_recv_body,
     .consume = h1_consume,
     .send_head = h1_send_head,

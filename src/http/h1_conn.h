@@ -64,6 +64,7 @@ static inline struct h1 *h1_of(struct sp_stream *s)
 
 /* h1_recv.c */
 enum sp_rc h1_recv_head(struct sp_stream *s, const struct sp_head **head, struct sp_fault *fault);
+const struct sp_head *h1_seen(struct sp_stream *s);
 enum sp_rc h1_recv_body(struct sp_stream *s, struct sp_slice *data, struct sp_fault *fault);
 void h1_consume(struct sp_stream *s, size_t n);
 /* The received message is complete, without reading further. */

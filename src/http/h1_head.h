@@ -49,6 +49,8 @@ enum sp_rc h1_take_field(struct sp_h1_parser *p, const struct sp_h1_limits *limi
 /* Fills what requests and responses have in common: fields, minor version, has_content_length. */
 void h1_fill_head(const struct sp_h1_parser *p, struct sp_slice in, struct sp_head *head);
 
+/* The length of the scheme of an http or https URI, or 0. */
+size_t h1_scheme_len(struct sp_slice target);
 /* Splits and judges a request target: origin, absolute or asterisk form. */
 enum sp_rc h1_take_target(
     struct sp_h1_parser *p, struct sp_slice in, struct sp_slice target, struct sp_fault *fault);

@@ -157,6 +157,17 @@ enum sp_rc h1_recv_head(struct sp_stream *s, const struct sp_head **head, struct
     }
 }
 
+const struct sp_head *h1_seen(struct sp_stream *s)
+{
+    struct h1 *h = h1_of(s);
+    if (h->side != SP_SERVER || h->head_len > 0 || h->in_end == 0 || h->scratch == NULL)
+        return NULL;
+    sp_h1_seen_request(
+        &h->scratch->parser, &h->limits, (struct sp_slice){h->in, h->in_end}, &h->scratch->head);
+    h->method = h->scratch->head.method; /* a refused HEAD is answered without a body too */
+    return &h->scratch->head;
+}
+
 /* A fault in the body; the reader speaks of requests. */
 static enum sp_rc bad_body(struct h1 *h, struct sp_fault *fault)
 {

@@ -150,3 +150,45 @@ enum sp_rc sp_h1_parse_request(struct sp_h1_parser *p, const struct sp_h1_limits
     *used = p->line_at;
     return judge_request(p, in, head, fault);
 }
+
+/* ---- what a refused or incomplete head tells ---- */
+
+/* The path of a target of a known form. Before it may stand a password, behind it a secret in a query: neither is shown, and a
+ * target of no known form (the rest of a body, say) is not shown at all. */
+static struct sp_slice seen_path(enum sp_method method, struct sp_slice target)
+{
+    const struct sp_slice absent = {NULL, 0};
+    size_t at = 0, end = 0;
+    while (end < target.len && target.ptr[end] != '?' && target.ptr[end] != '#')
+        end++;
+    struct sp_slice shown = sp_slice_sub(target, 0, end);
+    if (shown.len == 0 || shown.ptr[0] == '/' || shown.ptr[0] == '*')
+        return shown.len > 0 ? shown : absent;
+    if (method == SP_METHOD_CONNECT)
+        return memchr(shown.ptr, '@', shown.len) == NULL ? shown : absent;
+    size_t scheme = h1_scheme_len(shown);
+    if (scheme == 0)
+        return absent;
+    for (at = scheme + 3; at < shown.len && shown.ptr[at] != '/';)
+        at++;
+    return at < shown.len ? sp_slice_sub(shown, at, shown.len) : absent;
+}
+
+void sp_h1_seen_request(
+    const struct sp_h1_parser *p, const struct sp_h1_limits *limits, struct sp_slice in, struct sp_head *head)
+{
+    memset(head, 0, offsetof(struct sp_head, headers));
+    head->header_count = 0;
+    struct sp_slice line = sp_slice_sub(in, p->flags & FIELD_BLANK ? 2 : 0, in.len);
+    struct sp_slice method = {line.ptr, run_len(line, METHOD_MAX + 1)};
+    if (method.len > METHOD_MAX || method.len >= line.len || line.ptr[method.len] != ' ' ||
+        !http_is_token(method))
+        return;
+    struct sp_slice target = sp_slice_sub(line, method.len + 1, line.len);
+    target.len = run_len(target, limits->target_bytes);
+    head->method = sp_method_of(method);
+    head->method_text = method;
+    head->path = seen_path(head->method, target);
+    if ((p->flags & FIELD_HOST) && p->host < p->count) /* not one that was refused */
+        head->host = h1_slice(in, p->fields[p->host].value);
+}

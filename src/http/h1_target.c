@@ -25,7 +25,7 @@ static enum sp_rc take_path(
     return sp_query_check(query, fault);
 }
 
-static size_t scheme_len(struct sp_slice target)
+size_t h1_scheme_len(struct sp_slice target)
 {
     if (target.len >= 7 && sp_slice_equal_nocase(sp_slice_sub(target, 0, 7), SP_SLICE("http://")))
         return 4;
@@ -37,7 +37,7 @@ static size_t scheme_len(struct sp_slice target)
 static enum sp_rc take_absolute(
     struct sp_h1_parser *p, struct sp_slice in, struct sp_slice target, struct sp_fault *fault)
 {
-    size_t scheme = scheme_len(target);
+    size_t scheme = h1_scheme_len(target);
     if (scheme == 0)
         return bad_target(fault, "the target is neither a path nor an http or https URI");
     size_t at = scheme + 3, end = at;

@@ -29,7 +29,8 @@ static bool is_overlong(struct sp_slice path, size_t i, int byte)
     if (byte == 0xc0 || byte == 0xc1)
         return true;
     int next = encoded_at(path, i + 3);
-    return (byte == 0xe0 && next >= 0x80 && next < 0xa0) || (byte == 0xf0 && next >= 0x80 && next < 0x90);
+    return (byte == 0xe0 && next >= 0x80 && next < 0xa0) || (byte == 0xf0 && next >= 0x80 && next < 0x90) ||
+           (byte == 0xf8 && next >= 0x80 && next < 0x88) || (byte == 0xfc && next >= 0x80 && next < 0x84);
 }
 
 /* A '%' at `i`: two hex digits that stand for a byte which every reader takes for data. */

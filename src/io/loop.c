@@ -1,8 +1,7 @@
 /* The event loop of one thread, over libevent: turns, mail, deferred tasks, the graveyard.
  *
- * A turn is ours, not libevent's: libevent waits and delivers descriptor events, then we run the timers that are due, the
- * mail, the tasks that were deferred, and free what was buried. libevent holds exactly one timer (the next deadline), so that
- * setting a timer touches nothing of libevent's.
+ * A turn is ours, not libevent's: libevent waits and delivers descriptor events and the timers that are due, then we run the mail and
+ * the tasks that were deferred, and free what was buried.
  *
  * Invariants:
  *  - everything but `inbox`, `stopping` and writing `mail_fd` belongs to the loop's own thread (no evthread, NOLOCK);
@@ -38,14 +37,6 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    struct sp_loop *loop = arg;
-    loop->wake_at = WAKE_NEVER;
-}
-
-static void on_mail(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
     (void)arg;
 }
 
@@ -57,7 +48,6 @@ enum sp_rc sp_loop_new(struct sp_loop **out, struct sp_err *err)
     sp_list_init(&loop->tasks);
     atomic_init(&loop->stopping, false);
     atomic_init(&loop->inbox, NULL);
-    loop->wake_at = WAKE_NEVER;
     loop->mail_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (loop->mail_fd < 0) {
         sp_err_sys(err, errno, "event loop: eventfd");
@@ -69,15 +59,10 @@ enum sp_rc sp_loop_new(struct sp_loop **out, struct sp_err *err)
         goto failed;
     }
     if (evtimer_assign(&loop->wake, loop->base, on_wake, loop) != 0 ||
-        event_assign(&loop->mail, loop->base, loop->mail_fd, EV_READ | EV_ET | EV_PERSIST, on_mail, loop) !=
+        event_assign(&loop->mail, loop->base, loop->mail_fd, EV_READ | EV_ET | EV_PERSIST, on_wake, loop) !=
             0 ||
         event_add(&loop->mail, NULL) != 0) {
         sp_err_set(err, "event loop: libevent refused the mailbox");
-        goto failed;
-    }
-    /* Takes the slot in libevent's heap, which it keeps: setting the timer cannot fail later. */
-    if (event_add(&loop->wake, &(struct timeval){.tv_sec = 1}) != 0 || event_del(&loop->wake) != 0) {
-        sp_err_sys(err, ENOMEM, "event loop");
         goto failed;
     }
     *out = loop;
@@ -110,7 +95,6 @@ void sp_loop_free(struct sp_loop *loop)
     }
     if (loop->mail_fd >= 0)
         close(loop->mail_fd);
-    sp_free(loop->timers.slots);
     sp_free(loop);
 }
 
@@ -154,50 +138,29 @@ static void run_tasks(struct sp_loop *loop)
     }
 }
 
-/* Sets libevent's timer to `at`; it is moved only when that is earlier than what it is set to. A wake too early is harmless. */
-static void set_wake(struct sp_loop *loop, uint64_t at, uint64_t now)
+static void turn(struct sp_loop *loop, int flags)
 {
-    if (at == WAKE_NEVER || at >= loop->wake_at)
-        return;
-    uint64_t in_ms = at > now ? at - now : 0;
-    struct timeval tv = {.tv_sec = (time_t)(in_ms / 1000), .tv_usec = (suseconds_t)(in_ms % 1000 * 1000)};
-    if (event_add(&loop->wake, &tv) == 0)
-        loop->wake_at = at;
-}
-
-/* `until`: monotonic ms, WAKE_NEVER without limit, 0 not to wait at all. */
-static void turn(struct sp_loop *loop, uint64_t until)
-{
-    uint64_t next = timers_next(loop);
-    if (next < until)
-        until = next;
-    int flags = EVLOOP_ONCE;
-    if (until != WAKE_NEVER) {
-        uint64_t now = sp_mono_ms();
-        if (until <= now)
-            flags |= EVLOOP_NONBLOCK;
-        else
-            set_wake(loop, until, now);
-    }
     if (!sp_list_is_empty(&loop->tasks) || atomic_load_explicit(&loop->stopping, memory_order_relaxed))
         flags |= EVLOOP_NONBLOCK;
-    event_base_loop(loop->base, flags);
-    if (timers_next(loop) != WAKE_NEVER)
-        timers_run(loop, sp_mono_ms());
+    event_base_loop(loop->base, EVLOOP_ONCE | flags);
     run_mail(loop);
     run_tasks(loop);
     run_graves(loop);
 }
 
+/* Without memory for the limit it does not wait at all. */
 void sp_loop_turn(struct sp_loop *loop, unsigned wait_ms)
 {
-    turn(loop, wait_ms == 0 ? 0 : sp_mono_ms() + wait_ms);
+    struct timeval tv = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+    bool waits = wait_ms > 0 && event_add(&loop->wake, &tv) == 0;
+    turn(loop, waits ? 0 : EVLOOP_NONBLOCK);
+    event_del(&loop->wake);
 }
 
 void sp_loop_run(struct sp_loop *loop)
 {
     while (!atomic_exchange_explicit(&loop->stopping, false, memory_order_acquire))
-        turn(loop, WAKE_NEVER);
+        turn(loop, 0);
 }
 
 static void ring(struct sp_loop *loop)

@@ -65,7 +65,7 @@ static void put_item(struct sp_ring *ring, const struct sp_log_field *f, size_t 
     size_t len = kept_len(f, budget);
     struct sp_log_item item = {
         .key = f->key,
-        .number = f->kind == SP_LOG_STR ? f->str.len - len : f->u64,
+        .number = f->kind == SP_LOG_STR ? f->u64 + (f->str.len - len) : f->u64,
         .word = f->kind == SP_LOG_WORD ? f->str.ptr : NULL,
         .kind = f->kind,
         .len = (uint32_t)len,

@@ -188,6 +188,7 @@ uint64_t sp_sink_flush(struct sp_sink *s)
             }
             return 0;
         } else {
+            s->errnum = n < 0 ? errno : EIO;
             return give_up(s);
         }
     }

@@ -29,6 +29,7 @@ struct sp_sink {
     struct sp_buf pending; /* whole lines; the first may begin with a newline that ends a torn one */
     size_t sent;           /* of pending */
     bool stalled;          /* the last attempt would have had to wait */
+    int errnum;            /* of the last write that failed */
     bool torn;             /* what was last written is half a line, and its rest is lost */
 };
 

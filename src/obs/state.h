@@ -94,6 +94,9 @@ struct sp_log {
     enum sp_log_format format;
     uint64_t dropped;     /* by the writer itself */
     uint64_t reported;    /* of all drops */
+    uint64_t failed;      /* access records lost to a write error, while events go elsewhere */
+    uint64_t failed_told; /* of those */
+    int failed_errnum;    /* why the last one was */
     uint64_t reported_ms; /* when; 0 never */
     char scratch[SP_LOG_RECORD_MAX];
 };

@@ -18,7 +18,7 @@
 enum {
     NAP_MS = 50,
     FLUSH_BYTES = 64 * 1024,
-    REPORT_EVERY_MS = 1000, /* of drops */
+    REPORT_EVERY_MS = 1000, /* of losses */
     CHECK_LINES = 64,       /* how often a stop is looked at while draining */
 };
 
@@ -79,9 +79,15 @@ static bool is_all_stalled(struct sp_log *log)
     return n > 0;
 }
 
+/* That events cannot be written can only be counted; that access records cannot is told among the events. */
 static void flush(struct sp_log *log, struct sp_sink *s)
 {
-    count(log, SP_METER_log_failed, sp_sink_flush(s));
+    uint64_t lost = sp_sink_flush(s);
+    count(log, SP_METER_log_failed, lost);
+    if (lost > 0 && s == log->sinks[SP_LOG_ACCESS] && s != log->sinks[SP_LOG_EVENTS]) {
+        log->failed += lost;
+        log->failed_errnum = s->errnum;
+    }
 }
 
 static void flush_all(struct sp_log *log)
@@ -251,26 +257,48 @@ static uint64_t count_dropped(struct sp_log *log)
     return total;
 }
 
-/* Milliseconds until drops may be told; -1 when there is nothing to tell or nowhere to tell it. */
+/* Milliseconds until losses may be told; -1 when there is nothing to tell or nowhere to tell it. */
 static int report_due_ms(struct sp_log *log)
 {
     struct sp_sink *s = log->sinks[SP_LOG_EVENTS];
-    if (s == NULL || s->stalled || count_dropped(log) == log->reported)
+    if (s == NULL || s->stalled || (count_dropped(log) == log->reported && log->failed == log->failed_told))
         return -1;
     uint64_t now = sp_mono_ms();
     uint64_t at = log->reported_ms + REPORT_EVERY_MS;
     return log->reported_ms == 0 || now >= at || is_stopping(log) ? 0 : (int)(at - now);
 }
 
+static void report_failures(struct sp_log *log)
+{
+    char text[128];
+    const struct sp_log_field fields[] = {
+        SP_LOG_W("output", "access"),
+        SP_LOG_N("count", log->failed - log->failed_told),
+        SP_LOG_C("error", strerror_r(log->failed_errnum, text, sizeof(text))),
+    };
+    if (log->failed == log->failed_told)
+        return;
+    log->failed_told = log->failed;
+    say(log, SP_LOG_ERROR, "log_failed", fields, SP_COUNTOF(fields));
+}
+
 static void report_drops(struct sp_log *log)
+{
+    uint64_t total = count_dropped(log);
+    const struct sp_log_field fields[] = {SP_LOG_N("count", total - log->reported)};
+    if (total == log->reported)
+        return;
+    log->reported = total;
+    say(log, SP_LOG_WARN, "log_dropped", fields, SP_COUNTOF(fields));
+}
+
+static void report_losses(struct sp_log *log)
 {
     if (report_due_ms(log) != 0)
         return;
-    uint64_t total = count_dropped(log);
-    const struct sp_log_field fields[] = {SP_LOG_N("count", total - log->reported)};
-    log->reported = total;
     log->reported_ms = sp_mono_ms();
-    say(log, SP_LOG_WARN, "log_dropped", fields, SP_COUNTOF(fields));
+    report_failures(log);
+    report_drops(log);
     flush(log, log->sinks[SP_LOG_EVENTS]);
 }
 
@@ -290,7 +318,7 @@ static size_t turn(struct sp_log *log)
     for (struct sp_logger *l = loggers; l != NULL; l = l->next)
         lines += drain(log, l);
     flush_all(log);
-    report_drops(log);
+    report_losses(log);
     return lines;
 }
 

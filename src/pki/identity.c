@@ -124,8 +124,10 @@ static enum sp_rc fill(struct sp_identity *id, const X509 *leaf, struct sp_slice
 static struct sp_identity *start(void)
 {
     struct sp_identity *id = SP_NEW(struct sp_identity);
-    if (id != NULL)
-        sp_arena_init(&id->arena, IDENTITY_MAX_BYTES);
+    if (id == NULL)
+        return NULL;
+    atomic_init(&id->refs, 1);
+    sp_arena_init(&id->arena, IDENTITY_MAX_BYTES);
     return id;
 }
 
@@ -213,9 +215,15 @@ out:
     return rc;
 }
 
+struct sp_identity *sp_identity_ref(struct sp_identity *id)
+{
+    atomic_fetch_add_explicit(&id->refs, 1, memory_order_relaxed);
+    return id;
+}
+
 void sp_identity_free(struct sp_identity *id)
 {
-    if (id == NULL)
+    if (id == NULL || atomic_fetch_sub_explicit(&id->refs, 1, memory_order_acq_rel) != 1)
         return;
     sp_arena_free(&id->arena);
     sp_free(id);

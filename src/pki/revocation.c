@@ -245,3 +245,19 @@ enum sp_refusal sp_crls_judge(const struct sp_crls *set, const struct sp_crl_pol
         policy->stale == SP_CRL_STALE_GRACE ? ", and its grace is over" : "");
     return SP_REFUSAL_crl_stale;
 }
+
+int64_t sp_crls_next_change(const struct sp_crls *set, const struct sp_crl_policy *policy, int64_t now)
+{
+    int64_t next = INT64_MAX;
+    for (size_t i = 0; i < set->count; i++) {
+        const struct sp_crl *c = set->items[i];
+        int64_t too_old = c->next_update;
+        if (too_old != SP_CRL_NO_END && policy->stale == SP_CRL_STALE_GRACE)
+            too_old += policy->grace_s;
+        if (c->this_update > now && c->this_update < next)
+            next = c->this_update;
+        if (too_old != SP_CRL_NO_END && too_old > now && too_old < next)
+            next = too_old;
+    }
+    return next;
+}

@@ -36,4 +36,8 @@ struct sp_crl *sp_crls_current(const struct sp_crls *set, const X509 *ca, int64_
 SP_MUST_USE enum sp_refusal sp_crls_judge(const struct sp_crls *set, const struct sp_crl_policy *policy,
     const X509 *cert, const X509 *issuer, int64_t now, char *detail, size_t room);
 
+/* The first moment after `now` at which sp_crls_judge could say something else of any certificate: a CRL comes into force, or has
+ * become too old. INT64_MAX: never. */
+int64_t sp_crls_next_change(const struct sp_crls *set, const struct sp_crl_policy *policy, int64_t now);
+
 #endif

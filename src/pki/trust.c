@@ -254,6 +254,9 @@ struct sp_trust *sp_trust_new_at(
     else if (t->cas.count == 0)
         complain(&b, SP_DIAG_ERROR, auth->at, "client_auth.ca names no file: nobody could be trusted");
     load_crls(&b);
+    t->verified = sp_verified_new();
+    if (t->verified == NULL)
+        complain(&b, SP_DIAG_ERROR, auth->at, "out of memory for the cache of verified chains");
     if (!b.failed && (make_store(t) != SP_OK || make_policy_id(t, auth) != SP_OK))
         complain(&b, SP_DIAG_ERROR, auth->at, "out of memory for the trust store");
     for (size_t i = 0; i < t->cas.count; i++)
@@ -284,6 +287,7 @@ void sp_trust_free(struct sp_trust *t)
 {
     if (t == NULL)
         return;
+    sp_verified_free(t->verified);
     X509_STORE_free(t->store);
     sp_crls_free(&t->crls);
     sp_cas_free(&t->cas);

@@ -1,5 +1,5 @@
 /* What a struct sp_trust is made of, for the files of `pki` that build it (trust.c), judge by it (verify.c) and print it
- * (describe.c). Immutable after sp_trust_new. */
+ * (describe.c). Immutable after sp_trust_new, but for its memory of accepted chains. */
 #ifndef SP_SRC_PKI_TRUST_IMPL_H
 #define SP_SRC_PKI_TRUST_IMPL_H
 
@@ -9,12 +9,14 @@
 #include "revocation.h"
 #include "sallyport/config/config.h"
 #include "sallyport/pki/trust.h"
+#include "verified.h"
 
 struct sp_trust {
     struct sp_cas cas;
     struct sp_crls crls;
     struct sp_crl_policy crl_policy;
     X509_STORE *store;
+    struct sp_verified *verified; /* what was accepted lately; the one part that changes, behind locks of its own */
     unsigned depth;
     uint8_t policy_id[32];
 };

@@ -13,6 +13,7 @@
 #include "asn1.h"
 #include "load.h"
 #include "names.h"
+#include "sallyport/pki/x509.h"
 #include "trust_impl.h"
 
 /* Verifying with a larger RSA key costs milliseconds of CPU, before anybody is known. */
@@ -79,6 +80,8 @@ static int x509_error_of(enum sp_refusal reason)
         return X509_V_ERR_CERT_NOT_YET_VALID;
     case SP_REFUSAL_not_a_ca:
         return X509_V_ERR_INVALID_CA;
+    case SP_REFUSAL_wrong_purpose:
+        return X509_V_ERR_INVALID_PURPOSE;
     case SP_REFUSAL_out_of_memory:
         return X509_V_ERR_OUT_OF_MEM;
     default:
@@ -162,6 +165,20 @@ static enum sp_refusal reason_of(int x509_error)
     return SP_REFUSAL_certificate_invalid;
 }
 
+/* OpenSSL takes a certificate with a malformed extension for nobody's issuer and nobody's subject. */
+static X509 *malformed_at(X509 *top, const STACK_OF(X509) * sent)
+{
+    if ((X509_get_extension_flags(top) & EXFLAG_INVALID) != 0)
+        return top;
+    for (int i = 0; sent != NULL && i < sk_X509_num(sent); i++) {
+        X509 *other = sk_X509_value(sent, i);
+        if (X509_NAME_cmp(X509_get_subject_name(other), X509_get_issuer_name(top)) == 0 &&
+            (X509_get_extension_flags(other) & EXFLAG_INVALID) != 0)
+            return other;
+    }
+    return NULL;
+}
+
 /* OpenSSL says "no issuer" also when there is one that cannot be it. The operator is told which. */
 static enum sp_refusal explain_no_issuer(
     const struct sp_trust *t, X509_STORE_CTX *ctx, int64_t now, struct sp_verdict *v)
@@ -171,6 +188,13 @@ static enum sp_refusal explain_no_issuer(
     X509 *top = chain != NULL && sk_X509_num(chain) > 0 ? sk_X509_value(chain, sk_X509_num(chain) - 1) : NULL;
     if (top == NULL)
         return SP_REFUSAL_untrusted_issuer;
+    const X509 *malformed = malformed_at(top, sent);
+    if (malformed != NULL) {
+        sp_asn1_name_text(X509_get_subject_name(malformed), subject, sizeof(subject));
+        snprintf(v->detail, sizeof(v->detail),
+            "an extension of %s cannot be parsed, stands there twice or contradicts another", subject);
+        return SP_REFUSAL_certificate_invalid;
+    }
     const struct sp_ca *ca = sp_cas_outdated_issuer(&t->cas, top, now);
     if (ca != NULL) {
         bool over = ca->not_after <= now;
@@ -215,6 +239,13 @@ static void refuse_chain(const struct sp_trust *t, X509_STORE_CTX *ctx, int64_t 
     describe_error(ctx, error, v);
     v->x509_error = error;
     v->reason = reason_of(error);
+    const X509 *at = X509_STORE_CTX_get_current_cert(ctx);
+    if (v->reason == SP_REFUSAL_weak_key && at != NULL && X509_get0_pubkey(at) == NULL) {
+        snprintf(
+            v->detail, sizeof(v->detail), "the public key is malformed or of a kind that is not supported");
+        refuse(v, ctx, SP_REFUSAL_certificate_invalid);
+        return;
+    }
     if (v->reason == SP_REFUSAL_untrusted_issuer) {
         enum sp_refusal better = explain_no_issuer(t, ctx, now, v);
         if (better != v->reason) {
@@ -226,6 +257,16 @@ static void refuse_chain(const struct sp_trust *t, X509_STORE_CTX *ctx, int64_t 
 }
 
 /* ---- after ---- */
+
+/* OpenSSL asks an anchor for no purpose: that the bundle holds it is enough for a CA. A client that is itself the anchor needs one. */
+static enum sp_refusal judge_anchor_as_client(const STACK_OF(X509) * chain, struct sp_verdict *v)
+{
+    if (sk_X509_num(chain) > 1 ||
+        X509_check_purpose(sk_X509_value(chain, 0), X509_PURPOSE_SSL_CLIENT, 0) == 1)
+        return SP_REFUSAL_none;
+    snprintf(v->detail, sizeof(v->detail), "a CA of the bundle, which may not be used as a client itself");
+    return SP_REFUSAL_wrong_purpose;
+}
 
 /* Every certificate below the anchor. One that is listed as revoked decides; else the first that cannot be cleared. */
 static enum sp_refusal judge_revocation(
@@ -279,7 +320,9 @@ static void judge(const struct sp_trust *t, X509_STORE_CTX *ctx, int64_t now, st
         refuse(v, ctx, SP_REFUSAL_certificate_invalid);
         return;
     }
-    enum sp_refusal r = judge_revocation(t, chain, now, v);
+    enum sp_refusal r = judge_anchor_as_client(chain, v);
+    if (r == SP_REFUSAL_none)
+        r = judge_revocation(t, chain, now, v);
     if (r == SP_REFUSAL_none)
         r = judge_names(sk_X509_value(chain, 0), v);
     if (r != SP_REFUSAL_none) {
@@ -302,6 +345,53 @@ void sp_trust_verify(
     judge(t, ctx, now, out);
     (void)X509_STORE_CTX_set_app_data(ctx, before);
     ERR_clear_error();
+}
+
+/* ---- a handshake ---- */
+
+/* Until when the verdict on `chain` cannot become another one. */
+static int64_t holds_until(const struct sp_trust *t, const STACK_OF(X509) * chain, int64_t now)
+{
+    int64_t until = sp_crls_next_change(&t->crls, &t->crl_policy, now), not_after;
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        if (!sp_asn1_time(X509_get0_notAfter(sk_X509_value(chain, i)), &not_after))
+            return now;
+        until = not_after < until ? not_after : until;
+    }
+    return until;
+}
+
+static void accept_known(X509_STORE_CTX *ctx, struct sp_verdict *v)
+{
+    *v = (struct sp_verdict){.accepted = true, .reason = SP_REFUSAL_none, .x509_error = X509_V_OK};
+    X509_STORE_CTX_set_error(ctx, X509_V_OK);
+}
+
+struct sp_identity *sp_trust_admit(
+    const struct sp_trust *t, struct x509_store_ctx_st *ctx, int64_t now, struct sp_verdict *out)
+{
+    const STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(ctx);
+    uint8_t key[SP_VERIFIED_KEY];
+    struct sp_err err = {0};
+    struct sp_identity *identity = NULL;
+    bool has_key = sp_verified_key_of(t->verified, sent, key) == SP_OK;
+    if (has_key && (identity = sp_verified_find(t->verified, key, now)) != NULL) {
+        accept_known(ctx, out);
+        return identity;
+    }
+    sp_trust_verify(t, ctx, now, out);
+    if (!out->accepted)
+        return NULL;
+    const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+    if (sp_identity_from_x509(X509_STORE_CTX_get0_cert(ctx), chain, &identity, &err) != SP_OK) {
+        *out = (struct sp_verdict){.accepted = false};
+        snprintf(out->detail, sizeof(out->detail), "%.*s", (int)sizeof(out->detail) - 1, err.text);
+        refuse(out, ctx, err.sys == ENOMEM ? SP_REFUSAL_out_of_memory : SP_REFUSAL_hostile_name);
+        return NULL;
+    }
+    if (has_key)
+        sp_verified_put(t->verified, key, now, holds_until(t, chain, now), identity);
+    return identity;
 }
 
 /* ---- from DER ---- */

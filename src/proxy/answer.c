@@ -37,7 +37,8 @@ enum sp_next sp_answer(struct sp_exchange *x, unsigned status, enum sp_refusal r
     struct sp_session *s = x->session;
     struct sp_stream *stream = s->stream;
     const char *phrase = sp_status_phrase(status);
-    bool is_head = x->head != NULL && x->head->method == SP_METHOD_HEAD;
+    const struct sp_head *request = x->head != NULL ? x->head : x->seen;
+    bool is_head = request != NULL && request->method == SP_METHOD_HEAD;
     char body[192];
     size_t taken;
 

@@ -46,13 +46,12 @@ static void choose_id(struct sp_exchange *x)
 
 static enum sp_next wait_for_head(struct sp_session *s)
 {
-    if (sp_h1_is_idle(s->stream)) {
-        if (s->leaving && s->wait == SP_WAIT_LEAVE)
-            return SP_NEXT_WAIT;
-        sp_session_wait(s, SP_WAIT_IDLE, s->timeouts.idle_ms, false);
-    } else {
+    if (!sp_h1_is_idle(s->stream))
         sp_session_wait(s, SP_WAIT_HEAD, s->timeouts.header_ms, false);
-    }
+    else if (s->leaving)
+        sp_session_wait(s, SP_WAIT_LEAVE, s->worker->grace_ms, false);
+    else
+        sp_session_wait(s, SP_WAIT_IDLE, s->timeouts.idle_ms, false);
     return SP_NEXT_WAIT;
 }
 
@@ -62,6 +61,8 @@ static void begin(struct sp_exchange *x)
     struct sp_session *s = x->session;
 
     sp_session_move(s);
+    sp_session_wait(s, SP_WAIT_NOTHING, 0, false);
+    s->served++;
     x->view = s->worker->view;
     x->view->users++;
     x->start_us = sp_mono_us();
@@ -82,8 +83,7 @@ static enum sp_next step_head(struct sp_exchange *x)
         return SP_NEXT_CLOSE;
     case SP_FAIL:
         x->head = NULL;
-        if (fault.reason == SP_REFUSAL_client_gone && sp_h1_is_idle(s->stream))
-            return SP_NEXT_CUT;
+        x->seen = s->stream->ops->seen(s->stream);
         begin(x);
         x->close = true;
         if (fault.reason == SP_REFUSAL_client_gone) {
@@ -95,7 +95,6 @@ static enum sp_next step_head(struct sp_exchange *x)
         break;
     }
     begin(x);
-    sp_session_wait(s, SP_WAIT_NOTHING, 0, false);
     x->request = x->head->framing == SP_FRAMING_NONE ? SP_HALF_DONE : SP_HALF_BODY;
     x->close = !x->head->keep_alive || s->leaving;
     x->step = SP_STEP_JUDGE;
@@ -128,7 +127,8 @@ static enum sp_next step_judge(struct sp_exchange *x)
     sp_policy_decide(x->view->snapshot->policy, &x->session->callers, &request, &x->decision);
     if (!x->decision.allowed)
         return sp_answer(x, 403, SP_REFUSAL_no_rule, NULL);
-    if (limits->body_bytes != 0 && head->framing == SP_FRAMING_LENGTH && head->content_length > limits->body_bytes)
+    if (limits->body_bytes != 0 && head->framing == SP_FRAMING_LENGTH &&
+        head->content_length > limits->body_bytes)
         return sp_answer(x, 413, SP_REFUSAL_body_too_large, "Content-Length is over limits.body_bytes");
     x->first = sp_targets_next(x->view->targets, x->decision.upstream);
     x->step = SP_STEP_CONNECT;
@@ -149,8 +149,8 @@ static enum sp_next step_connect(struct sp_exchange *x)
     if (x->connect_start_us == 0)
         x->connect_start_us = sp_mono_us();
     for (; x->attempt < sp_targets_endpoints(x->view->targets, upstream); x->attempt++) {
-        if (sp_upconn_take(x->view->targets, upstream, x->first, x->attempt, x->fresh, on_backend_edge, x, &x->up,
-                &x->endpoint) == SP_OK) {
+        if (sp_upconn_take(x->view->targets, upstream, x->first, x->attempt, x->fresh, on_backend_edge, x,
+                &x->up, &x->endpoint) == SP_OK) {
             x->step = SP_STEP_CONNECTING;
             return SP_NEXT_STEP;
         }
@@ -194,18 +194,31 @@ static enum sp_next step_connecting(struct sp_exchange *x)
 
 /* ---- SEND ---- */
 
+/* What a new connection says before it was asked is no answer (RFC 9112 §9.2). One that was kept is looked at when it is taken. */
+static bool speaks_unasked(struct sp_exchange *x, struct sp_fault *fault)
+{
+    struct sp_stream *up = x->up->stream;
+    const struct sp_head *none;
+
+    return !x->up->reused && up->ops->recv_head(up, &none, fault) == SP_FAIL;
+}
+
 static enum sp_next step_send(struct sp_exchange *x)
 {
     struct sp_stream *up = x->up->stream;
     struct sp_head_out out;
+    struct sp_fault fault = {0};
 
+    if (speaks_unasked(x, &fault))
+        return sp_exchange_backend_failed(x, fault.reason, fault.status, fault.detail);
     if (sp_request_head_out(x, &out) != SP_OK) {
         leave_backend(x);
         return sp_answer(x, 503, SP_REFUSAL_overloaded, "no memory for the identity headers");
     }
     if (up->ops->send_head(up, &out) != SP_OK) {
         leave_backend(x);
-        return sp_answer(x, 431, SP_REFUSAL_identity_too_large, "the request head with its identity is over 32 KiB");
+        return sp_answer(
+            x, 431, SP_REFUSAL_identity_too_large, "the request head with its identity is over 32 KiB");
     }
     x->sent_us = x->connect_us;
     if (x->request == SP_HALF_DONE && (up->ops->send_end(up) != SP_OK || up->ops->flush(up) == SP_FAIL))
@@ -227,6 +240,7 @@ enum sp_next sp_exchange_backend_failed(
     if (repeatable) {
         sp_meter_add(x->session->worker->o.meter, SP_METER_upstream_retries, 1);
         x->fresh = true;
+        x->request_broken = false; /* it was the old connection's */
         x->step = SP_STEP_CONNECT;
         return SP_NEXT_STEP;
     }
@@ -344,16 +358,20 @@ static enum sp_next timed_out(struct sp_exchange *x, enum sp_wait wait)
 {
     switch (wait) {
     case SP_WAIT_HEAD:
+        x->seen = x->session->stream->ops->seen(x->session->stream);
         begin(x);
         x->close = true;
-        return sp_answer(x, 408, SP_REFUSAL_request_timeout, "the head was not complete within timeouts.header");
+        return sp_answer(
+            x, 408, SP_REFUSAL_request_timeout, "the head was not complete within timeouts.header");
     case SP_WAIT_CONNECT:
+        sp_meter_add(x->session->worker->o.meter, SP_METER_upstream_connect_failures, 1);
         x->timed_out = true;
         return next_endpoint(x);
     case SP_WAIT_REQUEST_BODY:
         leave_backend(x);
         if (!x->answered)
-            return sp_answer(x, 408, SP_REFUSAL_request_timeout, "nothing of the body came for timeouts.body");
+            return sp_answer(
+                x, 408, SP_REFUSAL_request_timeout, "nothing of the body came for timeouts.body");
         sp_exchange_abandon(x, SP_REFUSAL_request_timeout, "nothing of the body came for timeouts.body");
         return SP_NEXT_CUT;
     case SP_WAIT_RESPONSE:

@@ -74,7 +74,8 @@ const struct sp_identity_lines *sp_identity_lines_of(struct sp_session *s, unsig
 
     if (made->lines != NULL)
         return made;
-    struct writer w = {.arena = &s->arena, .lines = sp_arena_alloc(&s->arena, lines_at_most(id), sizeof(struct sp_line))};
+    struct writer w = {
+        .arena = &s->arena, .lines = sp_arena_alloc(&s->arena, lines_at_most(id), sizeof(struct sp_line))};
     if (w.lines == NULL)
         return NULL;
     if (families & SP_IDENTITY_PLAIN)

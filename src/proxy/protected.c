@@ -1,10 +1,11 @@
 /* The names that only we may say. A header that a backend could take for a proven identity, or for where a request came from, never
  * passes from a client, whichever family the upstream is configured for: a backend may trust one that we do not send.
  *
- * Names are compared folded: '-', '_' and '.' are one, case does not matter, because CGI-like backends read them so. */
+ * Names are compared folded: case does not matter, and all that is neither letter nor digit is one ('-', '_', '.', but also '!' or '+'),
+ * because CGI-like backends read them so. */
 #include "proxy_impl.h"
 
-/* Folded form: lower case, '-' for '_' and '.'. A trailing '*' stands for any rest. Sorted by nothing but family. */
+/* Folded form: lower case, '-' for all but letters and digits. A trailing '*' stands for any rest. Sorted by nothing but family. */
 static const char *const NAMES[] = {
     /* rfc9440 */
     "client-cert", "client-cert-chain",
@@ -25,7 +26,8 @@ static const char *const NAMES[] = {
 
 static char fold(char c)
 {
-    return c == '_' || c == '.' ? '-' : sp_lower(c);
+    c = sp_lower(c);
+    return sp_is_digit(c) || (c >= 'a' && c <= 'z') ? c : '-';
 }
 
 static bool matches(struct sp_slice name, const char *pattern)

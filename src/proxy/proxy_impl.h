@@ -31,9 +31,11 @@ struct sp_worker {
     struct sp_upstreams *upstreams;
     struct sp_view *view;
     struct sp_list sessions;
-    struct sp_list walked; /* a bookmark among the sessions: those behind it are still to be moved to the view */
+    struct sp_list
+        walked; /* a bookmark among the sessions: those behind it are still to be moved to the view */
     struct sp_task walk;
     struct sp_random random;
+    uint64_t grace_ms; /* how long a session that is to leave may still begin a request */
     bool draining;
     struct sp_line lines[SP_LINES_MAX]; /* scratch for one head on its way out */
 };
@@ -46,8 +48,16 @@ struct sp_worker {
  *                                                             |
  *                                                             +-> (the session is cut: the answer cannot be completed)
  */
-enum sp_step { SP_STEP_HEAD, SP_STEP_JUDGE, SP_STEP_CONNECT, SP_STEP_CONNECTING, SP_STEP_SEND, SP_STEP_RELAY,
-    SP_STEP_FLUSH, SP_STEP_DONE };
+enum sp_step {
+    SP_STEP_HEAD,
+    SP_STEP_JUDGE,
+    SP_STEP_CONNECT,
+    SP_STEP_CONNECTING,
+    SP_STEP_SEND,
+    SP_STEP_RELAY,
+    SP_STEP_FLUSH,
+    SP_STEP_DONE
+};
 
 /* What a step tells the loop that runs them. */
 enum sp_next {
@@ -66,6 +76,7 @@ struct sp_exchange {
     struct sp_view *view; /* from JUDGE to DONE */
     enum sp_step step;
     const struct sp_head *head; /* the request; valid until DONE is over */
+    const struct sp_head *seen; /* of a request without a head: what the record may tell of it, or NULL */
     char id[SP_REQUEST_ID_MAX + 1];
     struct sp_decision decision;
     /* the backend's side */
@@ -90,8 +101,17 @@ struct sp_exchange {
 };
 
 /* ---- session ---- */
-enum sp_wait { SP_WAIT_NOTHING, SP_WAIT_IDLE, SP_WAIT_HEAD, SP_WAIT_CONNECT, SP_WAIT_REQUEST_BODY, SP_WAIT_RESPONSE,
-    SP_WAIT_CLIENT, SP_WAIT_LINGER, SP_WAIT_LEAVE };
+enum sp_wait {
+    SP_WAIT_NOTHING,
+    SP_WAIT_IDLE,
+    SP_WAIT_HEAD,
+    SP_WAIT_CONNECT,
+    SP_WAIT_REQUEST_BODY,
+    SP_WAIT_RESPONSE,
+    SP_WAIT_CLIENT,
+    SP_WAIT_LINGER,
+    SP_WAIT_LEAVE
+};
 
 #define SP_IDENTITY_MASKS 4 /* combinations of enum sp_identity_family */
 
@@ -111,19 +131,21 @@ struct sp_session {
     struct sp_timer *timer;
     struct sp_task resume; /* more to do than one turn may take */
     struct sp_config_listener_timeouts timeouts;
-    const char *listener;          /* its name in the view, or what it was */
-    struct sp_caller_set callers;  /* of the view; bits NULL: not computed yet */
-    struct sp_arena arena;         /* identity lines */
+    const char *listener;         /* the name of the one that let it in */
+    struct sp_caller_set callers; /* of the view; bits NULL: not computed yet */
+    struct sp_arena arena;        /* identity lines */
     struct sp_identity_lines identity_lines[SP_IDENTITY_MASKS];
     enum sp_wait wait;
-    bool leaving;             /* no exchange after the present one */
-    bool lingering;           /* our direction is closed; what still comes is read and dropped */
-    size_t lingered;          /* bytes of that */
+    unsigned served; /* requests begun; may wrap */
+    bool leaving;    /* no exchange after the present one */
+    bool lingering;  /* our direction is being closed; what still comes is read and dropped */
+    bool ended;      /* our direction is closed */
+    size_t lingered; /* bytes of that */
     struct sp_exchange exchange;
 };
 
 /* worker.c */
-void sp_view_drop(struct sp_view *v); /* one user fewer */
+void sp_view_drop(struct sp_view *v);       /* one user fewer */
 void sp_worker_forget(struct sp_worker *w); /* a session ended */
 
 /* session.c */
@@ -134,7 +156,8 @@ struct sp_session *sp_session_of(struct sp_list *link);
 void sp_session_close(struct sp_session *s);
 /* The session ends now, without close_notify: an answer that is not complete must not look so. */
 void sp_session_cut(struct sp_session *s);
-void sp_session_drain(struct sp_session *s, uint64_t grace_ms);
+/* No exchange after the present one; if it is idle, it ends after the worker's grace, in which a request is still served. */
+void sp_session_dismiss(struct sp_session *s);
 /* Moves to the worker's current view, if no exchange is on its way. */
 void sp_session_move(struct sp_session *s);
 /* What the timer is for from now on. The same wait again goes on with the old deadline unless `renew`. */
@@ -149,7 +172,8 @@ void sp_exchange_timeout(struct sp_exchange *x, enum sp_wait wait);
 /* Writes the record (if a request was read) and lets go of the backend: the session ends now. */
 void sp_exchange_abandon(struct sp_exchange *x, enum sp_refusal reason, const char *detail);
 /* The backend failed before a byte of its answer: another connection, another endpoint, or the answer `status`. */
-enum sp_next sp_exchange_backend_failed(struct sp_exchange *x, enum sp_refusal reason, unsigned status, const char *detail);
+enum sp_next sp_exchange_backend_failed(
+    struct sp_exchange *x, enum sp_refusal reason, unsigned status, const char *detail);
 
 /* relay.c */
 enum sp_next sp_relay(struct sp_exchange *x);
@@ -157,10 +181,13 @@ enum sp_next sp_relay(struct sp_exchange *x);
 /* answer.c: a small answer of our own; leads to FLUSH. */
 enum sp_next sp_answer(struct sp_exchange *x, unsigned status, enum sp_refusal reason, const char *detail);
 
+/* field_list.c: the members of a comma-separated field value, empty ones skipped. False: there are no more. */
+bool sp_list_next(struct sp_slice *rest, struct sp_slice *member);
+
 /* request_head.c */
 /* Judges what the policy does not: fields that must not be there, or must not be removed. SP_FAIL fills `fault`. */
 enum sp_rc sp_request_check(const struct sp_head *head, struct sp_fault *fault);
-/* Fills `out` with lines from the worker's scratch. SP_FAIL: no memory, or too many lines. */
+/* Fills `out` with lines from the worker's scratch. SP_FAIL: no memory. */
 enum sp_rc sp_request_head_out(struct sp_exchange *x, struct sp_head_out *out);
 /* response_head.c */
 void sp_response_head_out(struct sp_exchange *x, const struct sp_head *head, struct sp_head_out *out);

@@ -19,11 +19,25 @@ static uint64_t since(uint64_t from_us, uint64_t to_us)
     return to_us > from_us ? to_us - from_us : 0;
 }
 
+/* A path that was never judged, of a refused request: enough to know it by. */
+#define SEEN_PATH_MAX 512
+
+static struct sp_log_field path_field(struct sp_slice path, bool judged)
+{
+    struct sp_log_field field = SP_LOG_S("path", path);
+
+    if (!judged && path.len > SEEN_PATH_MAX) {
+        field.u64 = path.len - SEEN_PATH_MAX;
+        field.str.len = SEEN_PATH_MAX;
+    }
+    return field;
+}
+
 void sp_record(const struct sp_exchange *x)
 {
     static const struct sp_head NO_HEAD;
     const struct sp_session *s = x->session;
-    const struct sp_head *head = x->head != NULL ? x->head : &NO_HEAD;
+    const struct sp_head *head = x->head != NULL ? x->head : x->seen != NULL ? x->seen : &NO_HEAD;
     const struct sp_handover *who = s->who;
     struct sp_log_field fields[24];
     size_t n = 0;
@@ -43,7 +57,7 @@ void sp_record(const struct sp_exchange *x)
     fields[n++] = SP_LOG_C("rule", x->decision.rule);
     fields[n++] = SP_LOG_S("method", head->method_text);
     fields[n++] = SP_LOG_S("host", head->host);
-    fields[n++] = SP_LOG_S("path", head->path);
+    fields[n++] = path_field(head->path, x->head != NULL);
     fields[n++] = SP_LOG_N("status", x->status);
     if (x->reason != SP_REFUSAL_none)
         fields[n++] = SP_LOG_W("reason", sp_refusal_name(x->reason));

@@ -149,7 +149,7 @@ static enum stop interim(struct relay *r, const struct sp_head *head)
     struct sp_head_out out = {.status = 100, .reason = SP_SLICE("Continue")};
 
     r->progress = true;
-    if (head->status != 100 || !x->head->expect_continue || x->continued || x->head->minor == 0)
+    if (head->status != 100 || !x->head->expect_continue || x->continued)
         return STOP_DONE;
     x->continued = true;
     if (down->ops->send_head(down, &out) != SP_OK || down->ops->flush(down) == SP_FAIL)
@@ -187,9 +187,21 @@ static enum stop final(struct relay *r, const struct sp_head *head)
     return STOP_DONE;
 }
 
-/* How many interim answers a backend may send before its final one. */
-#define INTERIM_MAX 16
+static enum stop flush_client(struct relay *r)
+{
+    struct sp_stream *down = r->x->session->stream;
 
+    switch (down->ops->flush(down)) {
+    case SP_OK:
+        return STOP_READER;
+    case SP_AGAIN:
+        return STOP_WRITER;
+    default:
+        return client_gone(r, "it took no more of the answer");
+    }
+}
+
+/* The codec bounds the interim answers. One that was passed on may still wait for the client's socket. */
 static enum stop receive_head(struct relay *r)
 {
     struct sp_exchange *x = r->x;
@@ -197,10 +209,10 @@ static enum stop receive_head(struct relay *r)
     const struct sp_head *head;
     struct sp_fault fault = {0};
 
-    for (int i = 0; i < INTERIM_MAX; i++) {
+    for (;;) {
         switch (up->ops->recv_head(up, &head, &fault)) {
         case SP_AGAIN:
-            return STOP_READER;
+            return flush_client(r);
         case SP_EOF:
             fault = (struct sp_fault){SP_REFUSAL_backend_closed, 502, "it closed without an answer"};
             return backend_fault(r, &fault);
@@ -214,8 +226,6 @@ static enum stop receive_head(struct relay *r)
         if (interim(r, head) == STOP_EXCHANGE)
             return STOP_EXCHANGE;
     }
-    fault = (struct sp_fault){SP_REFUSAL_bad_response, 502, "too many interim answers"};
-    return backend_fault(r, &fault);
 }
 
 static enum stop end_response(struct relay *r)
@@ -233,20 +243,6 @@ static enum stop end_response(struct relay *r)
     }
     x->step = SP_STEP_FLUSH;
     return leave(r, SP_NEXT_STEP);
-}
-
-static enum stop flush_client(struct relay *r)
-{
-    struct sp_stream *down = r->x->session->stream;
-
-    switch (down->ops->flush(down)) {
-    case SP_OK:
-        return STOP_READER;
-    case SP_AGAIN:
-        return STOP_WRITER;
-    default:
-        return client_gone(r, "it took no more of the answer");
-    }
 }
 
 static enum stop pump_response(struct relay *r)
@@ -295,6 +291,12 @@ static enum stop run_response(struct relay *r)
 
 /* ---- both ---- */
 
+/* The client said that it sends nothing before 100 Continue, and keeps to that. */
+static bool awaits_continue(const struct sp_exchange *x)
+{
+    return x->head->expect_continue && !x->continued && !x->answered && x->bytes_in == 0;
+}
+
 /* Nobody can be blamed for slowness but him who is waited for: first a client that does not take the answer, then one that does not send its
  * body, then the backend. */
 static void wait_for(struct relay *r, enum stop request, enum stop response)
@@ -305,7 +307,7 @@ static void wait_for(struct relay *r, enum stop request, enum stop response)
 
     if (response == STOP_WRITER)
         sp_session_wait(s, SP_WAIT_CLIENT, s->timeouts.write_ms, r->progress);
-    else if (request == STOP_READER)
+    else if (request == STOP_READER && !awaits_continue(x))
         sp_session_wait(s, SP_WAIT_REQUEST_BODY, s->timeouts.body_ms, r->progress);
     else
         sp_session_wait(s, SP_WAIT_RESPONSE, response_ms, r->progress);

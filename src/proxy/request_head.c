@@ -12,29 +12,11 @@ struct tokens {
     bool overflow;
 };
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct sp_slice trim(struct sp_slice s)
-{
-    while (s.len > 0 && is_blank(s.ptr[0]))
-        s = sp_slice_sub(s, 1, s.len);
-    while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 static void add_tokens(struct tokens *t, struct sp_slice list)
 {
-    while (list.len > 0) {
-        const char *comma = memchr(list.ptr, ',', list.len);
-        size_t end = comma != NULL ? (size_t)(comma - list.ptr) : list.len;
-        struct sp_slice token = trim(sp_slice_sub(list, 0, end));
-        list = sp_slice_sub(list, comma != NULL ? end + 1 : end, list.len);
-        if (token.len == 0)
-            continue;
+    struct sp_slice token;
+
+    while (sp_list_next(&list, &token)) {
         if (t->count == TOKENS_MAX) {
             t->overflow = true;
             return;
@@ -81,7 +63,8 @@ enum sp_rc sp_request_check(const struct sp_head *head, struct sp_fault *fault)
     struct tokens tokens;
 
     connection_tokens(head, &tokens);
-    *fault = (struct sp_fault){SP_REFUSAL_protected_header, 400, "Connection lists more fields than we look at"};
+    *fault =
+        (struct sp_fault){SP_REFUSAL_protected_header, 400, "Connection lists more fields than we look at"};
     if (tokens.overflow)
         return SP_FAIL;
     fault->detail = "Connection names a field that must not be removed";
@@ -89,7 +72,8 @@ enum sp_rc sp_request_check(const struct sp_head *head, struct sp_fault *fault)
         if (must_stay(tokens.items[i]))
             return SP_FAIL;
     }
-    *fault = (struct sp_fault){SP_REFUSAL_misdirected, 421, "the target's scheme is http on a TLS connection"};
+    *fault =
+        (struct sp_fault){SP_REFUSAL_misdirected, 421, "the target's scheme is http on a TLS connection"};
     if (sp_slice_equal_nocase(head->scheme, SP_SLICE("http")))
         return SP_FAIL;
     *fault = (struct sp_fault){SP_REFUSAL_bad_target, 400, "a query without a path"};

@@ -5,32 +5,25 @@
  * (RFC 9440 §4 asks for Vary: * instead). */
 static bool varies_by_identity(struct sp_slice vary)
 {
-    while (vary.len > 0) {
-        const char *comma = memchr(vary.ptr, ',', vary.len);
-        size_t end = comma != NULL ? (size_t)(comma - vary.ptr) : vary.len;
-        struct sp_slice name = sp_slice_sub(vary, 0, end);
-        while (name.len > 0 && (name.ptr[0] == ' ' || name.ptr[0] == '\t'))
-            name = sp_slice_sub(name, 1, name.len);
-        while (name.len > 0 && (name.ptr[name.len - 1] == ' ' || name.ptr[name.len - 1] == '\t'))
-            name.len--;
+    struct sp_slice name;
+
+    while (sp_list_next(&vary, &name)) {
         if (sp_name_is_protected(name))
             return true;
-        vary = sp_slice_sub(vary, comma != NULL ? end + 1 : end, vary.len);
     }
     return false;
 }
 
 static bool is_connection_listed(const struct sp_head *head, struct sp_slice name)
 {
+    struct sp_slice token;
+
     for (size_t i = 0; i < head->header_count; i++) {
         struct sp_slice list = head->headers[i].value;
         if (head->headers[i].id != SP_HDR_CONNECTION)
             continue;
-        for (size_t at = 0; at + name.len <= list.len; at++) {
-            bool starts = at == 0 || list.ptr[at - 1] == ',' || list.ptr[at - 1] == ' ' || list.ptr[at - 1] == '\t';
-            size_t end = at + name.len;
-            bool ends = end == list.len || list.ptr[end] == ',' || list.ptr[end] == ' ' || list.ptr[end] == '\t';
-            if (starts && ends && sp_slice_equal_nocase(sp_slice_sub(list, at, end), name))
+        while (sp_list_next(&list, &token)) {
+            if (sp_slice_equal_nocase(token, name))
                 return true;
         }
     }

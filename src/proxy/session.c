@@ -6,6 +6,7 @@
  *
  * While serving, its exchange owns what happens; here are the transport's edges, the one timer, and the two ways to end. */
 #include "proxy_impl.h"
+#include "sallyport/io/socket.h"
 
 #define LINGER_MS    2000
 #define LINGER_BYTES (1024 * 1024)
@@ -69,16 +70,26 @@ static void linger(struct sp_session *s)
     leave(s);
 }
 
+/* A socket that is full takes close_notify only after a writable edge; what the client sends is read meanwhile. */
+static void go_on_closing(struct sp_session *s)
+{
+    if (!s->ended) {
+        enum sp_rc rc = sp_transport_shutdown(s->who->transport);
+        if (rc == SP_FAIL) {
+            leave(s);
+            return;
+        }
+        s->ended = rc == SP_OK;
+    }
+    linger(s);
+}
+
 void sp_session_close(struct sp_session *s)
 {
     sp_exchange_abandon(&s->exchange, SP_REFUSAL_shutting_down, NULL);
-    if (sp_transport_shutdown(s->who->transport) == SP_FAIL) {
-        leave(s);
-        return;
-    }
     s->lingering = true;
     sp_session_wait(s, SP_WAIT_LINGER, LINGER_MS, true);
-    linger(s);
+    go_on_closing(s);
 }
 
 /* ---- what happens to it ---- */
@@ -92,23 +103,39 @@ void sp_session_wait(struct sp_session *s, enum sp_wait wait, uint64_t ms, bool 
         sp_timer_set(s->timer, ms);
 }
 
+/* libevent shows a reset as an ordinary edge. While an exchange reads nothing from its client, no read would find out. */
+static bool is_reset(const struct sp_session *s, unsigned events)
+{
+    bool reads = s->lingering || s->exchange.view == NULL || s->wait == SP_WAIT_REQUEST_BODY;
+    int errnum;
+
+    return !reads && (events & SP_EV_READ) != 0 &&
+           sp_socket_connect_result(s->who->transport->fd, &errnum) != SP_OK;
+}
+
 static void on_edge(void *arg, unsigned events)
 {
     struct sp_session *s = arg;
 
     sp_transport_ready(s->who->transport, events);
+    if (is_reset(s, events))
+        s->who->transport->peer_ended = true;
     if (s->lingering)
-        linger(s);
+        go_on_closing(s);
     else
         sp_exchange_run(&s->exchange);
 }
 
-/* A request may have come in just now, its edge still to be told: it is served. */
+/* A request may have come in just now, its edge still to be told: it is served, and if its answer promised to keep the connection,
+ * the next wait is a new one. */
 static void close_if_idle(struct sp_session *s)
 {
-    s->who->transport->can_read = true;
+    unsigned served = s->served;
+
+    sp_transport_expect_more(s->who->transport);
     sp_exchange_run(&s->exchange);
-    if (s->wait == SP_WAIT_IDLE && !s->lingering)
+    bool is_idle = s->wait == SP_WAIT_IDLE || s->wait == SP_WAIT_LEAVE; /* and so it is still there */
+    if (is_idle && s->served == served)
         sp_session_close(s);
 }
 
@@ -144,22 +171,16 @@ static void on_resume(struct sp_task *t)
 
 /* ---- views ---- */
 
-static void find_listener(struct sp_session *s)
-{
-    const struct sp_snapshot_listener *l = sp_snapshot_find(s->view->snapshot, s->who->listener);
-
-    s->listener = s->who->listener;
-    if (l == NULL)
-        s->leaving = true; /* its listener is gone from the configuration */
-    else
-        s->timeouts = l->config->timeouts;
-}
-
+/* A session whose listener is gone from the configuration keeps the timeouts that it had. */
 static void take_view(struct sp_session *s)
 {
     s->view = s->worker->view;
     s->view->users++;
-    find_listener(s);
+    const struct sp_snapshot_listener *l = sp_snapshot_find(s->view->snapshot, s->who->listener);
+    if (l != NULL)
+        s->timeouts = l->config->timeouts;
+    else
+        sp_session_dismiss(s);
 }
 
 void sp_session_move(struct sp_session *s)
@@ -171,11 +192,11 @@ void sp_session_move(struct sp_session *s)
     take_view(s);
 }
 
-void sp_session_drain(struct sp_session *s, uint64_t grace_ms)
+void sp_session_dismiss(struct sp_session *s)
 {
     s->leaving = true;
-    if (s->wait == SP_WAIT_IDLE && sp_h1_is_idle(s->stream))
-        sp_session_wait(s, SP_WAIT_LEAVE, grace_ms, true);
+    if (s->wait == SP_WAIT_IDLE)
+        sp_session_wait(s, SP_WAIT_LEAVE, s->worker->grace_ms, true);
 }
 
 /* ---- the beginning ---- */
@@ -215,11 +236,13 @@ void sp_session_start(struct sp_worker *w, struct sp_handover *h)
         return;
     }
     s->who = h;
+    s->listener = h->listener;
+    s->timeouts = h->timeouts;
+    s->leaving = w->draining;
     sp_arena_init(&s->arena, 0);
     sp_task_init(&s->resume, on_resume);
     take_view(s);
     sp_list_append(&w->sessions, &s->link);
     sp_exchange_init(&s->exchange, s);
-    s->leaving = s->leaving || w->draining;
     sp_exchange_run(&s->exchange); /* bytes that TLS has read already make no edge */
 }

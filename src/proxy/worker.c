@@ -8,6 +8,9 @@
 /* Sessions looked at in one turn when all of them are to be. */
 #define WALK_SLICE 256
 
+/* For a session whose listener is gone; a drain says its own. */
+#define GRACE_MS 500
+
 /* ---- views ---- */
 
 static struct sp_view *view_new(struct sp_worker *w, struct sp_snapshot *snapshot)
@@ -72,9 +75,16 @@ static void walk(struct sp_task *t)
     sp_loop_defer(w->o.loop, &w->walk);
 }
 
+/* Task and bookmark come and go together: the one without the other would take the bookmark for a session. */
+static void stop_walk(struct sp_worker *w)
+{
+    sp_task_cancel(&w->walk);
+    sp_list_remove(&w->walked);
+}
+
 static void start_walk(struct sp_worker *w)
 {
-    sp_list_remove(&w->walked);
+    stop_walk(w);
     sp_list_prepend(&w->sessions, &w->walked);
     sp_loop_defer(w->o.loop, &w->walk);
 }
@@ -135,10 +145,10 @@ void sp_worker_post(struct sp_worker_update *u)
 void sp_worker_drain(struct sp_worker *w, uint64_t grace_ms)
 {
     w->draining = true;
-    sp_task_cancel(&w->walk); /* the sessions are leaving: they need no new view */
-    sp_list_remove(&w->walked);
-    SP_LIST_EACH(&w->sessions, it)
-        sp_session_drain(sp_session_of(it), grace_ms);
+    w->grace_ms = grace_ms;
+    stop_walk(w); /* the sessions are leaving: they need no new view */
+    SP_LIST_EACH (&w->sessions, it)
+        sp_session_dismiss(sp_session_of(it));
 }
 
 /* ---- life ---- */
@@ -151,6 +161,7 @@ struct sp_worker *sp_worker_new(const struct sp_worker_options *options)
         return NULL;
     w->o = *options;
     w->o.snapshot = NULL; /* borrowed for this call only */
+    w->grace_ms = GRACE_MS;
     sp_pool_init(&w->blocks, SP_IO_BLOCK, BLOCKS_KEPT, BLOCKS_MAX);
     sp_list_init(&w->sessions);
     sp_list_init(&w->walked);
@@ -173,8 +184,7 @@ void sp_worker_free(struct sp_worker *w)
 {
     if (w == NULL)
         return;
-    sp_task_cancel(&w->walk);
-    sp_list_remove(&w->walked);
+    stop_walk(w);
     while (!sp_list_is_empty(&w->sessions))
         sp_session_cut(sp_session_of(w->sessions.next));
     if (w->view != NULL)

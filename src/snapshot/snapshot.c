@@ -38,19 +38,17 @@ static void no_memory(const struct sp_config *config, struct sp_diags *diags)
 }
 
 /* The first gate's contexts tell what is wrong with the files; the others repeat a load that went well, so their warnings are
- * dropped. */
-static void build_listener(struct sp_snapshot *s, struct sp_snapshot_listener *l, struct sp_diags *diags)
+ * dropped. False: it is not complete. */
+static bool build_listener(struct sp_snapshot *s, struct sp_snapshot_listener *l, struct sp_diags *diags)
 {
     const char *file = s->config->file;
 
     l->trust = sp_trust_new(file, &l->config->client_auth, diags);
     if (l->trust == NULL)
-        return;
+        return false;
     l->tls = sp_alloc(s->gates, sizeof(struct sp_tls_server *));
-    if (l->tls == NULL) {
-        no_memory(s->config, diags);
-        return;
-    }
+    if (l->tls == NULL)
+        return false;
     for (unsigned i = 0; i < s->gates; i++) {
         struct sp_diags again = {0};
         struct sp_diags *into = i == 0 ? diags : &again;
@@ -60,25 +58,27 @@ static void build_listener(struct sp_snapshot *s, struct sp_snapshot_listener *l
                 "listener %s: its certificates changed while they were read", l->config->name);
         sp_diags_free(&again);
         if (l->tls[i] == NULL)
-            return;
+            return false;
     }
+    return true;
 }
 
-static void build(struct sp_snapshot *s, struct sp_diags *diags)
+/* False: something is missing, whether or not `diags` was told what. */
+static bool build(struct sp_snapshot *s, struct sp_diags *diags)
 {
+    bool complete = true;
+
     s->listeners = sp_alloc(s->config->listener_count, sizeof(*s->listeners));
-    if (s->listeners == NULL) {
-        no_memory(s->config, diags);
-        return;
-    }
+    if (s->listeners == NULL)
+        return false;
     s->listener_count = s->config->listener_count;
     for (size_t i = 0; i < s->listener_count; i++) {
         s->listeners[i].config = &s->config->listeners[i];
-        build_listener(s, &s->listeners[i], diags);
+        if (!build_listener(s, &s->listeners[i], diags))
+            complete = false;
     }
     s->policy = sp_policy_new(s->config, diags);
-    if (s->policy == NULL && diags->errors == 0)
-        no_memory(s->config, diags);
+    return complete && s->policy != NULL;
 }
 
 enum sp_rc sp_snapshot_load(
@@ -99,7 +99,9 @@ enum sp_rc sp_snapshot_load(
     s->generation = generation;
     s->config = config;
     s->gates = gates != 0 ? gates : config->gates;
-    build(s, diags);
+    bool complete = build(s, diags);
+    if (!complete && diags->errors == 0)
+        no_memory(config, diags);
     if (diags->errors > 0) {
         sp_snapshot_unref(s);
         return SP_FAIL;

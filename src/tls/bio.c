@@ -1,7 +1,8 @@
 /* The BIO under every SSL: the connection's socket, with the readiness that the loop reported.
  *
  * It does for TLS what the plain transport does for plain sockets: a short read has emptied the socket, so the next one is
- * answered "retry" without asking the kernel, until an edge (or, when the peer has ended, until EOF).
+ * answered "retry" without asking the kernel, until an edge (or, when the peer has ended, until EOF). Not so in the handshake: there
+ * a reset that came along with half a message would be seen by nobody before the deadline (see sp_transport_expect_more).
  *
  * The BIO_METHOD is counted, not owned by a server: a connection outlives the server that accepted it. */
 #include <errno.h>
@@ -34,7 +35,7 @@ static int socket_read(BIO *b, char *buf, size_t room, size_t *n)
         c->tcp_ended = got == 0;
         return 0;
     }
-    if ((size_t)got < room && !c->t.peer_ended)
+    if ((size_t)got < room && !c->t.peer_ended && c->stage == STAGE_OPEN)
         c->t.can_read = false;
     *n = (size_t)got;
     return 1;

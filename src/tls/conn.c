@@ -285,8 +285,11 @@ struct sp_identity *sp_tls_take_identity(struct sp_transport *t)
 const char *sp_tls_version(const struct sp_transport *t)
 {
     const struct conn *c = conn_of((struct sp_transport *)(uintptr_t)t);
-    /* OpenSSL names its own highest version until one is agreed on; the cipher is chosen after that. */
-    return c->ssl != NULL && SSL_get_current_cipher(c->ssl) != NULL ? SSL_get_version(c->ssl) : "";
+    /* OpenSSL names its own highest version until one is agreed on; the cipher is chosen after that. TLS 1.2 has it pending until
+     * the end of the handshake. */
+    bool is_agreed =
+        c->ssl != NULL && (SSL_get_current_cipher(c->ssl) != NULL || SSL_get_pending_cipher(c->ssl) != NULL);
+    return is_agreed ? SSL_get_version(c->ssl) : "";
 }
 
 const char *sp_tls_sni(const struct sp_transport *t)

@@ -7,6 +7,8 @@
  *
  * Everything that a handshake needs (the server, the trust, the proof) is let go of at its end: a connection outlives them. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -109,6 +111,7 @@ static enum sp_rc look_at_first_bytes(struct conn *c, struct sp_tls_refusal *ref
     unsigned char bytes[FIRST_BYTES_MAX];
     char what[64];
     size_t n;
+    int errnum;
     if (!c->t.can_read)
         return SP_AGAIN;
     enum sp_rc rc = sp_socket_peek(c->t.fd, bytes, sizeof bytes, &n);
@@ -123,7 +126,8 @@ static enum sp_rc look_at_first_bytes(struct conn *c, struct sp_tls_refusal *ref
         first_bytes_describe(bytes, n, what, sizeof what);
         return refuse(c, refusal, SP_REFUSAL_not_tls, what);
     default:
-        if (n > 0 && c->t.peer_ended)
+        /* A reset hides behind bytes that are only looked at. */
+        if (n > 0 && (c->t.peer_ended || sp_socket_connect_result(c->t.fd, &errnum) == SP_FAIL))
             return refuse(c, refusal, SP_REFUSAL_not_tls, "ended before its first bytes said what it is");
         c->t.can_read = false;
         return SP_AGAIN;
@@ -146,20 +150,15 @@ int on_verify(X509_STORE_CTX *store_ctx, void *arg)
     p->judged = true;
     if (X509_up_ref(leaf))
         p->leaf = leaf;
-    sp_trust_verify(c->server->trust, store_ctx, sp_wall_us() / 1000000, &p->verdict);
-    if (!p->verdict.accepted) {
-        if (X509_STORE_CTX_get_error(store_ctx) == X509_V_OK)
-            X509_STORE_CTX_set_error(store_ctx, X509_V_ERR_CERT_REJECTED);
-        return 0;
-    }
-    struct sp_err err;
-    if (sp_identity_from_x509(leaf, X509_STORE_CTX_get0_chain(store_ctx), &p->identity, &err) == SP_OK) {
+    p->identity = sp_trust_admit(c->server->trust, store_ctx, sp_wall_us() / 1000000, &p->verdict);
+    if (p->identity != NULL) {
         X509_STORE_CTX_set0_verified_chain(store_ctx, NULL); /* see forget_chain */
         X509_STORE_CTX_set_error(store_ctx, X509_V_OK);
         return 1;
     }
-    p->verdict.reason = err.sys == ENOMEM ? SP_REFUSAL_out_of_memory : SP_REFUSAL_hostile_name;
-    snprintf(p->verdict.detail, sizeof p->verdict.detail, "%.255s", err.text);
+    if (X509_STORE_CTX_get_error(store_ctx) == X509_V_OK)
+        X509_STORE_CTX_set_error(store_ctx, X509_V_ERR_CERT_REJECTED);
+    return 0;
 refused:
     p->verdict.accepted = false;
     X509_STORE_CTX_set_error(store_ctx, X509_V_ERR_CERT_REJECTED);
@@ -197,6 +196,15 @@ static void forget_chain(SSL *ssl)
         X509_free(sk_X509_pop(sent));
 }
 
+/* TLS 1.3 ends with the client's message, and we issue no ticket: nothing of ours goes out that could carry its acknowledgement. A
+ * client with Nagle's algorithm (Python's ssl, many small ones) would hold its request back until the kernel sends one by itself,
+ * 40 ms later. */
+static void acknowledge(int fd)
+{
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on); /* fails on a unix socket */
+}
+
 /* The handshake is complete. What was decided in the callbacks is looked at once more: nobody passes by a callback that did
  * not run. */
 static enum sp_rc let_in(struct conn *c, struct sp_tls_refusal *refusal)
@@ -218,6 +226,8 @@ static enum sp_rc let_in(struct conn *c, struct sp_tls_refusal *refusal)
     /* The first request may have come along with the client's last message. */
     if (SSL_has_pending(c->ssl))
         c->t.can_read = true;
+    else
+        acknowledge(c->t.fd);
     return SP_OK;
 }
 

@@ -5,7 +5,7 @@
 
 #define ANY_REASON (-1)
 
-/* In order of weight: of several errors in the queue the one of the uppermost row counts. */
+/* In order of weight: of several errors in the queue the one of the uppermost row counts, and its text is the detail. */
 static const struct {
     int lib, reason;
     enum sp_refusal refusal;
@@ -25,6 +25,7 @@ static const struct {
     {ERR_LIB_SSL, SSL_R_NO_SUITABLE_GROUPS, SP_REFUSAL_no_shared_cipher},
     {ERR_LIB_SSL, SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, SP_REFUSAL_no_shared_cipher},
     {ERR_LIB_SSL, SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS, SP_REFUSAL_no_shared_cipher},
+    {ERR_LIB_SSL, SSL_R_WRONG_CURVE, SP_REFUSAL_no_shared_cipher}, /* of the client's key, TLS 1.2 */
     {ERR_LIB_SSL, SSL_R_NO_APPLICATION_PROTOCOL, SP_REFUSAL_no_alpn},
     {ERR_LIB_SSL, SSL_R_EXCESSIVE_MESSAGE_SIZE, SP_REFUSAL_too_large},
     {ERR_LIB_SSL, SSL_R_EE_KEY_TOO_SMALL, SP_REFUSAL_weak_key},
@@ -33,15 +34,14 @@ static const struct {
     {ERR_LIB_SSL, SSL_R_BAD_SIGNATURE, SP_REFUSAL_bad_certificate_verify},
     {ERR_LIB_SSL, SSL_R_WRONG_SIGNATURE_TYPE, SP_REFUSAL_bad_certificate_verify},
     {ERR_LIB_SSL, SSL_R_WRONG_SIGNATURE_SIZE, SP_REFUSAL_bad_certificate_verify},
-    {ERR_LIB_SSL, SSL_R_WRONG_CURVE, SP_REFUSAL_bad_certificate_verify},
     {ERR_LIB_SSL, SSL_R_SIGNATURE_FOR_NON_SIGNING_CERTIFICATE, SP_REFUSAL_bad_certificate_verify},
     {ERR_LIB_SSL, SSL_R_UNEXPECTED_EOF_WHILE_READING, SP_REFUSAL_client_closed},
     {ERR_LIB_SSL, SSL_R_CERT_LENGTH_MISMATCH, SP_REFUSAL_certificate_invalid},
     {ERR_LIB_SSL, SSL_R_UNKNOWN_CERTIFICATE_TYPE, SP_REFUSAL_certificate_invalid},
     {ERR_LIB_SSL, SSL_R_UNABLE_TO_FIND_PUBLIC_KEY_PARAMETERS, SP_REFUSAL_certificate_invalid},
+    {ERR_LIB_ASN1, ANY_REASON, SP_REFUSAL_certificate_invalid},
     {ERR_LIB_SSL, ERR_R_ASN1_LIB, SP_REFUSAL_certificate_invalid},
     {ERR_LIB_SSL, ERR_R_X509_LIB, SP_REFUSAL_certificate_invalid},
-    {ERR_LIB_ASN1, ANY_REASON, SP_REFUSAL_certificate_invalid},
     {ERR_LIB_SSL, ERR_R_MALLOC_FAILURE, SP_REFUSAL_out_of_memory},
 };
 

@@ -40,6 +40,16 @@ static void leave_idle(struct sp_upconn *c)
     sp_meter_sub(c->endpoint->owner->meter, SP_METER_upstream_idle, 1);
 }
 
+/* The edge that tells may still be on its way. Bytes that nobody asked for would be taken for the next answer, and an end would cost a
+ * request that may not be repeated; both are worth a system call. */
+static bool is_open_and_silent(const struct sp_upconn *c)
+{
+    char byte;
+    size_t n;
+
+    return sp_socket_peek(c->transport->fd, &byte, 1, &n) == SP_AGAIN;
+}
+
 static void on_edge(void *arg, unsigned events)
 {
     struct sp_upconn *c = arg;
@@ -49,7 +59,8 @@ static void on_edge(void *arg, unsigned events)
         c->on_event(c->arg);
         return;
     }
-    if ((events & (SP_EV_READ | SP_EV_CLOSED)) == 0)
+    /* The edge may be of bytes that were read in this very turn. */
+    if ((events & (SP_EV_READ | SP_EV_CLOSED)) == 0 || is_open_and_silent(c))
         return;
     leave_idle(c);
     dispose(c);
@@ -79,7 +90,8 @@ struct sp_upconn *sp_upconn_open(struct sp_endpoint *ep)
         goto fail;
     c->endpoint = ep;
     ep->taken++;
-    sp_meter_add(u->meter, SP_METER_upstream_connects, 1);
+    if (!c->connecting)
+        sp_meter_add(u->meter, SP_METER_upstream_connects, 1);
     return c;
 fail:
     sp_meter_add(u->meter, SP_METER_upstream_connect_failures, 1);
@@ -91,16 +103,6 @@ fail:
     sp_transport_free(c->transport);
     sp_free(c);
     return NULL;
-}
-
-/* The edge that tells may still be on its way. Bytes that nobody asked for would be taken for the next answer, and an end would cost a
- * request that may not be repeated; both are worth a system call. */
-static bool is_open_and_silent(const struct sp_upconn *c)
-{
-    char byte;
-    size_t n;
-
-    return sp_socket_peek(c->transport->fd, &byte, 1, &n) == SP_AGAIN;
 }
 
 /* The most recently used first: the least likely to be closed, and the rest may age out. */
@@ -131,10 +133,12 @@ enum sp_rc sp_upconn_connected(struct sp_upconn *c)
     if (!c->connecting)
         return SP_OK;
     enum sp_rc rc = sp_socket_connect_result(c->transport->fd, &errnum);
-    if (rc == SP_OK)
+    if (rc == SP_OK) {
         c->connecting = false;
-    else if (rc == SP_FAIL)
+        sp_meter_add(c->endpoint->owner->meter, SP_METER_upstream_connects, 1);
+    } else if (rc == SP_FAIL) {
         sp_meter_add(c->endpoint->owner->meter, SP_METER_upstream_connect_failures, 1);
+    }
     return rc;
 }
 
@@ -175,8 +179,7 @@ void sp_upconn_close(struct sp_upconn *c)
 
 void sp_endpoint_close_idle(struct sp_endpoint *ep, uint64_t now_ms)
 {
-    SP_LIST_EACH(&ep->idle, it)
-    {
+    SP_LIST_EACH (&ep->idle, it) {
         struct sp_upconn *c = SP_CONTAINER_OF(it, struct sp_upconn, link);
         if (c->idle_until_ms > now_ms)
             continue;

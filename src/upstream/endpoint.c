@@ -28,8 +28,7 @@ static void sweep(void *arg)
     unsigned left = 0;
 
     u->sweeping = false;
-    SP_LIST_EACH(&u->endpoints, it)
-    {
+    SP_LIST_EACH (&u->endpoints, it) {
         struct sp_endpoint *ep = SP_CONTAINER_OF(it, struct sp_endpoint, link);
         sp_endpoint_close_idle(ep, now_ms);
         left += ep->idle_count;
@@ -46,7 +45,8 @@ void sp_upstreams_arm_sweep(struct sp_upstreams *u)
     u->sweeping = true;
 }
 
-struct sp_upstreams *sp_upstreams_new(struct sp_loop *loop, struct sp_pool *blocks, struct sp_meter_block *meter)
+struct sp_upstreams *sp_upstreams_new(
+    struct sp_loop *loop, struct sp_pool *blocks, struct sp_meter_block *meter)
 {
     struct sp_upstreams *u = SP_NEW(struct sp_upstreams);
 
@@ -64,7 +64,7 @@ struct sp_upstreams *sp_upstreams_new(struct sp_loop *loop, struct sp_pool *bloc
 
 void sp_upstreams_close_idle(struct sp_upstreams *u)
 {
-    SP_LIST_EACH(&u->endpoints, it)
+    SP_LIST_EACH (&u->endpoints, it)
         sp_endpoint_close_idle(SP_CONTAINER_OF(it, struct sp_endpoint, link), UINT64_MAX);
 }
 
@@ -80,8 +80,7 @@ void sp_upstreams_free(struct sp_upstreams *u)
 
 static struct sp_endpoint *endpoint_of(struct sp_upstreams *u, const struct sp_config_endpoint *config)
 {
-    SP_LIST_EACH(&u->endpoints, it)
-    {
+    SP_LIST_EACH (&u->endpoints, it) {
         struct sp_endpoint *ep = SP_CONTAINER_OF(it, struct sp_endpoint, link);
         if (sp_addr_equal(&ep->address, &config->address))
             return ep;
@@ -118,7 +117,6 @@ struct sp_targets *sp_targets_new(struct sp_upstreams *u, const struct sp_config
     t->items = sp_alloc(config->upstream_count, sizeof(*t->items));
     if (t->items == NULL)
         goto fail;
-    u->limits = (struct sp_h1_limits){config->limits.header_bytes, config->limits.headers, 0};
     for (size_t i = 0; i < config->upstream_count; i++) {
         struct target *target = &t->items[i];
         target->config = &config->upstreams[i];
@@ -134,6 +132,7 @@ struct sp_targets *sp_targets_new(struct sp_upstreams *u, const struct sp_config
             target->endpoints[target->count++] = ep;
         }
     }
+    u->limits = (struct sp_h1_limits){config->limits.header_bytes, config->limits.headers, 0};
     return t;
 fail:
     sp_targets_free(t);

@@ -8,8 +8,8 @@ struct sp_endpoint {
     struct sp_list link; /* in sp_upstreams.endpoints */
     struct sp_list idle; /* of sp_upconn, the longest unused first */
     unsigned idle_count;
-    unsigned taken;      /* connections in use */
-    unsigned named;      /* targets that name it */
+    unsigned taken; /* connections in use */
+    unsigned named; /* targets that name it */
     struct sp_upstreams *owner;
     struct sp_addr address;
     char text[SP_ADDR_TEXT];

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import struct
 import subprocess
 
 import pytest
@@ -189,11 +190,16 @@ def client_hello():
     return outgoing.read()
 
 
-def test_a_client_that_goes_away_in_the_middle_is_named(strict_gate):
+@pytest.mark.parametrize("reset", [False, True], ids=["closes", "resets"])
+@pytest.mark.parametrize("sent, reason", [(1, "not_tls"), (40, "client_closed")])
+def test_a_client_that_goes_away_in_the_middle_is_named(strict_gate, sent, reason, reset):
+    """A reset that comes along with the bytes before it is seen by nobody who does not ask, and waits for the deadline."""
     sock, peer = open_plain(strict_gate)
     with sock:
-        sock.sendall(client_hello()[:40])
-    assert strict_gate.wait_event("refused", peer=peer)["reason"] == "client_closed"
+        sock.sendall(client_hello()[:sent])
+        if reset:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert strict_gate.wait_event("refused", peer=peer)["reason"] == reason
 
 
 @pytest.mark.parametrize("sent", [0, 1, 40, None], ids=["nothing", "a byte", "half", "a whole hello"])

@@ -148,6 +148,29 @@ def test_a_request_with_two_readings_is_refused_and_reaches_nobody(
     assert shared_backend.requests == []
 
 
+@pytest.mark.parametrize("sent,told", [
+    (get(b"/a/../b?token=secret"), ("GET", None, "/a/../b")),
+    (get(b"https://user:secret@billing.internal//c"), ("GET", None, "//c")),
+    (post(b"Content-Length: x\r\n"), ("POST", "billing.internal", "/")),
+    (get(b"/v", version=b"HTTP/2.0"), ("GET", None, "/v")),
+    (b"CONNECT a.example:443 HTTP/1.1\r\n\r\n", ("CONNECT", None, "a.example:443")),
+    (get(b"/" + b"a" * 9000), ("GET", None, "/" + "a" * 511 + "...[+7680]")),
+    (b"secret=1&more=2 HTTP/1.1\r\n\r\n", (None, None, None)),
+], ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else "")
+def test_the_record_of_a_refused_head_tells_what_was_asked_and_no_secret(client, module_gate, sent, told):
+    client.ask(sent)
+    record = module_gate.wait_access(peer=client.peer)
+    assert (record.get("method"), record.get("host"), record.get("path")) == told
+    assert "secret" not in str(record)
+
+
+def test_a_refused_head_request_is_answered_without_a_body(client, module_gate):
+    answer = client.ask(b"HEAD //a HTTP/1.1\r\n" + H + b"\r\n", "HEAD")
+    assert answer.status == 400 and int(answer.one("Content-Length")) > 0
+    client.expect_end()
+    assert module_gate.wait_access(peer=client.peer)["method"] == "HEAD"
+
+
 BAD_BODIES = [
     b"5\nhello\r\n0\r\n\r\n", b"5\r\nhello0\r\n\r\n", b"5\r\nhelloXX0\r\n\r\n", b"g\r\nhello\r\n0\r\n\r\n", b"-5\r\nhello\r\n0\r\n\r\n",
     b"0x5\r\nhello\r\n0\r\n\r\n", b" 5\r\nhello\r\n0\r\n\r\n", b"5 \r\nhello\r\n0\r\n\r\n", b"\r\nhello\r\n0\r\n\r\n",

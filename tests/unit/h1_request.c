@@ -472,6 +472,81 @@ static void test_every_byte_is_judged_in_names_values_and_paths(void **state)
     }
 }
 
+/* Parses as far as it goes and returns what can be told of it, in `text`. */
+static void run_seen(struct sp_slice in, bool in_bytes, char *text, size_t room)
+{
+    static struct sp_h1_parser p;
+    static struct sp_head head;
+    struct sp_fault fault;
+    size_t used, n = in_bytes ? 0 : in.len;
+    enum sp_rc rc;
+
+    sp_h1_parser_reset(&p);
+    do
+        rc = sp_h1_parse_request(&p, &h1_test_limits, (struct sp_slice){in.ptr, n}, &head, &used, &fault);
+    while (rc == SP_AGAIN && n++ < in.len);
+    assert_int_not_equal(rc, SP_OK);
+    memset(&head, 0xee, sizeof(head));
+    sp_h1_seen_request(&p, &h1_test_limits, (struct sp_slice){in.ptr, n < in.len ? n : in.len}, &head);
+    assert_int_equal(head.header_count, 0);
+    assert_null(head.query.ptr);
+    snprintf(text, room, "%.*s|%.*s|%.*s", SP_FMT(head.method_text), SP_FMT(head.path), SP_FMT(head.host));
+}
+
+static void test_what_a_refused_head_tells_is_its_method_path_and_host_and_no_secret(void **state)
+{
+    (void)state;
+    static const struct {
+        struct sp_slice in;
+        const char *seen;
+    } cases[] = {
+        {IN("GET /a/../b?token=secret HTTP/1.1\r\n" H END), "GET|/a/../b|"},
+        {IN("POST /a HTTP/1.1\r\n" H "Content-Length: x\r\n" END), "POST|/a|a.example"},
+        {IN("GET /a HTTP/1.1\r\n" H "Host: b\r\n" END), "GET|/a|a.example"},
+        {IN("GET /a HTTP/1.1\r\nHost: user:secret@b\r\n" END), "GET|/a|"},
+        {IN("GET /a HTTP/1.1\r\n" H "X: b"), "GET|/a|a.example"},
+        {IN("GET /a#secret HTTP/1.1\r\n" H END), "GET|/a|"},
+        {IN("GET /a?secret"), "GET|/a|"},
+        {IN("GET /a"), "GET|/a|"},
+        {IN("GET "), "GET||"},
+        {IN("GET"), "||"},
+        {IN("\r\nGET /a HTTP/1.1\n"), "GET|/a|"},
+        {IN("\r\n\r\nGET /a HTTP/1.1\r\n"), "||"},
+        {IN("\r\n"), "||"},
+        {IN("GET /a HTTP/2.0\r\n"), "GET|/a|"},
+        {IN("PRI * HTTP/2.0\r\n"), "PRI|*|"},
+        {IN("GET /a b HTTP/1.1\r\n"), "GET|/a|"},
+        {IN("GET  /a HTTP/1.1\r\n"), "GET||"},
+        {IN("GET\t/a HTTP/1.1\r\n"), "||"},
+        {IN("G(T /a HTTP/1.1\r\n"), "||"},
+        {IN("GET http://u:secret@b/a?x HTTP/1.1\r\n"), "GET|/a|"},
+        {IN("GET http://u:secret@b?x HTTP/1.1\r\n"), "GET||"},
+        {IN("GET HTTPS://b\\c//d HTTP/1.1\r\n"), "GET|//d|"},
+        {IN("CONNECT b:443 HTTP/1.1\r\n"), "CONNECT|b:443|"},
+        {IN("CONNECT u:secret@b:443 HTTP/1.1\r\n"), "CONNECT||"},
+        {IN("the secret password\r\n"), "the||"},
+        {IN("password=secret /a HTTP/1.1\r\n"), "||"},
+        {IN("METHODMETHODMETHODMETHODMETHODMET /a HTTP/1.1\r\n"), "||"},
+    };
+    char whole[256], bytes[256];
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        run_seen(cases[i].in, false, whole, sizeof(whole));
+        run_seen(cases[i].in, true, bytes, sizeof(bytes));
+        if (strcmp(whole, cases[i].seen) != 0 || strcmp(bytes, whole) != 0)
+            fail_msg("case %zu: %s, %s instead of %s", i, whole, bytes, cases[i].seen);
+    }
+}
+
+static void test_a_target_that_is_too_long_is_told_up_to_the_limit(void **state)
+{
+    (void)state;
+    char in[512], seen[512];
+    memset(in, 'a', sizeof(in));
+    memcpy(in, "GET /", 5);
+    run_seen((struct sp_slice){in, sizeof(in)}, true, seen, sizeof(seen));
+    assert_int_equal(strlen(seen), 4 + h1_test_limits.target_bytes + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +560,8 @@ int main(void)
         cmocka_unit_test(test_limits_hold_to_the_byte_and_before_the_head_is_complete),
         cmocka_unit_test(test_a_limit_above_the_capacity_is_held_to_the_capacity),
         cmocka_unit_test(test_every_byte_is_judged_in_names_values_and_paths),
+        cmocka_unit_test(test_what_a_refused_head_tells_is_its_method_path_and_host_and_no_secret),
+        cmocka_unit_test(test_a_target_that_is_too_long_is_told_up_to_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -132,6 +132,8 @@ static void test_a_path_with_two_readings_is_refused(void **state)
         {IN("/%C1%9c"), AMB},
         {IN("/%e0%80%af"), AMB},
         {IN("/%f0%80%80%af"), AMB},
+        {IN("/%f8%80%80%80%af"), AMB},
+        {IN("/%FC%80%80%80%80%AF"), AMB},
     };
     run_checks(sp_path_check, cases, SP_COUNTOF(cases));
 }

@@ -270,6 +270,9 @@ static void test_a_timer_may_free_itself_or_set_itself_to_now_without_holding_th
     sp_timer_free(again.t);
 }
 
+/* Deadlines that lie closer together than two ticks of a coarse clock may come in either order. */
+#define TICKS_MS 20
+
 static void test_many_timers_fire_in_the_order_of_their_deadlines(void **state)
 {
     enum { COUNT = 300 };
@@ -294,7 +297,7 @@ static void test_many_timers_fire_in_the_order_of_their_deadlines(void **state)
     for (unsigned i = 0; i < COUNT; i++) {
         assert_int_equal(t[i].times, i % 3 != 0);
         for (unsigned j = 0; j < COUNT && i % 3 != 0; j++) {
-            if (j % 3 != 0 && latest[i] < earliest[j])
+            if (j % 3 != 0 && latest[i] + TICKS_MS < earliest[j])
                 assert_true(t[i].rank < t[j].rank);
         }
         if (i % 3 != 0)

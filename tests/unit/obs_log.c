@@ -272,6 +272,17 @@ static void test_a_full_disk_loses_lines_and_counts_them(void **state)
     assert_int_equal(sp_meters_sum(f->meters, SP_METER_log_dropped), 0);
 }
 
+static void test_access_records_that_cannot_be_written_are_told_among_the_events(void **state)
+{
+    struct fixture *f = *state;
+    start_with(f, f->events, "/dev/full");
+    sp_log_access(new_logger(f), NULL, 0);
+    sp_log_stop(f->log, STOP_MS);
+    assert_int_equal(sp_meters_sum(f->meters, SP_METER_log_failed), 1);
+    assert_file_has(
+        f->events, "Z error log_failed output=access count=1 error=\"No space left on device\"\n", 1);
+}
+
 static void test_a_line_torn_by_a_full_disk_is_ended_before_the_next(void **state)
 {
     struct fixture *f = *state;
@@ -531,6 +542,7 @@ int main(void)
         LOG_TEST(test_new_options_change_level_format_and_path),
         LOG_TEST(test_a_path_that_cannot_be_reopened_keeps_the_old_file_and_says_so),
         LOG_TEST(test_a_full_disk_loses_lines_and_counts_them),
+        LOG_TEST(test_access_records_that_cannot_be_written_are_told_among_the_events),
         LOG_TEST(test_a_line_torn_by_a_full_disk_is_ended_before_the_next),
         LOG_TEST(test_a_pipe_nobody_reads_drops_lines_and_holds_up_neither_producer_nor_stop),
         LOG_TEST(test_a_reader_that_comes_back_gets_whole_lines_and_the_number_dropped),

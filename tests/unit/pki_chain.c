@@ -92,6 +92,10 @@ static const struct chain_case chain_cases[] = {
     {.name = "unknown critical extension",
         .want = SP_REFUSAL_certificate_invalid,
         .leaf = {.critical_oid = "1.3.6.1.4.1.55555.1"}},
+    {.name = "odd leaf", .want = SP_REFUSAL_certificate_invalid, .leaf = {.basic_constraints = "pathlen:-1"}},
+    {.name = "intermediate with an extension that cannot be",
+        .want = SP_REFUSAL_certificate_invalid,
+        .inter = {.basic_constraints = "critical,CA:TRUE,pathlen:-1"}},
     {.name = "damaged signature of the leaf",
         .want = SP_REFUSAL_bad_signature,
         .leaf = {.break_signature = true}},
@@ -199,6 +203,22 @@ static void test_an_intermediate_alone_in_the_bundle_is_an_anchor(void **state)
     bench_expect(&v, SP_REFUSAL_none, "intermediate as anchor, root sent");
     bench_close(&b);
     free_pki(&p);
+}
+
+static void test_a_ca_of_the_bundle_is_a_client_only_if_its_purpose_allows(void **state)
+{
+    (void)state;
+    for (int may = 0; may < 2; may++) {
+        struct fix_spec spec = {.subject = "CN=root", .key_usage = may ? "-" : NULL};
+        struct fix_cert root = fix_issue(&spec, NULL, true);
+        struct bench b = lax(4);
+        bench_ca(&b, fix_write_certs("as-client.pem", &root.cert, 1));
+        bench_open(&b);
+        struct sp_verdict v = bench_judge_at(&b, &root, NULL, 0, FIX_NOW);
+        bench_expect(&v, may ? SP_REFUSAL_none : SP_REFUSAL_wrong_purpose, "root as a client");
+        bench_close(&b);
+        fix_free(&root);
+    }
 }
 
 static void test_a_self_signed_leaf_is_trusted_by_nobody(void **state)
@@ -560,6 +580,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_chain_has_its_verdict),
         cmocka_unit_test(test_an_intermediate_alone_in_the_bundle_is_an_anchor),
+        cmocka_unit_test(test_a_ca_of_the_bundle_is_a_client_only_if_its_purpose_allows),
         cmocka_unit_test(test_a_self_signed_leaf_is_trusted_by_nobody),
         cmocka_unit_test(test_depth_counts_the_intermediates),
         cmocka_unit_test(test_two_cas_of_one_name_both_work),

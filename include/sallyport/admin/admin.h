@@ -11,7 +11,7 @@ struct sp_admin;
 
 struct sp_admin_options {
     struct sp_loop *loop;
-    struct sp_meters *meters; /* borrowed */
+    struct sp_meters *meters;    /* borrowed */
     bool (*is_ready)(void *arg); /* for /readyz: serving, and not draining */
     void *arg;
 };

@@ -27,6 +27,9 @@ struct sp_codec_ops {
      * On a client stream that has sent no request this asks whether the connection is still good: SP_AGAIN says so, SP_EOF
      * and SP_FAIL (a response to nothing) say that it may not be used. */
     enum sp_rc (*recv_head)(struct sp_stream *s, const struct sp_head **head, struct sp_fault *fault);
+    /* A server stream that has no head (recv_head said SP_FAIL or SP_AGAIN): what can be told of the request in a record, see
+     * sp_h1_seen_request. NULL: nothing. Valid until next() or free. An answer that follows is one to that method. */
+    const struct sp_head *(*seen)(struct sp_stream *s);
     /* SP_OK: *data is a non-empty view, valid until sp_stream_consume. SP_AGAIN. SP_EOF: the body is complete. SP_FAIL. */
     enum sp_rc (*recv_body)(struct sp_stream *s, struct sp_slice *data, struct sp_fault *fault);
     void (*consume)(struct sp_stream *s, size_t n); /* n <= the view's length */

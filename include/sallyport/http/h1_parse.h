@@ -48,6 +48,12 @@ static inline void sp_h1_parser_reset(struct sp_h1_parser *p)
  * SP_FAIL: `fault`, with the status to answer. A fault is told at the first line that shows it. */
 SP_MUST_USE enum sp_rc sp_h1_parse_request(struct sp_h1_parser *p, const struct sp_h1_limits *limits,
     struct sp_slice in, struct sp_head *head, size_t *used, struct sp_fault *fault);
+/* What can be told of a request whose head was refused or has not come whole; for the record alone, nothing of it was judged.
+ * `head` gets method and method_text, path (of a target that is a path, an http or https URI, "*", or CONNECT's; as it came,
+ * without query, fragment and authority; perhaps cut) and host, each absent if unknown; everything else is cleared. `in` is what
+ * the parser was last given. */
+void sp_h1_seen_request(const struct sp_h1_parser *p, const struct sp_h1_limits *limits, struct sp_slice in,
+    struct sp_head *head);
 /* A response head to a request of `method` (framing depends on it, RFC 9112 §6.3). Also 1xx heads. Faults carry 502.
  * CL with TE, a 1xx or 204 with a body announced, codings other than chunked: refused, as above. */
 SP_MUST_USE enum sp_rc sp_h1_parse_response(struct sp_h1_parser *p, const struct sp_h1_limits *limits,

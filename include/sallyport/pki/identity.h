@@ -1,8 +1,10 @@
 /* Who the caller is, proven: plain data out of a verified certificate. No OpenSSL type here, so that policy, proxy and logs never touch X.509.
- * Immutable once made; one block of memory, owned by the session. Text is by pointer and length, printable ASCII or (attribute
+ * Immutable once made, shared by reference count: by the sessions of one client and by the cache of verified chains. Text is by pointer and length, printable ASCII or (attribute
  * values) valid UTF-8 without control characters: a certificate with anything else is refused, never cleaned. */
 #ifndef SP_PKI_IDENTITY_H
 #define SP_PKI_IDENTITY_H
+
+#include <stdatomic.h>
 
 #include "sallyport/base/base.h"
 #include "sallyport/base/err.h"
@@ -21,6 +23,7 @@ struct sp_slices {
 };
 
 struct sp_identity {
+    _Atomic unsigned refs;
     struct sp_arena arena;
     struct sp_slice subject; /* RFC 4514, control and non-ASCII bytes escaped; "" for an empty DN */
     struct sp_slice issuer;
@@ -43,6 +46,7 @@ struct sp_identity {
  * malformed. For the `tls` room, `explain`, tests and fuzzing. Hands over *out. */
 SP_MUST_USE enum sp_rc sp_identity_from_der(struct sp_slice leaf, const struct sp_slice *chain,
     size_t chain_count, struct sp_identity **out, struct sp_err *err);
-void sp_identity_free(struct sp_identity *id); /* takes NULL */
+struct sp_identity *sp_identity_ref(struct sp_identity *id); /* one more owner; any thread */
+void sp_identity_free(struct sp_identity *id);               /* one owner fewer; any thread; takes NULL */
 
 #endif

@@ -16,6 +16,15 @@ struct stack_st_X509;
 SP_MUST_USE enum sp_rc sp_identity_from_x509(const struct x509_st *leaf,
     const struct stack_st_X509 *verified_chain, struct sp_identity **out, struct sp_err *err);
 
+/* The whole judgement of a client in a handshake: sp_trust_verify, and the identity that comes of an accepted chain, to be given back with
+ * sp_identity_free. NULL unless out->accepted. A chain that was accepted lately is recognised by its bytes (see verified.h). Any gate
+ * thread; `ctx` as SSL made it for the trust's store. */
+struct x509_store_ctx_st;
+struct sp_trust;
+struct sp_verdict;
+SP_MUST_USE struct sp_identity *sp_trust_admit(
+    const struct sp_trust *t, struct x509_store_ctx_st *ctx, int64_t now, struct sp_verdict *out);
+
 /* Every certificate of a PEM file in the order of the file, or the one of a DER file. Other PEM blocks (a private key) and text
  * between the blocks are passed over. NULL: `err` names the file and the item: unreadable, no certificate in it, or one that
  * cannot be parsed. Hands over the stack (sk_X509_pop_free with X509_free). Blocks on the disk: builder thread. */

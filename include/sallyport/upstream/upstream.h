@@ -25,7 +25,8 @@ struct sp_upconn {
     struct sp_transport *transport;
     struct sp_stream *stream; /* client side; use it only once sp_upconn_connected says SP_OK */
     struct sp_endpoint *endpoint;
-    bool reused; /* it has carried an exchange before: it may turn out closed without any fault of the backend */
+    bool
+        reused; /* it has carried an exchange before: it may turn out closed without any fault of the backend */
     /* the rest is private to the room */
     bool connecting, idle;
     uint64_t idle_until_ms;
@@ -39,7 +40,8 @@ struct sp_upconn {
 };
 
 /* Borrows all of them for its life. NULL without memory. */
-SP_MUST_USE struct sp_upstreams *sp_upstreams_new(struct sp_loop *loop, struct sp_pool *blocks, struct sp_meter_block *meter);
+SP_MUST_USE struct sp_upstreams *sp_upstreams_new(
+    struct sp_loop *loop, struct sp_pool *blocks, struct sp_meter_block *meter);
 /* Closes the idle connections; none may be in use. Takes NULL. */
 void sp_upstreams_free(struct sp_upstreams *u);
 /* Closes the idle connections (drain). */
@@ -61,8 +63,9 @@ const char *sp_endpoint_text(const struct sp_endpoint *ep);
 /* A connection to endpoint (first + attempt) of upstream `index`: a kept-alive one unless `fresh`, else a new one, perhaps still
  * connecting. `on_event(arg)` is called at every edge while it is taken, never from within this call. SP_OK hands over *out, to be given back with put or close.
  * SP_FAIL: the endpoint refused at once, or no memory or descriptor; try the next attempt. *ep is set in both cases. */
-SP_MUST_USE enum sp_rc sp_upconn_take(struct sp_targets *t, size_t index, unsigned first, unsigned attempt, bool fresh,
-    void (*on_event)(void *arg), void *arg, struct sp_upconn **out, const struct sp_endpoint **ep);
+SP_MUST_USE enum sp_rc sp_upconn_take(struct sp_targets *t, size_t index, unsigned first, unsigned attempt,
+    bool fresh, void (*on_event)(void *arg), void *arg, struct sp_upconn **out,
+    const struct sp_endpoint **ep);
 /* SP_OK: connected. SP_AGAIN: still connecting. SP_FAIL: it failed; close it. */
 SP_MUST_USE enum sp_rc sp_upconn_connected(struct sp_upconn *c);
 /* The exchange is over and both halves complete: keep it if the backend is willing and there is room. */
