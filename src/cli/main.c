@@ -24,8 +24,10 @@ static const struct {
     int (*main)(int argc, char **argv);
 } COMMANDS[] = {
     {"run", "-c FILE", "serve; HUP reloads, TERM and INT drain, USR1 reopens log files", sp_cli_run},
-    {"check", "-c FILE", "read FILE and everything it names, say what is wrong; also: sallyport -t -c FILE", sp_cli_check},
-    {"demo", "[--run-once]", "a throwaway PKI, an echo backend and the proxy in front, to try with curl", sp_cli_demo},
+    {"check", "-c FILE", "read FILE and everything it names, say what is wrong; also: sallyport -t -c FILE",
+        sp_cli_check},
+    {"demo", "[--run-once]", "a throwaway PKI, an echo backend and the proxy in front, to try with curl",
+        sp_cli_demo},
     {"reference", "config|refusals|metrics", "print a reference page (Markdown)", sp_cli_reference},
     {"version", "", "print the version", version},
     {"help", "", "print this", help},
@@ -68,7 +70,8 @@ static const char *command_of(const char *word)
 {
     static const struct {
         const char *word, *command;
-    } ALIASES[] = {{"-t", "check"}, {"-h", "help"}, {"--help", "help"}, {"-V", "version"}, {"--version", "version"}};
+    } ALIASES[] = {
+        {"-t", "check"}, {"-h", "help"}, {"--help", "help"}, {"-V", "version"}, {"--version", "version"}};
 
     for (size_t i = 0; i < SP_COUNTOF(ALIASES); i++) {
         if (strcmp(word, ALIASES[i].word) == 0)

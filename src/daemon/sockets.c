@@ -112,8 +112,9 @@ static struct sp_binding *bind_one(
 static bool has_port_of(const struct sp_list *bindings, const struct sp_addr *address)
 {
     for (struct sp_list *it = bindings->next; it != bindings; it = it->next) {
-        const struct sp_addr *bound = &binding_of(it)->address;
-        if (!sp_addr_is_unix(bound) && sp_addr_port(bound) == sp_addr_port(address))
+        struct sp_addr bound; /* as configured, its port may be 0 */
+        if (sp_socket_local(binding_of(it)->fds[0], &bound) == SP_OK && !sp_addr_is_unix(&bound) &&
+            sp_addr_port(&bound) == sp_addr_port(address))
             return true;
     }
     return false;

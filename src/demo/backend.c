@@ -312,8 +312,8 @@ void sp_demo_backend_stop(struct sp_demo_backend *b)
         sp_loop_stop(b->loop);
         pthread_join(b->thread, NULL);
     }
-    SP_LIST_EACH(&b->connections, it)
-    leave(SP_CONTAINER_OF(it, struct connection, link));
+    SP_LIST_EACH (&b->connections, it)
+        leave(SP_CONTAINER_OF(it, struct connection, link));
     sp_watch_free(b->watch);
     sp_timer_free(b->pause);
     sp_loop_free(b->loop);

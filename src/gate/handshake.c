@@ -4,7 +4,7 @@
  *   (accepted) --> WAITING <-----------+
  *                     |  edge          |
  *                     +------ go on ---+---- SP_OK ----> handed over to a worker
- *                     |                +---- SP_FAIL --> refused: one line, one count
+ *                     |                +---- SP_FAIL --> refused: one line, one count; lingers until its alert is read
  *                     +-- deadline ----------------------> refused: handshake_timeout
  *
  * One deadline covers the whole of it, from accept on. Whatever ends it, exactly one of "let in" and "refused" is counted. */
@@ -12,6 +12,9 @@
 #include <unistd.h>
 
 #include "gate_impl.h"
+
+/* A client that was refused may send on for so long before it is cut. */
+#define LINGER_MS 1000
 
 struct handshake {
     struct sp_list link;
@@ -23,6 +26,7 @@ struct handshake {
     struct sp_watch *watch;
     struct sp_timer *deadline;
     struct sp_addr peer;
+    bool refused; /* counted and logged; lingers so that the alert is read */
 };
 
 static void free_handshake(struct sp_grave *grave)
@@ -51,13 +55,23 @@ static void leave(struct handshake *h)
     sp_loop_bury(g->o.loop, &h->grave, free_handshake);
 }
 
-static void refuse(struct handshake *h, const struct sp_tls_refusal *refusal)
+static void tell(struct handshake *h, const struct sp_tls_refusal *refusal)
 {
     char peer[SP_ADDR_TEXT];
 
     sp_gate_refuse(h->gate, h->listener->config->name, sp_addr_format(&h->peer, peer),
         sp_tls_sni(h->transport), sp_tls_version(h->transport), refusal);
-    leave(h);
+    h->refused = true;
+}
+
+/* Told at once; the connection may stay for a moment more. */
+static void refuse(struct handshake *h, const struct sp_tls_refusal *refusal)
+{
+    tell(h, refusal);
+    if (sp_tls_linger(h->transport) == SP_AGAIN)
+        sp_timer_set(h->deadline, LINGER_MS);
+    else
+        leave(h);
 }
 
 static void let_in(struct handshake *h)
@@ -102,7 +116,10 @@ static void on_edge(void *arg, unsigned events)
     struct handshake *h = arg;
 
     sp_transport_ready(h->transport, events);
-    go_on(h);
+    if (!h->refused)
+        go_on(h);
+    else if (sp_tls_linger(h->transport) != SP_AGAIN)
+        leave(h);
 }
 
 static void on_deadline(void *arg)
@@ -110,6 +127,10 @@ static void on_deadline(void *arg)
     struct handshake *h = arg;
     struct sp_tls_refusal refusal = {.reason = SP_REFUSAL_handshake_timeout};
 
+    if (h->refused) {
+        leave(h);
+        return;
+    }
     sp_tls_handshake_expired(h->transport, &refusal);
     refuse(h, &refusal);
 }
@@ -157,6 +178,9 @@ void sp_handshake_start(
 
 void sp_handshake_drop(struct sp_list *link)
 {
-    refuse(SP_CONTAINER_OF(link, struct handshake, link),
-        &(struct sp_tls_refusal){.reason = SP_REFUSAL_shutting_down});
+    struct handshake *h = SP_CONTAINER_OF(link, struct handshake, link);
+
+    if (!h->refused)
+        tell(h, &(struct sp_tls_refusal){.reason = SP_REFUSAL_shutting_down});
+    leave(h);
 }

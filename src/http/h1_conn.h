@@ -36,14 +36,14 @@ struct h1 {
 
     /* receiving */
     enum h1_rx rx;
-    bool received;          /* a byte of this exchange's message has come */
-    bool unasked;           /* the last read gave bytes: before the next, the kernel is asked for what came with them */
-    bool keep_alive;        /* as the peer's final head said */
-    uint8_t interim;        /* 1xx heads so far */
-    char *in;               /* a block, or NULL */
-    uint32_t in_at, in_end; /* bytes not yet dealt with */
-    uint32_t head_len;      /* bytes of the head at the front of the block */
-    uint32_t view_len;      /* of those at in_at: handed out by recv_body, not yet consumed */
+    bool received; /* a byte of this exchange's message has come */
+    bool unasked; /* the last read gave bytes: before the next, the kernel is asked for what came with them */
+    bool keep_alive;            /* as the peer's final head said */
+    uint8_t interim;            /* 1xx heads so far */
+    char *in;                   /* a block, or NULL */
+    uint32_t in_at, in_end;     /* bytes not yet dealt with */
+    uint32_t head_len;          /* bytes of the head at the front of the block */
+    uint32_t view_len;          /* of those at in_at: handed out by recv_body, not yet consumed */
     struct h1_scratch *scratch; /* in a block, or NULL */
     struct sp_h1_body body;
 

@@ -46,11 +46,13 @@ static void add_byte_sequence(struct sp_buf *list, struct sp_slice bytes)
         list->failed = true;
         return;
     }
-    list->len += (size_t)EVP_EncodeBlock((unsigned char *)room, (const unsigned char *)bytes.ptr, (int)bytes.len);
+    list->len +=
+        (size_t)EVP_EncodeBlock((unsigned char *)room, (const unsigned char *)bytes.ptr, (int)bytes.len);
     sp_buf_add_char(list, ':');
 }
 
-static enum sp_rc put_list(struct sp_arena *arena, struct sp_buf *list, struct sp_slice *out, struct sp_err *err)
+static enum sp_rc put_list(
+    struct sp_arena *arena, struct sp_buf *list, struct sp_slice *out, struct sp_err *err)
 {
     if (!list->failed)
         *out = sp_arena_copy(arena, (struct sp_slice){list->ptr != NULL ? list->ptr : "", list->len});

@@ -158,6 +158,21 @@ static const struct {
     [SAN_IP] = {GEN_IPADD, "IP"},
 };
 
+/* "https://x@evil.example/" or "spiffe://evil.example?": readers, OpenSSL's name constraints among them, differ about the host. */
+static bool has_doubtful_authority(struct sp_slice uri)
+{
+    for (size_t i = 0; i + 3 <= uri.len; i++) {
+        if (memcmp(uri.ptr + i, "://", 3) != 0)
+            continue;
+        for (i += 3; i < uri.len && uri.ptr[i] != '/'; i++) {
+            if (uri.ptr[i] == '@' || uri.ptr[i] == '?' || uri.ptr[i] == '#')
+                return true;
+        }
+        return false;
+    }
+    return false;
+}
+
 static enum sp_refusal judge_san(enum san_type type, struct sp_slice value, struct sp_err *err)
 {
     char shown[128];
@@ -166,6 +181,11 @@ static enum sp_refusal judge_san(enum san_type type, struct sp_slice value, stru
             return SP_REFUSAL_none;
         sp_err_set(err, "an IP subjectAltName has %zu bytes instead of 4 or 16", value.len);
         return SP_REFUSAL_certificate_invalid;
+    }
+    if (type == SAN_URI && has_doubtful_authority(value)) {
+        sp_err_set(err, "the URI subjectAltName \"%s\" has '@', '?' or '#' in its authority",
+            sp_asn1_escape(value, shown, sizeof(shown)));
+        return SP_REFUSAL_hostile_name;
     }
     if (is_printable_ia5(value))
         return SP_REFUSAL_none;

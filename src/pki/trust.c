@@ -46,8 +46,9 @@ static void find_signer(struct build *b, struct sp_crl *c, struct sp_pos at)
     if (signer || first == end)
         return;
     sp_asn1_name_text(c->issuer, name, sizeof(name));
-    snprintf(text, sizeof(text), "%s: its signature verifies under no CA of the bundle that may sign CRLs (issuer %s)",
-        c->source, name);
+    snprintf(text, sizeof(text),
+        "%s: its signature verifies under no CA of the bundle that may sign CRLs (issuer %s)", c->source,
+        name);
     complain(b, SP_DIAG_WARNING, at, text);
 }
 

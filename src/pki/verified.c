@@ -12,7 +12,7 @@
 struct entry {
     uint8_t key[SP_VERIFIED_KEY];
     int64_t from, until;
-    uint64_t used; /* the shard's clock at its last use */
+    uint64_t used;                /* the shard's clock at its last use */
     struct sp_identity *identity; /* NULL: free */
 };
 
@@ -97,8 +97,7 @@ static struct entry *entry_of(struct shard *s, const uint8_t key[SP_VERIFIED_KEY
     return NULL;
 }
 
-struct sp_identity *sp_verified_find(
-    struct sp_verified *v, const uint8_t key[SP_VERIFIED_KEY], int64_t now)
+struct sp_identity *sp_verified_find(struct sp_verified *v, const uint8_t key[SP_VERIFIED_KEY], int64_t now)
 {
     struct shard *s = shard_of(v, key);
     struct sp_identity *found = NULL;

@@ -52,6 +52,7 @@ enum sp_next sp_answer(struct sp_exchange *x, unsigned status, enum sp_refusal r
     sp_meter_refuse(s->worker->o.meter, reason);
     int len = snprintf(body, sizeof(body), "%u %s\nrequest id: %s\n", status, phrase, x->id);
     struct sp_line lines[] = {
+        {SP_SLICE("Date"), sp_worker_date(s->worker)},
         {SP_SLICE("Content-Type"), SP_SLICE("text/plain; charset=utf-8")},
         {SP_SLICE("Cache-Control"), SP_SLICE("no-store")},
         {SP_SLICE("X-Request-Id"), sp_slice_of(x->id)},

@@ -8,6 +8,7 @@
 #ifndef SP_PROXY_IMPL_H
 #define SP_PROXY_IMPL_H
 
+#include "sallyport/base/clock.h"
 #include "sallyport/base/random.h"
 #include "sallyport/http/codec.h"
 #include "sallyport/http/path.h"
@@ -38,6 +39,8 @@ struct sp_worker {
     uint64_t grace_ms; /* how long a session that is to leave may still begin a request */
     bool draining;
     struct sp_line lines[SP_LINES_MAX]; /* scratch for one head on its way out */
+    char date[SP_HTTP_DATE_MAX];        /* of date_s, made once a second */
+    int64_t date_s;
 };
 
 /* ---- exchange ---- */
@@ -147,6 +150,9 @@ struct sp_session {
 /* worker.c */
 void sp_view_drop(struct sp_view *v);       /* one user fewer */
 void sp_worker_forget(struct sp_worker *w); /* a session ended */
+
+/* The present time as a Date field's value; valid until the next call. */
+struct sp_slice sp_worker_date(struct sp_worker *w);
 
 /* session.c */
 void sp_session_start(struct sp_worker *w, struct sp_handover *h); /* takes over h */

@@ -5,8 +5,8 @@
 
 static void count(struct sp_meter_block *meter, const struct sp_exchange *x)
 {
-    static const enum sp_meter_id CLASSES[] = {SP_METER_responses_1xx, SP_METER_responses_2xx, SP_METER_responses_3xx,
-        SP_METER_responses_4xx, SP_METER_responses_5xx};
+    static const enum sp_meter_id CLASSES[] = {SP_METER_responses_1xx, SP_METER_responses_2xx,
+        SP_METER_responses_3xx, SP_METER_responses_4xx, SP_METER_responses_5xx};
 
     if (x->status >= 100 && x->status < 600)
         sp_meter_add(meter, CLASSES[x->status / 100 - 1], 1);

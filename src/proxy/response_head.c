@@ -66,6 +66,8 @@ void sp_response_head_out(struct sp_exchange *x, const struct sp_head *head, str
             value = SP_SLICE("*");
         lines[count++] = (struct sp_line){h->name, value};
     }
+    if (sp_head_find(head, SP_HDR_DATE) == NULL) /* RFC 9110 §6.6.1 */
+        lines[count++] = (struct sp_line){SP_SLICE("Date"), sp_worker_date(x->session->worker)};
     *out = (struct sp_head_out){
         .status = head->status,
         .reason = head->reason,

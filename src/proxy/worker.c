@@ -9,7 +9,7 @@
 #define WALK_SLICE 256
 
 /* For a session whose listener is gone; a drain says its own. */
-#define GRACE_MS 500
+#define GRACE_MS 3000
 
 /* ---- views ---- */
 
@@ -87,6 +87,16 @@ static void start_walk(struct sp_worker *w)
     stop_walk(w);
     sp_list_prepend(&w->sessions, &w->walked);
     sp_loop_defer(w->o.loop, &w->walk);
+}
+
+struct sp_slice sp_worker_date(struct sp_worker *w)
+{
+    int64_t now_s = sp_wall_us() / 1000000;
+
+    if (now_s != w->date_s)
+        sp_time_http(now_s, w->date);
+    w->date_s = now_s;
+    return sp_slice_of(w->date);
 }
 
 /* ---- what may change ---- */

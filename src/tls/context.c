@@ -10,7 +10,7 @@
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"                                             \
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                                             \
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-#define GROUPS "X25519:P-256:P-384"
+#define GROUPS "X25519:P-256:P-384:P-521"
 
 /* Without an answer to it OpenSSL would not tell the client that its name was taken. The name is judged in on_client_hello. */
 static int on_server_name(SSL *ssl, int *alert, void *arg)

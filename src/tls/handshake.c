@@ -243,9 +243,8 @@ static enum sp_rc shake(struct conn *c, struct sp_tls_refusal *refusal)
     if (ssl_error == SSL_ERROR_WANT_READ || ssl_error == SSL_ERROR_WANT_WRITE)
         return SP_AGAIN;
     enum sp_rc failed = handshake_failed(c, ssl_error, sys, refusal);
-    /* So that the alert arrives: a TLS 1.3 client may have sent its request already. */
+    c->alerted = !c->tcp_ended;
     (void)shutdown(c->t.fd, SHUT_WR);
-    (void)drain(c);
     return failed;
 }
 
@@ -261,6 +260,19 @@ enum sp_rc sp_tls_handshake(struct sp_transport *t, struct sp_tls_refusal *refus
             return rc;
     }
     return shake(c, refusal);
+}
+
+/* A TLS 1.3 client may have sent its request, and be sending a body, before it reads our alert. */
+enum sp_rc sp_tls_linger(struct sp_transport *t)
+{
+    struct conn *c = conn_of(t);
+    if (!c->alerted)
+        return SP_EOF;
+    SSL_free(c->ssl); /* the alert is out; OpenSSL is not asked again */
+    c->ssl = NULL;
+    if (!c->t.can_read)
+        return SP_AGAIN;
+    return drain(c);
 }
 
 void sp_tls_handshake_expired(struct sp_transport *t, struct sp_tls_refusal *refusal)

@@ -87,6 +87,7 @@ struct conn {
     char *sni; /* NULL: none */
 
     /* lingering */
+    bool alerted; /* a refusal was told by an alert that the client should be able to read */
     size_t drained;
     unsigned blank_line; /* how much of CR LF CR LF was seen at the end of what was drained */
     bool has_body;

@@ -314,6 +314,17 @@ def test_at_the_limit_of_connections_the_newest_is_turned_away_and_the_others_go
 
 # ---- clients that people use ----
 
+def test_a_refused_client_that_is_still_sending_reads_why(strict_gate, world):
+    """In TLS 1.3 its handshake is over before our alert comes, so its request and body are on their way."""
+    with raw.Client(strict_gate, world.clients["revoked"], **TLS_1_3) as client:
+        with pytest.raises(ssl.SSLError, match="CERTIFICATE_REVOKED"):
+            client.send(b"x" * 1024)
+            strict_gate.wait_event("refused", peer=client.peer, reason="revoked")
+            client.send(b"x" * 16384)  # it has not looked yet: were we gone, this would bring a reset
+            client.send(b"x" * 16384)
+            client.tls.recv(1)
+
+
 def curl(gate, credential, *arguments, path="/"):
     host, port = gate.address()
     return subprocess.run(

@@ -59,6 +59,29 @@ def test_a_drain_has_a_deadline(start_gate, world, backend):
     assert gate.process.returncode in (0, 1)
 
 
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_client_that_vanishes_ends_its_request_at_once(gate, world, backend, how):
+    backend.answers = [lambda talk, request: talk.more() and False]
+    client = raw.Client(gate, world.clients["billing"])
+    client.send(b"GET / HTTP/1.1\r\n" + H + b"\r\n")
+    backend.wait()
+    getattr(client, how)()
+    assert gate.wait_access(reason="client_gone")["status"] == 0
+
+
+def test_a_second_signal_cuts_and_says_how_many(gate, world, backend):
+    backend.answers = [lambda talk, request: talk.more() and False]
+    with raw.Client(gate, world.clients["billing"]) as client:
+        client.send(b"GET / HTTP/1.1\r\n" + H + b"\r\n")
+        backend.wait()
+        gate.signal(signal.SIGTERM)
+        gate.wait_event("draining")
+        gate.signal(signal.SIGTERM)
+        assert gate.wait_event("drained")["cut"] == 1
+        gate.wait_exit()
+    gate.stopped = True
+
+
 def test_a_stop_on_the_heels_of_a_reload_ends_well(gate, world, backend):
     clients = [raw.Client(gate, world.clients["billing"]) for _ in range(8)]
     for client in clients:

@@ -198,6 +198,16 @@ def test_a_listener_can_come_and_go(gate, world, backend):
         assert client.get().status == 200
 
 
+def test_an_address_can_be_widened_on_its_port(gate, world, backend):
+    _, port = gate.address()
+    for host in ("127.0.0.1", "0.0.0.0", "127.0.0.1"):
+        told = gate.reload(gates.config(world, backend.endpoint, listeners=[
+            gates.listener(world, address=f"{host}:{port}")]))
+        assert told["event"] == "reloaded", told
+        with raw.Client(gate, world.clients["billing"]) as client:
+            assert client.get().status == 200
+
+
 def test_many_hups_at_once_end_in_the_last_file(gate, world, backend):
     settings = gates.config(world, backend.endpoint)
     for _ in range(20):

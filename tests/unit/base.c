@@ -210,6 +210,15 @@ static void test_the_distance_counts_edits_and_swaps_whatever_the_case(void **st
 
 /* ---- clock, random ---- */
 
+static void test_a_time_is_written_for_http(void **state)
+{
+    char out[SP_HTTP_DATE_MAX];
+
+    (void)state;
+    assert_string_equal(sp_time_http(784111777, out), "Sun, 06 Nov 1994 08:49:37 GMT"); /* RFC 9110 §5.6.7 */
+    assert_string_equal(sp_time_http(0, out), "Thu, 01 Jan 1970 00:00:00 GMT");
+}
+
 static void test_a_time_is_written_as_rfc3339_in_utc(void **state)
 {
     (void)state;
@@ -367,8 +376,7 @@ static void test_a_list_keeps_order_and_lets_the_visited_go(void **state)
         sp_list_append(&head, &items[i].link);
     sp_list_prepend(&head, &items[0].link);
     int expected = 0;
-    SP_LIST_EACH(&head, it)
-    {
+    SP_LIST_EACH (&head, it) {
         struct item *item = SP_CONTAINER_OF(it, struct item, link);
         assert_int_equal(item->value, expected++);
         sp_list_remove(it);
@@ -388,6 +396,7 @@ int main(void)
         cmocka_unit_test(test_hex_goes_there_and_back),
         cmocka_unit_test(test_the_distance_counts_edits_and_swaps_whatever_the_case),
         cmocka_unit_test(test_a_time_is_written_as_rfc3339_in_utc),
+        cmocka_unit_test(test_a_time_is_written_for_http),
         cmocka_unit_test(test_every_day_of_four_centuries_agrees_with_the_c_library),
         cmocka_unit_test(test_the_monotonic_clock_does_not_go_back),
         cmocka_unit_test(test_two_generators_do_not_run_in_step),

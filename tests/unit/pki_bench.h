@@ -91,4 +91,30 @@ static inline void bench_expect(const struct sp_verdict *v, enum sp_refusal want
     assert_int_equal(v->detail[0] == '\0', v->accepted);
 }
 
+/* A small PKI. */
+struct pki {
+    struct fix_cert root, inter, leaf;
+};
+
+static inline struct pki make_pki(void)
+{
+    struct pki p;
+    p.root = fix_issue(&(struct fix_spec){.subject = "CN=root"}, NULL, true);
+    p.inter = fix_issue(&(struct fix_spec){.subject = "CN=intermediate"}, &p.root, true);
+    p.leaf = fix_issue(&(struct fix_spec){.subject = "CN=leaf"}, &p.inter, false);
+    return p;
+}
+
+static inline void free_pki(struct pki *p)
+{
+    fix_free(&p->leaf);
+    fix_free(&p->inter);
+    fix_free(&p->root);
+}
+
+static inline struct bench lax(unsigned depth)
+{
+    return (struct bench){.auth = {.depth = depth, .crl_missing = SP_CRL_MISSING_ACCEPT}};
+}
+
 #endif

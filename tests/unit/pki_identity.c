@@ -146,7 +146,8 @@ static void test_digests_and_base64_are_of_the_der(void **state)
     size_t last = id->client_cert.len - 1;
     assert_int_equal(last + 1, (der.len + 2) / 3 * 4 + 2);
     assert_true(id->client_cert.ptr[0] == ':' && id->client_cert.ptr[last] == ':');
-    assert_true(EVP_DecodeBlock(back, (const unsigned char *)id->client_cert.ptr + 1, (int)last - 1) >= (int)der.len);
+    assert_true(
+        EVP_DecodeBlock(back, (const unsigned char *)id->client_cert.ptr + 1, (int)last - 1) >= (int)der.len);
     assert_memory_equal(back, der.ptr, der.len);
     sp_identity_free(id);
     OPENSSL_free((void *)der.ptr);
@@ -217,6 +218,11 @@ static const struct {
     {"empty DNS SAN", {.raw_san = RAW(""), .raw_san_type = GEN_DNS}, "DNS subjectAltName"},
     {"IP of 5 bytes", {.raw_san = RAW("12345"), .raw_san_type = GEN_IPADD}, "5 bytes"},
     {"query in a URI", {.raw_san = RAW("https://a/b?c=d;e='f'#g"), .raw_san_type = GEN_URI}, NULL},
+    {"userinfo in a URI", {.raw_san = RAW("https://a@b.example/"), .raw_san_type = GEN_URI},
+        "in its authority"},
+    {"query for a path", {.raw_san = RAW("spiffe://a?b"), .raw_san_type = GEN_URI}, "in its authority"},
+    {"fragment for a path", {.raw_san = RAW("spiffe://a#b"), .raw_san_type = GEN_URI}, "in its authority"},
+    {"at sign in a path", {.raw_san = RAW("spiffe://a/b@c"), .raw_san_type = GEN_URI}, NULL},
     {"NUL in a CN", {.raw_cn = RAW("admin\0x"), .raw_cn_type = V_ASN1_UTF8STRING}, "of the subject"},
     {"line break in a CN", {.raw_cn = RAW("a\r\nb"), .raw_cn_type = V_ASN1_UTF8STRING}, "of the subject"},
     {"DEL in a CN", {.raw_cn = RAW("a\x7f"), .raw_cn_type = V_ASN1_UTF8STRING}, "of the subject"},

@@ -344,9 +344,11 @@ static void test_an_answer_loses_what_was_meant_for_this_hop(void **state)
         "Content-Length: 3\r\n"
         "Set-Cookie: a\r\n"
         "Set-Cookie: b\r\n"
+        "Date: its own\r\n"
         "\r\n");
     sp_response_head_out(&r->exchange, &r->response, &out);
-    assert_string_equal(lines_of(r, &out), "Server: s\nX-Hopper: stays\nSet-Cookie: a\nSet-Cookie: b\n");
+    assert_string_equal(
+        lines_of(r, &out), "Server: s\nX-Hopper: stays\nSet-Cookie: a\nSet-Cookie: b\nDate: its own\n");
     assert_int_equal(out.status, 200);
     assert_true(sp_slice_equal(out.reason, SP_SLICE("Fine")));
     assert_int_equal(out.framing, SP_FRAMING_LENGTH);
@@ -375,8 +377,8 @@ static void test_an_answer_that_varies_by_identity_varies_by_everything(void **s
     read_request(r, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     for (size_t i = 0; i < SP_COUNTOF(CASES); i++) {
         struct sp_head_out out;
-        snprintf(text, sizeof(text), "HTTP/1.1 204 No\r\nVary: %s\r\n\r\n", CASES[i].vary);
-        snprintf(expected, sizeof(expected), "Vary: %s\n", CASES[i].becomes);
+        snprintf(text, sizeof(text), "HTTP/1.1 204 No\r\nVary: %s\r\nDate: d\r\n\r\n", CASES[i].vary);
+        snprintf(expected, sizeof(expected), "Vary: %s\nDate: d\n", CASES[i].becomes);
         read_response(r, SP_METHOD_GET, text);
         sp_response_head_out(&r->exchange, &r->response, &out);
         assert_string_equal(lines_of(r, &out), expected);
@@ -420,6 +422,18 @@ static void test_an_answer_is_framed_so_that_this_client_sees_its_end(void **sta
     }
 }
 
+static void test_an_answer_without_a_date_gets_one(void **state)
+{
+    struct rig *r = *state;
+    struct sp_head_out out;
+
+    read_response(r, SP_METHOD_GET, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n");
+    sp_response_head_out(&r->exchange, &r->response, &out);
+    assert_int_equal(out.line_count, 1);
+    assert_true(sp_slice_equal(out.lines[0].name, SP_SLICE("Date")));
+    assert_int_equal(out.lines[0].value.len, strlen("Sun, 22 Nov 2026 09:25:00 GMT"));
+}
+
 static void test_an_exchange_that_is_the_last_says_so(void **state)
 {
     struct rig *r = *state;
@@ -447,6 +461,7 @@ int main(void)
         TEST(test_an_answer_loses_what_was_meant_for_this_hop),
         TEST(test_an_answer_that_varies_by_identity_varies_by_everything),
         TEST(test_an_answer_is_framed_so_that_this_client_sees_its_end),
+        TEST(test_an_answer_without_a_date_gets_one),
         TEST(test_an_exchange_that_is_the_last_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

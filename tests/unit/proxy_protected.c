@@ -46,6 +46,12 @@ static const char *const PROTECTED[] = {
     "X-Forwarded-Method",
     "X-Forwarded-Server",
     "X-Real-IP",
+    "Remote-User",
+    "X-Remote-User",
+    "X-Forwarded-User",
+    "X-Original-URL",
+    "X-Rewrite-URL",
+    "X-HTTP-Method-Override",
     /* nginx and its ingress controllers */
     "X-SSL-Client-Verify",
     "X-SSL-Client-S-DN",

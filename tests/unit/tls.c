@@ -200,7 +200,7 @@ static void test_each_refusal_has_its_reason_and_its_alert(void **state)
             SP_TLS_1_3},
         {"cipher", {.cert = &pki.good, .max = v2, .ciphers = "AES128-SHA"}, SP_REFUSAL_no_shared_cipher, 40,
             "", 0},
-        {"group", {.cert = &pki.good, .min = v3, .groups = "P-521"}, SP_REFUSAL_no_shared_cipher, 40, "", 0},
+        {"group", {.cert = &pki.good, .min = v3, .groups = "X448"}, SP_REFUSAL_no_shared_cipher, 40, "", 0},
         {"distrusts us", {.cert = &pki.good, .distrusts = true}, SP_REFUSAL_client_alert, 0, "", 0},
         {"server name with a blank", {.cert = &pki.good, .sni = "a test"}, SP_REFUSAL_tls_error, 50, "", 0},
         {"server name of dots", {.cert = &pki.good, .sni = ".."}, SP_REFUSAL_tls_error, 50, "", 0},

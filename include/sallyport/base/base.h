@@ -15,9 +15,9 @@ enum sp_rc {
     SP_FAIL,  /* an error; where the call takes one, a struct sp_err or sp_fault says which */
 };
 
-#define SP_MUST_USE       __attribute__((warn_unused_result))
-#define SP_PRINTF(f, a)   __attribute__((format(printf, f, a)))
-#define SP_COUNTOF(array) (sizeof(array) / sizeof((array)[0]))
+#define SP_MUST_USE                        __attribute__((warn_unused_result))
+#define SP_PRINTF(f, a)                    __attribute__((format(printf, f, a)))
+#define SP_COUNTOF(array)                  (sizeof(array) / sizeof((array)[0]))
 #define SP_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* On in every build, and only for our own bugs: what a peer, a file or the kernel can cause is an error. */

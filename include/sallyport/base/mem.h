@@ -39,8 +39,9 @@ SP_MUST_USE char *sp_arena_printf(struct sp_arena *a, const char *fmt, ...) SP_P
 struct sp_buf {
     char *ptr;
     size_t len, cap;
-    size_t max;  /* cap on len; 0 none */
-    bool failed; /* an append did not fit or had no memory: sticky, so that a chain of appends is checked once */
+    size_t max; /* cap on len; 0 none */
+    bool
+        failed; /* an append did not fit or had no memory: sticky, so that a chain of appends is checked once */
 };
 
 void sp_buf_init(struct sp_buf *b, size_t max);

@@ -59,7 +59,7 @@ struct sp_stream {
 
 enum sp_side { SP_SERVER, SP_CLIENT };
 
-/* HTTP/1.1 over `transport`. Borrows transport, pool and limits for its life. NULL without memory. An idle stream holds no block. */
+/* HTTP/1.1 over `transport`. Borrows transport and pool for its life; copies limits. NULL without memory. An idle stream holds no block. */
 SP_MUST_USE struct sp_stream *sp_h1_new(enum sp_side side, struct sp_transport *transport,
     struct sp_pool *blocks, const struct sp_h1_limits *limits);
 /* A client stream must know the method before it reads the response; send_head notes it. A server stream answering HEAD likewise. */

@@ -8,7 +8,8 @@
 
 /* A bound, listening socket. TCP ones have SO_REUSEADDR and, if `shared`, SO_REUSEPORT (one a gate). A unix socket's
  * path is taken over if nobody answers there, and is refused if somebody does. IPv6 "[::]" takes IPv4 too. */
-SP_MUST_USE enum sp_rc sp_socket_listen(const struct sp_addr *address, bool shared, int *fd, struct sp_err *err);
+SP_MUST_USE enum sp_rc sp_socket_listen(
+    const struct sp_addr *address, bool shared, int *fd, struct sp_err *err);
 /* Does anybody, another process included, listen on that TCP address? SO_REUSEPORT would let us join without a word. SP_FAIL: yes, or it
  * cannot be bound at all; `err` says. Unix addresses and port 0 are always free. */
 SP_MUST_USE enum sp_rc sp_socket_check_free(const struct sp_addr *address, struct sp_err *err);

@@ -54,7 +54,8 @@ static inline void sp_transport_expect_more(struct sp_transport *t)
     t->can_read = true;
 }
 
-static inline SP_MUST_USE enum sp_rc sp_transport_read(struct sp_transport *t, void *buf, size_t room, size_t *n)
+static inline SP_MUST_USE enum sp_rc sp_transport_read(
+    struct sp_transport *t, void *buf, size_t room, size_t *n)
 {
     return t->ops->read(t, buf, room, n);
 }

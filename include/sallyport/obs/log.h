@@ -27,11 +27,11 @@ struct sp_log_options {
 struct sp_log_field {
     const char *key;
     enum sp_log_kind {
-        SP_LOG_STR,    /* str; an absent slice (ptr NULL) leaves the field out; u64 (as a rule 0): bytes cut off its end,
+        SP_LOG_STR, /* str; an absent slice (ptr NULL) leaves the field out; u64 (as a rule 0): bytes cut off its end,
                         * shown as "...[+n]" */
-        SP_LOG_U64,    /* u64 */
-        SP_LOG_MS,     /* u64 microseconds, printed as milliseconds with three decimals */
-        SP_LOG_WORD,   /* str.ptr is a literal that is kept by pointer; NULL leaves the field out */
+        SP_LOG_U64,  /* u64 */
+        SP_LOG_MS,   /* u64 microseconds, printed as milliseconds with three decimals */
+        SP_LOG_WORD, /* str.ptr is a literal that is kept by pointer; NULL leaves the field out */
     } kind;
     struct sp_slice str;
     uint64_t u64;
@@ -48,8 +48,8 @@ struct sp_logger; /* one producer */
 
 /* Opens the outputs and starts the writer thread (which takes no signal). `meter` becomes the writer's own block.
  * Fails with the path and why. */
-SP_MUST_USE enum sp_rc sp_log_start(
-    const struct sp_log_options *options, struct sp_meter_block *meter, struct sp_log **out, struct sp_err *err);
+SP_MUST_USE enum sp_rc sp_log_start(const struct sp_log_options *options, struct sp_meter_block *meter,
+    struct sp_log **out, struct sp_err *err);
 /* Writes what is in the rings, for at most `wait_ms` if an output stalls, ends the thread, frees all loggers.
  * No logger may be in use any more. Takes NULL. */
 void sp_log_stop(struct sp_log *log, uint64_t wait_ms);
@@ -62,15 +62,15 @@ void sp_log_reopen(struct sp_log *log, const struct sp_log_options *options_or_n
 
 /* One event line: time, level, `event` (a literal, the stable name of what happened), then the fields. Below the level
  * it costs one comparison. The logger's own thread only. */
-void sp_log_event(struct sp_logger *l, enum sp_log_level level, const char *event, const struct sp_log_field *fields,
-    size_t count);
+void sp_log_event(struct sp_logger *l, enum sp_log_level level, const char *event,
+    const struct sp_log_field *fields, size_t count);
 /* One access record: time, then the fields. Nothing is done when access goes to "off". */
 void sp_log_access(struct sp_logger *l, const struct sp_log_field *fields, size_t count);
 bool sp_logger_has_access(const struct sp_logger *l);
 
 /* The same formatting, straight into a buffer (a line with '\n'), for subcommands and tests. `level` < 0: an access
  * record. */
-void sp_log_format(struct sp_buf *out, enum sp_log_format format, int level, int64_t wall_us, const char *event,
-    const struct sp_log_field *fields, size_t count);
+void sp_log_format(struct sp_buf *out, enum sp_log_format format, int level, int64_t wall_us,
+    const char *event, const struct sp_log_field *fields, size_t count);
 
 #endif

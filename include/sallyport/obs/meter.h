@@ -18,7 +18,7 @@
     X(handshakes_done, "sallyport_handshakes_total", counter, "Handshakes completed and let in")             \
     X(sessions_open, "sallyport_sessions_open", gauge, "Connections let in and open")                        \
     X(accept_paused, "sallyport_accept_paused_total", counter,                                               \
-        "Times that accepting paused for want of descriptors or at the connection limit")                    \
+        "Times that accepting paused for want of descriptors")                                               \
     X(requests, "sallyport_requests_total", counter, "Requests read, whatever became of them")               \
     X(requests_open, "sallyport_requests_in_flight", gauge, "Exchanges in progress")                         \
     X(responses_1xx, "sallyport_responses_total{class=\"1xx\"}", counter, "Answers sent, by status class")   \
@@ -58,8 +58,8 @@ struct sp_meter_block {
 /* Only the thread that owns `b`. */
 static inline void sp_meter_add(struct sp_meter_block *b, enum sp_meter_id id, uint64_t n)
 {
-    atomic_store_explicit(&b->values[id], atomic_load_explicit(&b->values[id], memory_order_relaxed) + n,
-        memory_order_relaxed);
+    atomic_store_explicit(
+        &b->values[id], atomic_load_explicit(&b->values[id], memory_order_relaxed) + n, memory_order_relaxed);
 }
 
 static inline void sp_meter_sub(struct sp_meter_block *b, enum sp_meter_id id, uint64_t n)

@@ -46,15 +46,16 @@
     X(bad_header_name, R, "a header name holds '_' or '.', which backends read as '-'")                      \
     X(bad_host, R, "Host is missing, doubled or malformed")                                                  \
     X(bad_target, R, "the request target is malformed")                                                      \
-    X(ambiguous_path, R, "the path could be read in two ways (dot segment, '//', ';', %2f, %5c, %00, '\\\\')")\
+    X(ambiguous_path, R,                                                                                     \
+        "the path could be read in two ways (dot segment, '//', ';', %2f, %5c, %00, '\\\\')")                \
     X(bad_framing, R, "Content-Length and Transfer-Encoding leave the end of the body in doubt")             \
     X(bad_chunk, R, "the chunked body is malformed")                                                         \
     X(bad_expectation, R, "Expect asks for something other than 100-continue")                               \
     X(protected_header, R, "Connection names a header that must not be removed")                             \
     X(unsupported_coding, R, "Transfer-Encoding names a coding other than chunked")                          \
-    X(unsupported_method, R, "CONNECT is not relayed") \
+    X(unsupported_method, R, "CONNECT is not relayed")                                                       \
     X(http_version, R, "an HTTP version other than 1.0 and 1.1")                                             \
-    X(misdirected, R, "the request is for another scheme than this connection speaks")         \
+    X(misdirected, R, "the request is for another scheme than this connection speaks")                       \
     X(header_too_large, R, "the head is larger than limits.header_bytes or has too many fields")             \
     X(target_too_long, R, "the request target is longer than limits.target_bytes")                           \
     X(body_too_large, R, "the body is larger than limits.body_bytes")                                        \

@@ -33,9 +33,10 @@ struct sp_policy_request {
 /* Starts as refused. */
 struct sp_decision {
     bool allowed;
-    const char *rule;     /* its name; NULL if none matched */
-    const char *caller;   /* the first of the rule's `from` that the identity is; if refused: the first caller it is, or NULL */
-    size_t upstream;      /* index in config->upstreams */
+    const char *rule; /* its name; NULL if none matched */
+    const char *
+        caller; /* the first of the rule's `from` that the identity is; if refused: the first caller it is, or NULL */
+    size_t upstream; /* index in config->upstreams */
 };
 void sp_policy_decide(const struct sp_policy *p, const struct sp_caller_set *callers,
     const struct sp_policy_request *request, struct sp_decision *out);

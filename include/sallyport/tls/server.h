@@ -17,8 +17,8 @@
 struct sp_tls_server;
 /* Loads certificates and keys (a key that does not belong to its certificate, an expired certificate: named). Borrows `trust` for
  * its life. NULL: `diags` says why. Builder thread; used by one gate afterwards. */
-SP_MUST_USE struct sp_tls_server *sp_tls_server_new(const char *config_file, const struct sp_config_listener *listener,
-    const struct sp_trust *trust, struct sp_diags *diags);
+SP_MUST_USE struct sp_tls_server *sp_tls_server_new(const char *config_file,
+    const struct sp_config_listener *listener, const struct sp_trust *trust, struct sp_diags *diags);
 void sp_tls_server_free(struct sp_tls_server *s); /* takes NULL */
 
 /* What a handshake came to. Text is NUL-terminated, escaped for a log. */
@@ -36,6 +36,9 @@ SP_MUST_USE enum sp_rc sp_tls_handshake(struct sp_transport *t, struct sp_tls_re
 /* The caller's deadline is over: fills `refusal` with handshake_timeout and how far it had come, or with what was found out before
  * (plain_http, whose client still holds on to its answer). The transport can only be freed afterwards. Gate thread. */
 void sp_tls_handshake_expired(struct sp_transport *t, struct sp_tls_refusal *refusal);
+/* After a refusal was reported: reads and drops what the client still sends, so that the alert, which tells it why, is not destroyed by a
+ * reset. SP_AGAIN: more may come, an edge will; else the connection may be freed. Bounded in bytes; the time is the caller's job. */
+SP_MUST_USE enum sp_rc sp_tls_linger(struct sp_transport *t);
 /* After SP_OK: hands over the identity; NULL for a client without a certificate on an optional listener. Once. */
 struct sp_identity *sp_tls_take_identity(struct sp_transport *t);
 /* "TLSv1.3"; the SNI name, canonical, or "". Valid at any time; "" before it is known. */
