@@ -7,8 +7,8 @@
 #define CLIENTS_MAX 64
 #define PAUSE_MS    100
 
-/* Beyond the bound the newest is closed without a word: a scraper comes again. Without descriptors it rests: readiness is told by level,
- * and would come back at once, for ever. */
+/* Beyond the bound the newest is closed without a word: a scraper comes again. Without descriptors it rests:
+ * readiness is told by level, and would come back at once, for ever. */
 static void on_readable(void *arg, unsigned events)
 {
     struct sp_admin *a = arg;

@@ -1,5 +1,6 @@
-/* Socket addresses between text and the kernel's structures. Numeric only: names are resolved by a thread that may wait,
- * elsewhere. An IPv6 scope may be an interface's name or number when read and is printed as its number. */
+/* Socket addresses between text and the kernel's structures. Numeric only: names are resolved by a thread that
+ * may wait, elsewhere. An IPv6 scope may be an interface's name or number when read and is printed as its
+ * number. */
 #include "sallyport/base/addr.h"
 
 #include <arpa/inet.h>

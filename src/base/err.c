@@ -1,5 +1,5 @@
-/* Error texts and failed assertions. An error is formatted beside its target first, so that a message may quote the
- * text it replaces; it is cut at the end of the room, never overrun. */
+/* Error texts and failed assertions. An error is formatted beside its target first, so that a message may quote
+ * the text it replaces; it is cut at the end of the room, never overrun. */
 #include "sallyport/base/err.h"
 
 #include <stdarg.h>

@@ -1,7 +1,8 @@
-/* Memory: zeroed objects, arenas, buffers, pools. Whatever cannot be had is reported, nothing aborts; every size sum is
- * checked, since sizes come from peers and files.
+/* Memory: zeroed objects, arenas, buffers, pools. Whatever cannot be had is reported, nothing aborts; every
+ * size sum is checked, since sizes come from peers and files.
  *
- * Under AddressSanitizer a pool poisons the blocks it keeps, so that recycling does not hide a use after the give. */
+ * Under AddressSanitizer a pool poisons the blocks it keeps, so that recycling does not hide a use after the
+ * give. */
 #include "sallyport/base/mem.h"
 
 #include <stdalign.h>
@@ -60,8 +61,8 @@ void sp_arena_free(struct sp_arena *a)
     a->used = 0;
 }
 
-/* A chunk with room for `len`. Chunks double up to a bound; something larger gets one of its own, put behind the current
- * one so that the rest of that is not lost. */
+/* A chunk with room for `len`. Chunks double up to a bound; something larger gets one of its own, put behind
+ * the current one so that the rest of that is not lost. */
 static struct sp_arena_chunk *arena_add_chunk(struct sp_arena *a, size_t len)
 {
     size_t cap = a->chunks != NULL ? a->chunks->cap * 2 : CHUNK_FIRST;

@@ -1,5 +1,5 @@
-/* sallyport check -c FILE: everything that `run` would read, read and judged, and nothing started. Errors and warnings go to standard
- * error, what was found to standard output. */
+/* sallyport check -c FILE: everything that `run` would read, read and judged, and nothing started. Errors and
+ * warnings go to standard error, what was found to standard output. */
 #include <stdio.h>
 #include <time.h>
 

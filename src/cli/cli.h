@@ -1,5 +1,5 @@
-/* The subcommands: one file each, one row each in main.c. Exit codes: 0 fine, 1 failed while running, 2 bad usage or configuration,
- * 3 refused. */
+/* The subcommands: one file each, one row each in main.c. Exit codes: 0 fine, 1 failed while running, 2 bad
+ * usage or configuration, 3 refused. */
 #ifndef SP_CLI_H
 #define SP_CLI_H
 

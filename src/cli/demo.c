@@ -8,8 +8,8 @@
 
 #include "cli.h"
 
-/* The program that runs now, by its path, so that the proxy shows under its own name in ps; by the kernel's link to it if that path
- * is no longer there (a build or an upgrade replaced it). */
+/* The program that runs now, by its path, so that the proxy shows under its own name in ps; by the kernel's
+ * link to it if that path is no longer there (a build or an upgrade replaced it). */
 static const char *find_self(char path[PATH_MAX])
 {
     static const char LINK[] = "/proc/self/exe";

@@ -80,7 +80,8 @@ static const char *command_of(const char *word)
     return word;
 }
 
-/* A standard descriptor that is closed would be the next one that is opened, and what is meant for the terminal would go there. */
+/* A standard descriptor that is closed would be the next one that is opened, and what is meant for the terminal
+ * would go there. */
 static void hold_standard_descriptors(void)
 {
     int fd;

@@ -1,5 +1,5 @@
-/* sallyport reference PAGE: the reference pages, printed from the tables that the program itself runs on. docs/ holds a copy of each; a
- * test fails when it is stale. */
+/* sallyport reference PAGE: the reference pages, printed from the tables that the program itself runs on. docs/
+ * holds a copy of each; a test fails when it is stale. */
 #include <stdio.h>
 #include <string.h>
 

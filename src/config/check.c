@@ -1,8 +1,8 @@
-/* What no single row can say: fields that exclude each other, names that must be unique or must exist, addresses taken
- * twice. Why here and not where the parts are built: the operator is to see all of it in one go, with line and column.
- * Invariants: looks at what was read even when some of it was wrong (a name may then be NULL, a list empty), and never
- * reports a consequence of something already reported.
- * Elsewhere: single values (types.c, collections.c); patterns (room policy); certificates and CRLs (rooms pki and tls). */
+/* What no single row can say: fields that exclude each other, names that must be unique or must exist,
+ * addresses taken twice. Why here and not where the parts are built: the operator is to see all of it in one
+ * go, with line and column. Invariants: looks at what was read even when some of it was wrong (a name may then
+ * be NULL, a list empty), and never reports a consequence of something already reported. Elsewhere: single
+ * values (types.c, collections.c); patterns (room policy); certificates and CRLs (rooms pki and tls). */
 #include <stdlib.h>
 
 #include "config/table.h"
@@ -163,8 +163,8 @@ static void report_no_such(struct sp_reader *r, const struct sp_where *where, st
             r, SP_DIAG_ERROR, where, at, "there is no %s \"%s\"", what, sp_shown(sp_slice_of(name), shown));
 }
 
-/* True when the rule's upstream exists; it is marked then. A section that could not be read at all has been reported, and its names are not
- * missed. Callers that no rule names are told of by room policy. */
+/* True when the rule's upstream exists; it is marked then. A section that could not be read at all has been
+ * reported, and its names are not missed. Callers that no rule names are told of by room policy. */
 static bool check_rule(struct sp_reader *r, const struct sp_config *config, size_t index,
     const struct names *callers, const struct names *upstreams, bool *upstream_used)
 {

@@ -1,8 +1,8 @@
-/* How many values are written: lists of sections, mappings of names, lists of words, and the few shapes of their own
- * (endpoints, subject attributes, crl_stale). One row a type at the end of the file.
- * Invariant: an array is handed out with its count only when it was allocated whole; an element that could not be read is
- * zero in it, and the configuration is then not used.
- * Elsewhere: single values (types.c), the loop over a section's keys (table.c). */
+/* How many values are written: lists of sections, mappings of names, lists of words, and the few shapes of
+ * their own (endpoints, subject attributes, crl_stale). One row a type at the end of the file. Invariant: an
+ * array is handed out with its count only when it was allocated whole; an element that could not be read is
+ * zero in it, and the configuration is then not used. Elsewhere: single values (types.c), the loop over a
+ * section's keys (table.c). */
 #include "config/table.h"
 #include "sallyport/base/text.h"
 
@@ -272,7 +272,8 @@ static void read_crl_stale(struct sp_reader *r, const struct sp_key *key, const 
 
 /* clang-format off */
 const struct sp_type
-/*  name                  label                                expected                          wants           reader            bounds */
+/*  name                  label                                expected                          wants           reader            bounds
+ */
     sp_type_section     = {"section",                          "a mapping",                      SP_NODE_MAP,    read_section,     NULL},
     sp_type_sections    = {"list of sections",                 "a list of mappings",             SP_NODE_LIST,   read_sections,    print_length},
     sp_type_named       = {"names, each with its section",     "a mapping of names",             SP_NODE_MAP,    read_named,       print_length},

@@ -1,7 +1,7 @@
-/* The list of what is wrong. Why it is bounded: a file of noise must not make a page of noise, so the first hundred of each
- * severity are kept and the rest are counted.
- * Invariant: nothing here fails: without memory a diagnostic is counted and not kept.
- * Elsewhere: who finds what (yaml.c, table.c, check.c here, and the rooms above). */
+/* The list of what is wrong. Why it is bounded: a file of noise must not make a page of noise, so the first
+ * hundred of each severity are kept and the rest are counted. Invariant: nothing here fails: without memory a
+ * diagnostic is counted and not kept. Elsewhere: who finds what (yaml.c, table.c, check.c here, and the rooms
+ * above). */
 #include "sallyport/config/diag.h"
 
 #include <stdio.h>
@@ -68,7 +68,8 @@ static bool same_file(const struct sp_diag *a, const struct sp_diag *b)
     return a->file == b->file || (a->file != NULL && b->file != NULL && strcmp(a->file, b->file) == 0);
 }
 
-/* Files in the order in which they were first spoken of, and inside one by place; a stable insertion of at most KEPT. */
+/* Files in the order in which they were first spoken of, and inside one by place; a stable insertion of at most
+ * KEPT. */
 static size_t sort(const struct sp_diags *d, const struct sp_diag *sorted[KEPT])
 {
     size_t count = 0;

@@ -1,8 +1,8 @@
-/* Every key there is, one row each, to be read like a manual page. What parses, what is the default and what the reference
- * says are these rows and nothing else.
- * A row: name, type, field, bounds (of a list: of its length), default as it would be written, what it means; then, where
- * the type needs it, .extra (a list's count, an address' text, a reference's place), .section, .words.
- * Elsewhere: types (types.c, collections.c), what spans several keys (check.c). */
+/* Every key there is, one row each, to be read like a manual page. What parses, what is the default and what
+ * the reference says are these rows and nothing else. A row: name, type, field, bounds (of a list: of its
+ * length), default as it would be written, what it means; then, where the type needs it, .extra (a list's
+ * count, an address' text, a reference's place), .section, .words. Elsewhere: types (types.c, collections.c),
+ * what spans several keys (check.c). */
 #include "config/table.h"
 
 #define MS         UINT64_C(1)
@@ -162,7 +162,8 @@ static const struct sp_section listener = {
 
 /* ---- callers ---- */
 static const struct sp_key entry_keys[] = {
-/*  name                  type                  field                                           min  max   default */
+/*  name                  type                  field                                           min  max   default
+ */
     {"uri",                &sp_type_pattern,     AT(sp_config_caller_entry, uri),                0,   0,    NULL,
      .doc = "A URI name (SAN) of the certificate, such as a SPIFFE id. Scheme and authority are literal; in the path `*` and `**` stand for what they do in `rules[].path`."},
     {"dns",                &sp_type_pattern,     AT(sp_config_caller_entry, dns),                0,   0,    NULL,

@@ -1,7 +1,7 @@
-/* From a file or a text to a configuration. Parsing is pure: it opens nothing and looks nothing up, so that it can be fuzzed
- * and run on what an editor holds; only sp_config_load reads the file and resolves endpoints' names.
- * Invariant: *out is set only for a configuration in which nothing was wrong.
- * Elsewhere: the walk over the keys (table.c), names to addresses (resolve.c). */
+/* From a file or a text to a configuration. Parsing is pure: it opens nothing and looks nothing up, so that it
+ * can be fuzzed and run on what an editor holds; only sp_config_load reads the file and resolves endpoints'
+ * names. Invariant: *out is set only for a configuration in which nothing was wrong. Elsewhere: the walk over
+ * the keys (table.c), names to addresses (resolve.c). */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>

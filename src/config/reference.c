@@ -1,6 +1,6 @@
-/* docs/configuration.md, printed from the rows of keys.c, so that the page cannot say what the program does not do. A unit
- * test compares the file in the tree with what this prints, and parses the example.
- * Elsewhere: the rows and their words (keys.c), bounds as text (types.c, collections.c). */
+/* docs/configuration.md, printed from the rows of keys.c, so that the page cannot say what the program does not
+ * do. A unit test compares the file in the tree with what this prints, and parses the example. Elsewhere: the
+ * rows and their words (keys.c), bounds as text (types.c, collections.c). */
 #include "config/table.h"
 
 static const char intro[] =

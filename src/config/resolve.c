@@ -1,7 +1,7 @@
-/* Endpoints given by name: looked up once, when the file is read, each address becoming an endpoint of its own. Apart from
- * parsing because it talks to the network and may wait; it runs on threads that may.
- * Invariant: an upstream keeps its array until the new one is whole, so a failure leaves nothing half replaced.
- * Elsewhere: what an address looks like (types.c, base/addr.h). */
+/* Endpoints given by name: looked up once, when the file is read, each address becoming an endpoint of its own.
+ * Apart from parsing because it talks to the network and may wait; it runs on threads that may. Invariant: an
+ * upstream keeps its array until the new one is whole, so a failure leaves nothing half replaced. Elsewhere:
+ * what an address looks like (types.c, base/addr.h). */
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>

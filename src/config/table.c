@@ -1,8 +1,8 @@
-/* The generic reader of sections: which keys there are, which are missing, what the defaults are. Why generic: forty keys
- * read by hand would be forty chances to forget a bound, a default or a place in the message.
- * Invariants: nothing is read without its kind having been checked; a place already reported (SP_NODE_BAD) is never
- * reported again; a field that could not be read keeps its zero, and the whole configuration is then thrown away.
- * Elsewhere: the rows (keys.c), the values (types.c, collections.c), what spans keys (check.c). */
+/* The generic reader of sections: which keys there are, which are missing, what the defaults are. Why generic:
+ * forty keys read by hand would be forty chances to forget a bound, a default or a place in the message.
+ * Invariants: nothing is read without its kind having been checked; a place already reported (SP_NODE_BAD) is
+ * never reported again; a field that could not be read keeps its zero, and the whole configuration is then
+ * thrown away. Elsewhere: the rows (keys.c), the values (types.c, collections.c), what spans keys (check.c). */
 #include "config/table.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* The generic reader: tables of keys in, typed structs out. Private to config.
  *
- * A *section* is a mapping that becomes one struct; a *key* is one row of it; a *type* knows how one kind of value is
- * written, read and described. Defaults go through the same readers as what the operator writes, and the reference page
- * is printed from the same rows, so none of the three can disagree. */
+ * A *section* is a mapping that becomes one struct; a *key* is one row of it; a *type* knows how one kind of
+ * value is written, read and described. Defaults go through the same readers as what the operator writes, and
+ * the reference page is printed from the same rows, so none of the three can disagree. */
 #ifndef SP_CONFIG_TABLE_H
 #define SP_CONFIG_TABLE_H
 
@@ -40,8 +40,9 @@ SP_MUST_USE const char *sp_reader_copy(struct sp_reader *r, struct sp_slice text
 /* A text of the operator's as a message may show it: long ones are cut at a character's end. Returns `out`. */
 #define SP_SHOWN_MAX 80
 char *sp_shown(struct sp_slice text, char out[SP_SHOWN_MAX]);
-/* Of `count` words `stride` bytes apart (each starts with a const char *; a NULL is passed over), the one that `text` was
- * probably meant to be, or NULL. Also NULL when so much is wrong already that no answer would be shown. */
+/* Of `count` words `stride` bytes apart (each starts with a const char *; a NULL is passed over), the one that
+ * `text` was probably meant to be, or NULL. Also NULL when so much is wrong already that no answer would be
+ * shown. */
 const char *sp_nearest(
     const struct sp_reader *r, struct sp_slice text, const void *words, size_t count, size_t stride);
 
@@ -52,7 +53,8 @@ struct sp_type {
     const char *label;       /* in the reference: "duration" */
     const char *expected;    /* in an error: "a duration such as 30s" */
     enum sp_node_kind wants; /* SP_NODE_ANY: `read` looks for itself */
-    /* Reads `node` (of the wanted kind) into the struct at `base`, or reports why not and leaves the field as it was. */
+    /* Reads `node` (of the wanted kind) into the struct at `base`, or reports why not and leaves the field as
+     * it was. */
     void (*read)(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
         const struct sp_where *where, void *base);
     /* Writes the bounds of `key` into the reference; NULL: the type has none. */
@@ -91,8 +93,8 @@ struct sp_key {
     const struct sp_word *words;      /* of a choice; ends with a NULL word */
 };
 
-/* Reads a mapping into the struct at `base`: unknown keys, missing keys, defaults, then the section's check. `node` NULL:
- * as if an empty mapping were written. */
+/* Reads a mapping into the struct at `base`: unknown keys, missing keys, defaults, then the section's check.
+ * `node` NULL: as if an empty mapping were written. */
 void sp_section_read(struct sp_reader *r, const struct sp_section *section, const struct sp_node *node,
     const struct sp_where *where, void *base);
 /* Checks the kind of `node`, then has the key's type read it. */

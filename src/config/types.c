@@ -1,6 +1,6 @@
-/* How one value is written: numbers with units, words, names, paths, addresses. One row a type at the end of the file.
- * Invariant: a reader writes its field only when the value is right in full.
- * Elsewhere: lists and mappings (collections.c); what patterns mean (room policy). */
+/* How one value is written: numbers with units, words, names, paths, addresses. One row a type at the end of
+ * the file. Invariant: a reader writes its field only when the value is right in full. Elsewhere: lists and
+ * mappings (collections.c); what patterns mean (room policy). */
 #include <stdio.h>
 
 #include "config/table.h"
@@ -304,7 +304,8 @@ static void read_address(struct sp_reader *r, const struct sp_key *key, const st
 
 /* clang-format off */
 const struct sp_type
-/*  name                  label                              expected                                             wants           reader             bounds */
+/*  name                  label                              expected                                             wants           reader             bounds
+ */
     sp_type_threads     = {"`auto` or whole number",         "auto or a whole number",                            SP_NODE_SCALAR, read_threads,      print_count_bounds},
     sp_type_count       = {"whole number",                   "a whole number",                                    SP_NODE_SCALAR, read_count,        print_count_bounds},
     sp_type_duration    = {"duration",                       "a duration such as 30s",                            SP_NODE_SCALAR, read_duration,     print_duration_bounds},

@@ -1,8 +1,9 @@
 /* A YAML text as a tree in which every value knows its place. Private to config: the only user of libyaml.
  *
- * What YAML can do beyond mappings, lists and scalars is refused with its place and not interpreted: anchors and aliases
- * (a bomb needs them), tags, more than one document, keys given twice, keys that are not scalars, control characters
- * (NUL among them) inside a value, nesting deeper than SP_YAML_MAX_DEPTH, more than SP_YAML_MAX_NODES values. */
+ * What YAML can do beyond mappings, lists and scalars is refused with its place and not interpreted: anchors
+ * and aliases (a bomb needs them), tags, more than one document, keys given twice, keys that are not scalars,
+ * control characters (NUL among them) inside a value, nesting deeper than SP_YAML_MAX_DEPTH, more than
+ * SP_YAML_MAX_NODES values. */
 #ifndef SP_CONFIG_YAML_H
 #define SP_CONFIG_YAML_H
 
@@ -34,9 +35,9 @@ struct sp_node {
     size_t count;                 /* of children */
 };
 
-/* Hands over in *root a tree that lives in `arena`. Errors go into `diags` under `file`. SP_OK although some were found
- * means that the rest of the tree is whole and worth reading (those places are SP_NODE_BAD or left out); SP_FAIL that
- * there is no tree. */
+/* Hands over in *root a tree that lives in `arena`. Errors go into `diags` under `file`. SP_OK although some
+ * were found means that the rest of the tree is whole and worth reading (those places are SP_NODE_BAD or left
+ * out); SP_FAIL that there is no tree. */
 SP_MUST_USE enum sp_rc sp_yaml_parse(struct sp_arena *arena, const char *file, struct sp_slice text,
     struct sp_diags *diags, struct sp_node **root);
 /* The child of a mapping, or NULL. */

@@ -1,4 +1,5 @@
-/* Starts everything in order, runs the main loop, and stops everything in the opposite order. The order is the table START. */
+/* Starts everything in order, runs the main loop, and stops everything in the opposite order. The order is the
+ * table START. */
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -54,7 +55,8 @@ static enum sp_rc start_signals(struct sp_daemon *d, struct sp_err *err)
     return SP_OK;
 }
 
-/* Freeing a watch gives its signal back its deadly default, and an impatient TERM would then cost the last log lines. */
+/* Freeing a watch gives its signal back its deadly default, and an impatient TERM would then cost the last log
+ * lines. */
 static void stop_signals(struct sp_daemon *d)
 {
     sigset_t set;
@@ -90,8 +92,9 @@ static enum sp_rc start_log(struct sp_daemon *d, struct sp_err *err)
 
 #define OWN_DESCRIPTORS 256
 
-/* A client connection and the backend's, for each that may be open; and what the process itself needs. With fewer, a quarter is kept
- * for backends: at a limit the newest client is turned away, and requests of those that were let in go on. */
+/* A client connection and the backend's, for each that may be open; and what the process itself needs. With
+ * fewer, a quarter is kept for backends: at a limit the newest client is turned away, and requests of those
+ * that were let in go on. */
 static enum sp_rc start_limits(struct sp_daemon *d, struct sp_err *err)
 {
     uint64_t wanted = 2 * (uint64_t)d->snapshot->config->limits.connections + OWN_DESCRIPTORS;
@@ -268,8 +271,8 @@ static void tell_ready(struct sp_daemon *d)
     sp_notify("READY=1");
 }
 
-/* Threads first, so that everything else is freed by one thread. Mails that were still under way are then run here, or their
- * contents would leak. */
+/* Threads first, so that everything else is freed by one thread. Mails that were still under way are then run
+ * here, or their contents would leak. */
 static void stop(struct sp_daemon *d)
 {
     d->draining = true; /* a build that ends now changes nothing */

@@ -107,15 +107,15 @@ void sp_thread_stop(struct sp_thread *t); /* and joins; harmless when it was nev
 /* sockets.c */
 /* Binds what `snapshot` names and is not bound yet. SP_FAIL: nothing has changed. */
 enum sp_rc sp_sockets_bind(struct sp_daemon *d, const struct sp_snapshot *snapshot, struct sp_err *err);
-/* An update for each gate with the snapshot and its sockets, all of which are bound. NULL: no memory, and what was bound for this
- * snapshot is closed again. */
+/* An update for each gate with the snapshot and its sockets, all of which are bound. NULL: no memory, and what
+ * was bound for this snapshot is closed again. */
 struct sp_gate_update **sp_sockets_prepare(
     struct sp_daemon *d, struct sp_snapshot *snapshot, struct sp_err *err);
 /* Posts them, and forgets the bindings that `snapshot` does not name any more. Takes over `updates`. */
 void sp_sockets_publish(
     struct sp_daemon *d, const struct sp_snapshot *snapshot, struct sp_gate_update **updates);
-/* Forgets all bindings and removes their files. While the gates still have the sockets open: until then nobody else's file can look
- * like ours. */
+/* Forgets all bindings and removes their files. While the gates still have the sockets open: until then nobody
+ * else's file can look like ours. */
 void sp_sockets_forget(struct sp_daemon *d);
 /* Right after binding `address`: remembers its file, if it has one. */
 void sp_bound_file_note(struct sp_bound_file *f, const struct sp_addr *address);

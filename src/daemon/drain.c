@@ -1,5 +1,5 @@
-/* From TERM to the end: no new connections, answers say Connection: close, exchanges in flight are finished, and after
- * drain_timeout what is left is cut. A second TERM or INT cuts at once. */
+/* From TERM to the end: no new connections, answers say Connection: close, exchanges in flight are finished,
+ * and after drain_timeout what is left is cut. A second TERM or INT cuts at once. */
 #include "daemon_impl.h"
 
 #define LOOK_MS  20

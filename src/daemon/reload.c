@@ -3,7 +3,7 @@
  *   main: request --> builder: read, check, build --> main: bind, publish to gates and workers
  *                                   |                         |
  *                                   +---- anything wrong -----+--> the one in force stays, and every error is logged
- */
+ * / */
 #include "daemon_impl.h"
 #include "sallyport/base/clock.h"
 
@@ -44,8 +44,8 @@ static void fail(struct sp_daemon *d, const char *detail)
     sp_log_event(d->logger, SP_LOG_ERROR, "reload_failed", fields, SP_COUNTOF(fields));
 }
 
-/* Every update is made before the first is posted: a snapshot is put in force everywhere or nowhere. Workers are told before gates, so
- * that they know the listeners of whom they are sent. */
+/* Every update is made before the first is posted: a snapshot is put in force everywhere or nowhere. Workers
+ * are told before gates, so that they know the listeners of whom they are sent. */
 static enum sp_rc publish(struct sp_daemon *d, struct sp_snapshot *snapshot, struct sp_err *err)
 {
     struct sp_worker_update **updates = sp_alloc(d->worker_count, sizeof(*updates));

@@ -1,8 +1,9 @@
-/* Which addresses are bound, over reloads. Each has one socket a gate (SO_REUSEPORT, or one unix socket shared by all), whose number
- * never changes while it stays: closing one would drop the connections that wait in its queue.
+/* Which addresses are bound, over reloads. Each has one socket a gate (SO_REUSEPORT, or one unix socket shared
+ * by all), whose number never changes while it stays: closing one would drop the connections that wait in its
+ * queue.
  *
- * The descriptors are the gates' from the moment they are published; here they are only remembered, to name them again. The file of a
- * unix socket stays ours, and goes when the binding goes. */
+ * The descriptors are the gates' from the moment they are published; here they are only remembered, to name
+ * them again. The file of a unix socket stays ours, and goes when the binding goes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -107,8 +108,9 @@ static struct sp_binding *bind_one(
     return b;
 }
 
-/* SO_REUSEPORT lets an address be widened or narrowed ("0.0.0.0" and "127.0.0.1" on one port) while the old one still serves. It would
- * also let a second daemon take its share: hence the look at what is not ours, which could not tell the two apart. */
+/* SO_REUSEPORT lets an address be widened or narrowed ("0.0.0.0" and "127.0.0.1" on one port) while the old one
+ * still serves. It would also let a second daemon take its share: hence the look at what is not ours, which
+ * could not tell the two apart. */
 static bool has_port_of(const struct sp_list *bindings, const struct sp_addr *address)
 {
     for (struct sp_list *it = bindings->next; it != bindings; it = it->next) {

@@ -1,4 +1,5 @@
-/* A thread that runs a loop, under a name that ps and perf show, and with every signal blocked: they are the main thread's. */
+/* A thread that runs a loop, under a name that ps and perf show, and with every signal blocked: they are the
+ * main thread's. */
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-/* What is tried against the proxy, and how each must come out: a row a request. The same rows are curl lines for people and the
- * checks of --run-once. */
+/* What is tried against the proxy, and how each must come out: a row a request. The same rows are curl lines
+ * for people and the checks of --run-once. */
 #include "demo_impl.h"
 
 /* RFC 8446 §6 */

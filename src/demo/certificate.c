@@ -1,5 +1,6 @@
-/* Makes certificates and CRLs in this process through OpenSSL: EC P-256, SHA-256, X.509 v3 and CRL v2 as RFC 5280 wants them, so that
- * what the proxy is shown in the demo is no different from what a real CA would have issued. */
+/* Makes certificates and CRLs in this process through OpenSSL: EC P-256, SHA-256, X.509 v3 and CRL v2 as RFC
+ * 5280 wants them, so that what the proxy is shown in the demo is no different from what a real CA would have
+ * issued. */
 #include "certificate.h"
 
 #include <openssl/ec.h>

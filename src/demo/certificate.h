@@ -26,7 +26,8 @@ struct sp_demo_credential {
     X509 *cert;
 };
 
-/* A new P-256 key and a certificate over it, signed by `ca` or, if that is NULL, by itself. Hands over what is in *out. */
+/* A new P-256 key and a certificate over it, signed by `ca` or, if that is NULL, by itself. Hands over what is
+ * in *out. */
 SP_MUST_USE enum sp_rc sp_demo_credential_make(const struct sp_demo_profile *p,
     const struct sp_demo_credential *ca, struct sp_demo_credential *out, struct sp_err *err);
 void sp_demo_credential_free(struct sp_demo_credential *c);

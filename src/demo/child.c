@@ -1,7 +1,8 @@
-/* The proxy as a child process. Its standard output and error are one pipe, which is at once its log and the sign that it lives: nobody
- * else holds the other end, so the end of the pipe is the end of the proxy.
+/* The proxy as a child process. Its standard output and error are one pipe, which is at once its log and the
+ * sign that it lives: nobody else holds the other end, so the end of the pipe is the end of the proxy.
  *
- * It gets a process group of its own, so that a Ctrl-C in the terminal reaches the demo alone, which then ends it in order. */
+ * It gets a process group of its own, so that a Ctrl-C in the terminal reaches the demo alone, which then ends
+ * it in order. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -1,9 +1,10 @@
-/* The client that --run-once asks with: one request on one connection, TLS 1.3 with a certificate, or plain. It blocks, within limits:
- * there is nothing else to do meanwhile.
+/* The client that --run-once asks with: one request on one connection, TLS 1.3 with a certificate, or plain. It
+ * blocks, within limits: there is nothing else to do meanwhile.
  *
- * In TLS 1.3 the client's handshake is over before the server has looked at its certificate, so a refusal arrives as an alert on the
- * first read. A client that has already sent its request by then may lose the alert to a connection reset (data that nobody read
- * makes the kernel send one), so where a refusal is expected nothing is sent before that read. */
+ * In TLS 1.3 the client's handshake is over before the server has looked at its certificate, so a refusal
+ * arrives as an alert on the first read. A client that has already sent its request by then may lose the alert
+ * to a connection reset (data that nobody read makes the kernel send one), so where a refusal is expected
+ * nothing is sent before that read. */
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>

@@ -1,5 +1,6 @@
-/* The two ways to play: --run-once tries everything itself; otherwise the audience does, and sees in the proxy's log, line by line,
- * what became of it. Building up and taking down is stage.c's, so that every path out of here leaves nothing behind. */
+/* The two ways to play: --run-once tries everything itself; otherwise the audience does, and sees in the
+ * proxy's log, line by line, what became of it. Building up and taking down is stage.c's, so that every path
+ * out of here leaves nothing behind. */
 #include "sallyport/demo/demo.h"
 
 #include "demo_impl.h"

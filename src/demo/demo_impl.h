@@ -35,7 +35,8 @@ SP_MUST_USE enum sp_rc sp_demo_folder_remove(struct sp_demo_folder *f, struct sp
 #define SP_DEMO_BILLING_URI   "spiffe://demo.example/ns/billing/sa/batch"
 #define SP_DEMO_AUDITOR_EMAIL "ann@audit.example.com"
 
-/* ca.pem, root.crl, issuing.crl, and NAME.pem with NAME.key for the server and each client. No key of a CA is written. */
+/* ca.pem, root.crl, issuing.crl, and NAME.pem with NAME.key for the server and each client. No key of a CA is
+ * written. */
 SP_MUST_USE enum sp_rc sp_demo_pki_write(const struct sp_demo_folder *f, struct sp_err *err);
 
 /* ---- backend.c: a thread that answers each request with what it received ---- */
@@ -85,8 +86,8 @@ SP_MUST_USE bool sp_demo_line_parse(struct sp_slice text, struct sp_demo_line *o
 struct sp_slice sp_demo_line_get(const struct sp_demo_line *l, const char *key);
 bool sp_demo_line_is(const struct sp_demo_line *l, const char *key, const char *value);
 bool sp_demo_line_is_access(const struct sp_demo_line *l);
-/* For people: what happened first, then the fields that say why, in lines of about 100 characters. Paths inside `folder` are shortened
- * to their names. */
+/* For people: what happened first, then the fields that say why, in lines of about 100 characters. Paths inside
+ * `folder` are shortened to their names. */
 void sp_demo_line_format(
     const struct sp_demo_line *l, const struct sp_demo_folder *folder, struct sp_buf *out);
 
@@ -106,7 +107,8 @@ struct sp_demo_stage {
 
 /* Everything up and ready to be asked. SP_EOF: told to stop meanwhile. After any result sp_demo_stage_down. */
 SP_MUST_USE enum sp_rc sp_demo_stage_up(struct sp_demo_stage *s, struct sp_err *err);
-/* Everything down again, told on stderr if something would not. SP_OK: the proxy ended as it should and nothing is left. */
+/* Everything down again, told on stderr if something would not. SP_OK: the proxy ended as it should and nothing
+ * is left. */
 SP_MUST_USE enum sp_rc sp_demo_stage_down(struct sp_demo_stage *s);
 
 /* ---- cases.c ---- */

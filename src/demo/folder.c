@@ -1,5 +1,6 @@
-/* The temporary folder: made with mkdtemp, written to with files that only their owner can read, removed with whatever is in it by
- * then (somebody may have saved an answer there). Its path is absolute, so that what is printed works from anywhere. */
+/* The temporary folder: made with mkdtemp, written to with files that only their owner can read, removed with
+ * whatever is in it by then (somebody may have saved an answer there). Its path is absolute, so that what is
+ * printed works from anywhere. */
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>

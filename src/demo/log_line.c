@@ -1,6 +1,6 @@
-/* A line of the proxy's log, as a program and as a person reads it. The proxy writes flat JSON objects of strings and numbers whose
- * values are escaped down to printable ASCII; the escapes are left standing, so whatever a client put into its certificate or
- * request reaches the terminal as harmless as it reached the log. */
+/* A line of the proxy's log, as a program and as a person reads it. The proxy writes flat JSON objects of
+ * strings and numbers whose values are escaped down to printable ASCII; the escapes are left standing, so
+ * whatever a client put into its certificate or request reaches the terminal as harmless as it reached the log. */
 #include "demo_impl.h"
 
 /* ---- reading ---- */
@@ -82,8 +82,8 @@ bool sp_demo_line_is_access(const struct sp_demo_line *l)
 
 #define WIDTH 100
 
-/* Which fields of a line come first, as values alone, and which follow with their names. NULL ends a list; without `then`, all that
- * are left follow. */
+/* Which fields of a line come first, as values alone, and which follow with their names. NULL ends a list;
+ * without `then`, all that are left follow. */
 static const struct shape {
     const char *event;
     const char *first[4], *then[8];

@@ -5,8 +5,8 @@
  *    ca.pem             |              +-- mallory (listed in issuing.crl)
  *   Other Root ---------|----------------- stranger
  *
- * NAME.pem is the certificate with its intermediate behind it, NAME.key its key. The keys of the CAs stay in memory and are gone
- * when this file is done: nobody can issue more. */
+ * NAME.pem is the certificate with its intermediate behind it, NAME.key its key. The keys of the CAs stay in
+ * memory and are gone when this file is done: nobody can issue more. */
 #include <openssl/pem.h>
 
 #include "certificate.h"

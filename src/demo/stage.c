@@ -1,12 +1,15 @@
-/* Builds up what the demo plays on, and takes it down again, in the opposite order and from wherever it came to:
+/* Builds up what the demo plays on, and takes it down again, in the opposite order and from wherever it came
+ * to:
  *
  *   signals --> backend --> folder --> PKI --> port --> sallyport.yaml --> proxy --> its `listening` and `ready` events
  *
- * The folder comes after the backend, whose event loop may end the process when there are no descriptors at all.
+ * The folder comes after the backend, whose event loop may end the process when there are no descriptors at
+ * all.
  *
- * The port is 8443 if nobody has it, so that what is printed looks the same each time; else whatever the kernel gives. Listeners of a
- * proxy share their port among its gates (SO_REUSEPORT), and so would two demos of one user: an abstract socket, which goes away with
- * its process however that ends, is held as the claim to the well-known one. */
+ * The port is 8443 if nobody has it, so that what is printed looks the same each time; else whatever the kernel
+ * gives. Listeners of a proxy share their port among its gates (SO_REUSEPORT), and so would two demos of one
+ * user: an abstract socket, which goes away with its process however that ends, is held as the claim to the
+ * well-known one. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* --run-once: tries each case against the running proxy and says how it came out: what was asked, what came back, and the line of the
- * proxy's log that says why, found by the address that the request came from. A case passes only if all of them are as they should. */
+/* --run-once: tries each case against the running proxy and says how it came out: what was asked, what came
+ * back, and the line of the proxy's log that says why, found by the address that the request came from. A case
+ * passes only if all of them are as they should. */
 #include "demo_impl.h"
 #include "sallyport/base/clock.h"
 

@@ -1,5 +1,6 @@
-/* One listening socket. Takes a bounded number of connections a turn, so that no listener starves another or a handshake in
- * progress; pauses for want of descriptors instead of spinning; turns the newest away at the operator's limits. */
+/* One listening socket. Takes a bounded number of connections a turn, so that no listener starves another or a
+ * handshake in progress; pauses for want of descriptors instead of spinning; turns the newest away at the
+ * operator's limits. */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -49,8 +50,8 @@ static void turn_away(struct sp_acceptor *a, int fd, const struct sp_addr *peer,
     close(fd);
 }
 
-/* No descriptors: give up the spare one to tell the first in the queue, and rest. Level-triggered readiness would otherwise
- * come back at once, for ever. */
+/* No descriptors: give up the spare one to tell the first in the queue, and rest. Level-triggered readiness
+ * would otherwise come back at once, for ever. */
 static void rest(struct sp_acceptor *a)
 {
     struct sp_gate *g = a->gate;

@@ -1,5 +1,5 @@
-/* The gate as a whole: its snapshot, its sockets, and the one way in which it says no. Accepting is in acceptor.c, a connection's
- * handshake in handshake.c. */
+/* The gate as a whole: its snapshot, its sockets, and the one way in which it says no. Accepting is in
+ * acceptor.c, a connection's handshake in handshake.c. */
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -76,7 +76,8 @@ static bool is_named(const struct sp_gate_update *u, int fd)
     return false;
 }
 
-/* One that there is no memory for stays open: its number must not come to mean anything else, and the next update tries again. */
+/* One that there is no memory for stays open: its number must not come to mean anything else, and the next
+ * update tries again. */
 static void add_sockets(struct sp_gate *g, const struct sp_gate_update *u)
 {
     for (size_t i = 0; i < u->socket_count; i++) {

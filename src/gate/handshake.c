@@ -7,7 +7,8 @@
  *                     |                +---- SP_FAIL --> refused: one line, one count; lingers until its alert is read
  *                     +-- deadline ----------------------> refused: handshake_timeout
  *
- * One deadline covers the whole of it, from accept on. Whatever ends it, exactly one of "let in" and "refused" is counted. */
+ * One deadline covers the whole of it, from accept on. Whatever ends it, exactly one of "let in" and "refused"
+ * is counted. */
 #include <errno.h>
 #include <unistd.h>
 

@@ -1,5 +1,5 @@
-/* Where a body ends. Bytes in, runs of body out; nothing is copied and nothing kept but a few numbers, so a body may arrive in any
- * pieces.
+/* Where a body ends. Bytes in, runs of body out; nothing is copied and nothing kept but a few numbers, so a
+ * body may arrive in any pieces.
  *
  * The chunk reader, byte by byte outside of data (CH_DATA takes whole runs):
  *
@@ -8,8 +8,8 @@
  *                                  \--LF after size 0--> LINE --name--> NAME --':'--> VALUE --CR--> VALUE_LF --LF--> LINE
  *                                                           \--CR--> END_LF --LF--> END
  *
- * Refused, because others read it differently: a sign, "0x", a blank or more than 16 digits in a size, a bare CR or LF
- * anywhere, control bytes in extensions, anything but CRLF after data, folded or malformed trailers. */
+ * Refused, because others read it differently: a sign, "0x", a blank or more than 16 digits in a size, a bare
+ * CR or LF anywhere, control bytes in extensions, anything but CRLF after data, folded or malformed trailers. */
 #include "sallyport/http/h1_parse.h"
 #include "syntax.h"
 
@@ -43,7 +43,8 @@ static enum sp_rc bad_chunk(struct sp_fault *fault, const char *detail)
     return http_fault(fault, SP_REFUSAL_bad_chunk, 400, detail);
 }
 
-/* After the CR of a chunk line, or a byte of its size. `overhead` counts the bytes of the line, so that 0 is "no digit yet". */
+/* After the CR of a chunk line, or a byte of its size. `overhead` counts the bytes of the line, so that 0 is
+ * "no digit yet". */
 static enum sp_rc size_byte(struct sp_h1_body *b, char c, struct sp_fault *fault)
 {
     int digit = http_hex(c);

@@ -1,9 +1,10 @@
-/* The HTTP/1.1 codec over a transport: making, freeing, and the boundary between two exchanges. The halves are in h1_recv.c and
- * h1_send.c; the drawing of their states is in h1_conn.h. */
+/* The HTTP/1.1 codec over a transport: making, freeing, and the boundary between two exchanges. The halves are
+ * in h1_recv.c and h1_send.c; the drawing of their states is in h1_conn.h. */
 #include "h1_conn.h"
 
-/* A response that nobody asked for makes a client's connection worthless: it would be taken for the answer to the next
- * request. Bytes may be here already, or in the socket with their edge behind them; an idle socket costs no system call. */
+/* A response that nobody asked for makes a client's connection worthless: it would be taken for the answer to
+ * the next request. Bytes may be here already, or in the socket with their edge behind them; an idle socket
+ * costs no system call. */
 static bool has_unasked_bytes(struct h1 *h)
 {
     char byte;

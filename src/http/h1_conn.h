@@ -1,12 +1,13 @@
-/* The inside of the HTTP/1.1 codec. h1_conn.c: life and exchange boundaries. h1_recv.c: the receiving half. h1_send.c: the
- * sending half. h1_write.c: a head as bytes.
+/* The inside of the HTTP/1.1 codec. h1_conn.c: life and exchange boundaries. h1_recv.c: the receiving half.
+ * h1_send.c: the sending half. h1_write.c: a head as bytes.
  *
  *   receiving:  RX_HEAD --a head (not 1xx)--> RX_BODY --its end--> RX_DONE
  *   sending:    TX_HEAD --a head (not 1xx)--> TX_BODY --send_end--> TX_DONE
  *   both DONE --next--> both HEAD;  RX_BROKEN, TX_BROKEN: a fault or a lost connection, for good
  *
- * The input block: the head stays at its front until the next message, so that its slices hold; body bytes are read behind it,
- * and when they have been consumed the next ones are read to the same place. Nothing is ever moved under a view. */
+ * The input block: the head stays at its front until the next message, so that its slices hold; body bytes are
+ * read behind it, and when they have been consumed the next ones are read to the same place. Nothing is ever
+ * moved under a view. */
 #ifndef HTTP_H1_CONN_H
 #define HTTP_H1_CONN_H
 
@@ -69,7 +70,8 @@ enum sp_rc h1_recv_body(struct sp_stream *s, struct sp_slice *data, struct sp_fa
 void h1_consume(struct sp_stream *s, size_t n);
 /* The received message is complete, without reading further. */
 bool h1_recv_is_done(struct h1 *h);
-/* Makes ready for the next message: bytes behind the present one move to the front, an empty block goes back to the pool. */
+/* Makes ready for the next message: bytes behind the present one move to the front, an empty block goes back to
+ * the pool. */
 void h1_recv_reset(struct h1 *h);
 /* h1_send.c */
 enum sp_rc h1_send_head(struct sp_stream *s, const struct sp_head_out *head);
@@ -77,8 +79,8 @@ enum sp_rc h1_send_body(struct sp_stream *s, struct sp_slice data, size_t *taken
 enum sp_rc h1_send_end(struct sp_stream *s);
 enum sp_rc h1_flush(struct sp_stream *s);
 
-/* h1_write.c: appends the head in wire form to `out`, which has room for `room` bytes. Returns its length; 0: it does not fit,
- * or holds bytes that may not stand there. `plan` says which framing lines to write. */
+/* h1_write.c: appends the head in wire form to `out`, which has room for `room` bytes. Returns its length; 0:
+ * it does not fit, or holds bytes that may not stand there. `plan` says which framing lines to write. */
 struct h1_head_plan {
     bool length; /* Content-Length: content_length */
     bool chunked;

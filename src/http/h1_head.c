@@ -1,6 +1,6 @@
-/* Lines and fields of an HTTP/1.1 head. A line is looked at only when it is complete, and judged once; each fault is told at
- * the first line that shows it, so the outcome does not depend on how the bytes arrived. Start lines are in h1_request.c and
- * h1_response.c, where the head as a whole is judged too. */
+/* Lines and fields of an HTTP/1.1 head. A line is looked at only when it is complete, and judged once; each
+ * fault is told at the first line that shows it, so the outcome does not depend on how the bytes arrived. Start
+ * lines are in h1_request.c and h1_response.c, where the head as a whole is judged too. */
 #include "h1_head.h"
 
 enum sp_rc h1_next_line(struct sp_h1_parser *p, const struct sp_h1_limits *limits, struct sp_slice in,

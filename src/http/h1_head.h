@@ -1,5 +1,6 @@
-/* What the request parser and the response parser share: lines, fields, and what the fields say about the connection and the
- * body. Private to the room. Faults are the request's; h1_response.c turns them into a backend's. */
+/* What the request parser and the response parser share: lines, fields, and what the fields say about the
+ * connection and the body. Private to the room. Faults are the request's; h1_response.c turns them into a
+ * backend's. */
 #ifndef HTTP_H1_HEAD_H
 #define HTTP_H1_HEAD_H
 
@@ -33,12 +34,13 @@ static inline struct sp_h1_span h1_span(struct sp_slice in, struct sp_slice part
     return (struct sp_h1_span){(uint32_t)(part.ptr - in.ptr), (uint32_t)part.len};
 }
 
-/* The next complete line without its CRLF; the parser moves behind it. SP_AGAIN. SP_FAIL: a LF without CR, or the head is
- * over its limit. */
+/* The next complete line without its CRLF; the parser moves behind it. SP_AGAIN. SP_FAIL: a LF without CR, or
+ * the head is over its limit. */
 enum sp_rc h1_next_line(struct sp_h1_parser *p, const struct sp_h1_limits *limits, struct sp_slice in,
     struct sp_slice *line, struct sp_fault *fault);
 
-/* Field syntax alone, of heads and trailers: name and value, RFC 9112 §5 without obs-fold. `odd_names` lets '_' and '.' pass. */
+/* Field syntax alone, of heads and trailers: name and value, RFC 9112 §5 without obs-fold. `odd_names` lets '_'
+ * and '.' pass. */
 enum sp_rc h1_split_field(struct sp_slice line, bool odd_names, struct sp_slice *name, struct sp_slice *value,
     struct sp_fault *fault);
 

@@ -1,5 +1,6 @@
-/* The receiving half of the HTTP/1.1 codec: reads into the input block, parses heads in place, hands out body as views. One
- * transport read at most per call that finds nothing; the deadline of a message is its caller's business. */
+/* The receiving half of the HTTP/1.1 codec: reads into the input block, parses heads in place, hands out body
+ * as views. One transport read at most per call that finds nothing; the deadline of a message is its caller's
+ * business. */
 #include "h1_conn.h"
 #include "syntax.h"
 

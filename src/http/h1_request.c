@@ -1,5 +1,5 @@
-/* Request heads: the request line, and the judgement on the head as a whole. A head that comes out of here has one method,
- * one path with one reading, one host, and one way to find the end of its body. */
+/* Request heads: the request line, and the judgement on the head as a whole. A head that comes out of here has
+ * one method, one path with one reading, one host, and one way to find the end of its body. */
 #include "h1_head.h"
 #include "sallyport/http/path.h"
 
@@ -19,8 +19,8 @@ static size_t run_len(struct sp_slice s, size_t max)
     return i;
 }
 
-/* A method or a target over its limit is told before its line has ended. It is looked for in the same order whether the line is complete
- * or not, so that the answer does not depend on how the bytes arrived. */
+/* A method or a target over its limit is told before its line has ended. It is looked for in the same order
+ * whether the line is complete or not, so that the answer does not depend on how the bytes arrived. */
 static enum sp_rc check_lengths(
     const struct sp_h1_limits *limits, struct sp_slice line, struct sp_fault *fault)
 {
@@ -73,7 +73,8 @@ static enum sp_rc take_request_line(
     return h1_take_target(p, in, target, fault);
 }
 
-/* Content-Length with Transfer-Encoding, and codings that HTTP/1.0 does not have, are read differently by different servers. */
+/* Content-Length with Transfer-Encoding, and codings that HTTP/1.0 does not have, are read differently by
+ * different servers. */
 static enum sp_rc judge_framing(const struct sp_h1_parser *p, struct sp_head *head, struct sp_fault *fault)
 {
     bool chunked = (p->flags & FIELD_CODING) != 0, length = (p->flags & FIELD_LENGTH) != 0;
@@ -153,8 +154,8 @@ enum sp_rc sp_h1_parse_request(struct sp_h1_parser *p, const struct sp_h1_limits
 
 /* ---- what a refused or incomplete head tells ---- */
 
-/* The path of a target of a known form. Before it may stand a password, behind it a secret in a query: neither is shown, and a
- * target of no known form (the rest of a body, say) is not shown at all. */
+/* The path of a target of a known form. Before it may stand a password, behind it a secret in a query: neither
+ * is shown, and a target of no known form (the rest of a body, say) is not shown at all. */
 static struct sp_slice seen_path(enum sp_method method, struct sp_slice target)
 {
     const struct sp_slice absent = {NULL, 0};

@@ -1,6 +1,6 @@
-/* Response heads: the status line, and the end of the body by RFC 9112 §6.3. As strict as the request side wherever two
- * readers could find different ends; header names may hold '_' and '.', since backends do send them. Every fault is the
- * backend's: 502. */
+/* Response heads: the status line, and the end of the body by RFC 9112 §6.3. As strict as the request side
+ * wherever two readers could find different ends; header names may hold '_' and '.', since backends do send
+ * them. Every fault is the backend's: 502. */
 #include "h1_head.h"
 
 static enum sp_rc bad_response(struct sp_fault *fault, const char *detail)

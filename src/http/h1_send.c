@@ -1,9 +1,10 @@
-/* The sending half of the HTTP/1.1 codec. What is small waits in the output block, so that a head, its body and its end leave
- * in one write; what is large goes straight from the caller's memory, with whatever waits in front of it in the same write.
+/* The sending half of the HTTP/1.1 codec. What is small waits in the output block, so that a head, its body and
+ * its end leave in one write; what is large goes straight from the caller's memory, with whatever waits in
+ * front of it in the same write.
  *
- * A chunk's size is announced before it is known how much of it the kernel takes: `chunk_left` remembers the rest, which the
- * caller offers again. Bytes of ours that were not taken (the end of a size line, a CRLF) stay in the block, which always keeps
- * OUT_RESERVE bytes for them. */
+ * A chunk's size is announced before it is known how much of it the kernel takes: `chunk_left` remembers the
+ * rest, which the caller offers again. Bytes of ours that were not taken (the end of a size line, a CRLF) stay
+ * in the block, which always keeps OUT_RESERVE bytes for them. */
 #include "h1_conn.h"
 #include "syntax.h"
 
@@ -218,7 +219,8 @@ static size_t part(size_t *left, size_t len)
     return n;
 }
 
-/* `n` bytes of [waiting][line][data][CRLF] are gone: keeps the rest of what is ours. Returns how much of the data went. */
+/* `n` bytes of [waiting][line][data][CRLF] are gone: keeps the rest of what is ours. Returns how much of the
+ * data went. */
 static size_t settle(struct h1 *h, const struct piece *p, size_t n)
 {
     h->out_at += (uint32_t)part(&n, waiting(h));

@@ -1,5 +1,6 @@
-/* Request targets, RFC 9112 §3.2. The form is known from the first byte; authority-form belongs to CONNECT alone, which is
- * refused before. The path is judged here (path.c), so a request line that passes has a path with one reading. */
+/* Request targets, RFC 9112 §3.2. The form is known from the first byte; authority-form belongs to CONNECT
+ * alone, which is refused before. The path is judged here (path.c), so a request line that passes has a path
+ * with one reading. */
 #include "h1_head.h"
 
 static enum sp_rc bad_target(struct sp_fault *fault, const char *detail)

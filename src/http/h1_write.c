@@ -1,5 +1,5 @@
-/* A head as bytes. The last place where a name, a value or a target could split a message in two, so every byte is judged here
- * again, whoever wrote it; and the framing fields come from here alone. */
+/* A head as bytes. The last place where a name, a value or a target could split a message in two, so every byte
+ * is judged here again, whoever wrote it; and the framing fields come from here alone. */
 #include "h1_conn.h"
 #include "syntax.h"
 

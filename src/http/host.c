@@ -1,6 +1,6 @@
-/* Host names: the check that a Host field, an authority and a host pattern go through, the canonical form and the match.
- * Stricter than RFC 3986: a name holds letters, digits, '-', '_' and '.' only, since percent-encoding and sub-delims are
- * read differently by different backends. Pure. Paths are in path.c. */
+/* Host names: the check that a Host field, an authority and a host pattern go through, the canonical form and
+ * the match. Stricter than RFC 3986: a name holds letters, digits, '-', '_' and '.' only, since
+ * percent-encoding and sub-delims are read differently by different backends. Pure. Paths are in path.c. */
 #include <arpa/inet.h>
 
 #include "sallyport/http/path.h"
@@ -39,7 +39,8 @@ static bool is_dotted_quad(struct sp_slice s)
     return i == s.len;
 }
 
-/* A name without port: what is wrong with it, or NULL. A name whose last label is a number can only be an IPv4 address. */
+/* A name without port: what is wrong with it, or NULL. A name whose last label is a number can only be an IPv4
+ * address. */
 static const char *name_problem(struct sp_slice name)
 {
     size_t label = 0; /* bytes of the present label */

@@ -1,5 +1,5 @@
-/* The vocabulary of HTTP as tables: methods, the fields that we must know, status phrases. Pure. Every look-up is a switch on
- * the length and at most two comparisons, since each field of each message goes through here. */
+/* The vocabulary of HTTP as tables: methods, the fields that we must know, status phrases. Pure. Every look-up
+ * is a switch on the length and at most two comparisons, since each field of each message goes through here. */
 #include "sallyport/http/message.h"
 
 static bool text_is(struct sp_slice s, const char *literal)
@@ -62,8 +62,8 @@ static const struct known_header known_headers[SP_HDR_COUNT] = {[SP_HDR_OTHER] =
 #undef X
 };
 
-/* Length and first letter single out one candidate. A field that SP_KNOWN_HEADERS gains needs its case here; the unit test
- * looks every known name up. */
+/* Length and first letter single out one candidate. A field that SP_KNOWN_HEADERS gains needs its case here;
+ * the unit test looks every known name up. */
 static enum sp_header_id header_candidate(size_t len, char first)
 {
 #define KEY(length, letter) ((length) << 8 | (letter))

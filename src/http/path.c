@@ -1,5 +1,5 @@
-/* Paths and queries: one reading or none. Nothing is decoded and nothing rewritten: what passes is what is judged and what is
- * forwarded. Pure. Patterns are in path_pattern.c, hosts in host.c. */
+/* Paths and queries: one reading or none. Nothing is decoded and nothing rewritten: what passes is what is
+ * judged and what is forwarded. Pure. Patterns are in path_pattern.c, hosts in host.c. */
 #include "sallyport/http/path.h"
 
 #include "syntax.h"
@@ -23,7 +23,8 @@ static int encoded_at(struct sp_slice s, size_t i)
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-/* UTF-8 that says an ASCII (or shorter) character with more bytes than it needs: lenient decoders read %c0%af as '/'. */
+/* UTF-8 that says an ASCII (or shorter) character with more bytes than it needs: lenient decoders read %c0%af
+ * as '/'. */
 static bool is_overlong(struct sp_slice path, size_t i, int byte)
 {
     if (byte == 0xc0 || byte == 0xc1)

@@ -1,5 +1,5 @@
-/* Path patterns (also of SPIFFE ids): segment by segment, '*' inside one, "**" as the last for any rest. Pure, no
- * recursion; the cost is bounded by pattern length times path length. */
+/* Path patterns (also of SPIFFE ids): segment by segment, '*' inside one, "**" as the last for any rest. Pure,
+ * no recursion; the cost is bounded by pattern length times path length. */
 #include "sallyport/http/path.h"
 #include "syntax.h"
 

@@ -1,5 +1,5 @@
-/* The byte-class table, spelled as rules and expanded by the compiler, and the value check. What the classes are used for
- * is with their users: h1_head.c, h1_request.c, h1_body.c, h1_write.c, path.c. */
+/* The byte-class table, spelled as rules and expanded by the compiler, and the value check. What the classes
+ * are used for is with their users: h1_head.c, h1_request.c, h1_body.c, h1_write.c, path.c. */
 #include "syntax.h"
 
 #define IS_ALPHA(c)      (((c) >= 'A' && (c) <= 'Z') || ((c) >= 'a' && (c) <= 'z'))
@@ -13,8 +13,8 @@
 #define IS_PATH(c)                                                                                           \
     (IS_UNRESERVED(c) || (c) == '!' || (c) == '$' || (c) == '&' || (c) == '\'' || (c) == '(' ||              \
         (c) == ')' || (c) == '*' || (c) == '+' || (c) == ',' || (c) == '=' || (c) == ':' || (c) == '@')
-/* RFC 3986 query, and what clients send there raw although it is not in it ("?page[size]=2"): no reader disagrees about where these
- * end, and nothing is judged by a query */
+/* RFC 3986 query, and what clients send there raw although it is not in it ("?page[size]=2"): no reader
+ * disagrees about where these end, and nothing is judged by a query */
 #define IS_QUERY(c)                                                                                          \
     (IS_PATH(c) || (c) == ';' || (c) == '/' || (c) == '?' || (c) == '[' || (c) == ']' || (c) == '{' ||       \
         (c) == '}' || (c) == '|' || (c) == '^' || (c) == '`')
@@ -33,8 +33,8 @@
 
 const uint8_t sp_http_class[256] = {CC64(0), CC64(64), CC64(128), CC64(192)};
 
-/* True if a byte of `w` is below 0x20 or is 0x7f. Both terms are exact in saying that *some* byte is (borrows only spread
- * upwards from a byte that is); bytes of 0x80 and more are masked out. */
+/* True if a byte of `w` is below 0x20 or is 0x7f. Both terms are exact in saying that *some* byte is (borrows
+ * only spread upwards from a byte that is); bytes of 0x80 and more are masked out. */
 static inline bool has_control(uint64_t w)
 {
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;

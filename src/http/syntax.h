@@ -1,4 +1,5 @@
-/* Byte classes of RFC 9110 and RFC 3986, and the few checks that parser, writer and paths share. Private to the room. */
+/* Byte classes of RFC 9110 and RFC 3986, and the few checks that parser, writer and paths share. Private to the
+ * room. */
 #ifndef HTTP_SYNTAX_H
 #define HTTP_SYNTAX_H
 
@@ -47,7 +48,8 @@ static inline bool http_is_token(struct sp_slice s)
     return s.len > 0 && http_all_of(s, CC_TOKEN);
 }
 
-/* The bytes may stand in a field value or a reason phrase. Eight bytes at a time: this is where most of a head's bytes go. */
+/* The bytes may stand in a field value or a reason phrase. Eight bytes at a time: this is where most of a
+ * head's bytes go. */
 bool sp_http_value_ok(struct sp_slice s);
 
 /* `s` without SP and HTAB at both ends. */
@@ -62,7 +64,8 @@ static inline struct sp_slice http_trim(struct sp_slice s)
     return s;
 }
 
-/* The next element of a comma-separated list, trimmed (it may be empty), cut off the front of *list. False at the end. */
+/* The next element of a comma-separated list, trimmed (it may be empty), cut off the front of *list. False at
+ * the end. */
 static inline bool http_list_next(struct sp_slice *list, struct sp_slice *element)
 {
     if (list->ptr == NULL)

@@ -1,4 +1,5 @@
-/* What the sources of a loop share: loop.c runs it, timer.c keeps its deadlines, watch.c its descriptors and signals. */
+/* What the sources of a loop share: loop.c runs it, timer.c keeps its deadlines, watch.c its descriptors and
+ * signals. */
 #ifndef SP_IO_LOOP_PRIVATE_H
 #define SP_IO_LOOP_PRIVATE_H
 

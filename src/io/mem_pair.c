@@ -1,5 +1,5 @@
-/* Two transports joined in memory, for tests: no descriptor, no kernel, and the limits (capacity, bytes a call) that make a
- * caller meet every short read and short write. One thread. */
+/* Two transports joined in memory, for tests: no descriptor, no kernel, and the limits (capacity, bytes a call)
+ * that make a caller meet every short read and short write. One thread. */
 #include "sallyport/base/mem.h"
 #include "sallyport/io/transport.h"
 

@@ -1,9 +1,10 @@
 /* The plain socket as a transport.
  *
- * It keeps the readiness that epoll's edges reported: a read that gave less than asked for has emptied the socket, and the next
- * one would only be told so by the kernel; likewise a write that took less. The exception is a peer that has ended: its end is
- * reported by an edge that came already, so reading goes on until the kernel says so. (A reset that came along with data is
- * reported by no edge of its own: sp_transport_expect_more.) */
+ * It keeps the readiness that epoll's edges reported: a read that gave less than asked for has emptied the
+ * socket, and the next one would only be told so by the kernel; likewise a write that took less. The exception
+ * is a peer that has ended: its end is reported by an edge that came already, so reading goes on until the
+ * kernel says so. (A reset that came along with data is reported by no edge of its own:
+ * sp_transport_expect_more.) */
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>

@@ -1,5 +1,6 @@
-/* Sockets: listening, accepting, connecting, looking. Thin over the kernel; what is here is what each call's manual page warns
- * of: errors of accept(2) that belong to the connection and not to the listener, stale unix socket files, dual-stack IPv6. */
+/* Sockets: listening, accepting, connecting, looking. Thin over the kernel; what is here is what each call's
+ * manual page warns of: errors of accept(2) that belong to the connection and not to the listener, stale unix
+ * socket files, dual-stack IPv6. */
 #include "sallyport/io/socket.h"
 
 #include <errno.h>
@@ -123,8 +124,8 @@ enum sp_rc sp_socket_local(int fd, struct sp_addr *out)
     return SP_OK;
 }
 
-/* accept(2): errors already pending on the new connection are reported by accept and are not the listener's. EPERM is a
- * firewall's. */
+/* accept(2): errors already pending on the new connection are reported by accept and are not the listener's.
+ * EPERM is a firewall's. */
 static bool is_the_connections_fault(int errnum)
 {
     static const int faults[] = {ECONNABORTED, EINTR, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
@@ -138,7 +139,8 @@ static bool is_the_connections_fault(int errnum)
 
 static void set_nodelay(int fd, int family)
 {
-    /* Without it a small answer waits for an acknowledgement; a connection that dies here is noticed by its first read. */
+    /* Without it a small answer waits for an acknowledgement; a connection that dies here is noticed by its
+     * first read. */
     if (family == AF_INET || family == AF_INET6)
         (void)set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
@@ -177,7 +179,8 @@ enum sp_rc sp_socket_connect(const struct sp_addr *address, int *fd, int *errnum
         *fd = s;
         return SP_OK;
     }
-    /* Interrupted means under way. EAGAIN (a unix socket whose backlog is full) means refused: no edge would come. */
+    /* Interrupted means under way. EAGAIN (a unix socket whose backlog is full) means refused: no edge would
+     * come. */
     if (errno == EINPROGRESS || errno == EINTR) {
         *fd = s;
         return SP_AGAIN;

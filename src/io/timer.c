@@ -1,10 +1,11 @@
 /* Timers: libevent's, with lazy deadlines.
  *
- * A deadline that moves later, and a timer that is stopped, change only the timer itself: its event comes at the old time, sees that
- * it is early, and goes on for the rest. So the timer that every connection pushes back at each read costs two stores.
+ * A deadline that moves later, and a timer that is stopped, change only the timer itself: its event comes at
+ * the old time, sees that it is early, and goes on for the rest. So the timer that every connection pushes back
+ * at each read costs two stores.
  *
- * libevent reads a coarse clock (a tick is some milliseconds), so an event may come early by our own clock too, or late by a tick;
- * it may need memory to take an event in, and while there is none, every turn tries again. */
+ * libevent reads a coarse clock (a tick is some milliseconds), so an event may come early by our own clock too,
+ * or late by a tick; it may need memory to take an event in, and while there is none, every turn tries again. */
 #include "loop_private.h"
 
 #include "sallyport/base/clock.h"

@@ -1,10 +1,11 @@
 /* Watches: descriptors (edge-triggered for connections, level-triggered for listening sockets) and signals.
  *
- * A connection's descriptor is registered once, for everything (readable, writable, the peer's end), and never again until it
- * leaves this loop: no epoll_ctl in the life of a request.
+ * A connection's descriptor is registered once, for everything (readable, writable, the peer's end), and never
+ * again until it leaves this loop: no epoll_ctl in the life of a request.
  *
- * Freeing: event_del takes a watch out of libevent's active queue too, so that no further call comes even if its event was
- * already collected in this turn; the memory goes to the graveyard, because the caller may be its own callback. */
+ * Freeing: event_del takes a watch out of libevent's active queue too, so that no further call comes even if
+ * its event was already collected in this turn; the memory goes to the graveyard, because the caller may be its
+ * own callback. */
 #include "loop_private.h"
 
 #include "sallyport/base/mem.h"

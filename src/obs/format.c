@@ -1,6 +1,6 @@
-/* Log lines as text: JSON objects and key=value. Every byte of a value that is not printable ASCII leaves escaped, so
- * nothing that a peer sends can begin a line of its own, hide in a terminal, or break a JSON reader. Keys, events and
- * words are literals of ours and go out as they are.
+/* Log lines as text: JSON objects and key=value. Every byte of a value that is not printable ASCII leaves
+ * escaped, so nothing that a peer sends can begin a line of its own, hide in a terminal, or break a JSON
+ * reader. Keys, events and words are literals of ours and go out as they are.
  *
  * Failure of the buffer is sticky there and is looked at by the caller. */
 #include "sallyport/base/clock.h"
@@ -27,7 +27,8 @@ static size_t add_plain_run(struct sp_buf *out, struct sp_slice s, size_t at)
     return end;
 }
 
-/* The length of the well-formed UTF-8 sequence at the start of `s` (two bytes or more) and its code point, or 0. */
+/* The length of the well-formed UTF-8 sequence at the start of `s` (two bytes or more) and its code point, or
+ * 0. */
 static size_t utf8_take(struct sp_slice s, uint32_t *code)
 {
     static const struct {

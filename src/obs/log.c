@@ -1,8 +1,8 @@
 /* The producers' half of the log, and its start and end.
  *
- * A producer copies a line into its own ring and goes on: no lock, no allocation, no formatting, and a system call only
- * when the writer had gone to sleep. Values are cut to a bound here, so that no line is larger than the writer expects.
- * What the writer does with the lines is in writer.c. */
+ * A producer copies a line into its own ring and goes on: no lock, no allocation, no formatting, and a system
+ * call only when the writer had gone to sleep. Values are cut to a bound here, so that no line is larger than
+ * the writer expects. What the writer does with the lines is in writer.c. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -301,8 +301,8 @@ void sp_log_stop(struct sp_log *log, uint64_t wait_ms)
     bool abandoned = log->abandoned;
     pthread_mutex_unlock(&log->lock);
     if (abandoned) {
-        /* It hangs in the kernel (a file on a dead server) and nothing can be done about it. It keeps the memory that
-         * it uses; of the caller's it touches nothing any more. */
+        /* It hangs in the kernel (a file on a dead server) and nothing can be done about it. It keeps the
+         * memory that it uses; of the caller's it touches nothing any more. */
         pthread_detach(log->thread);
         return;
     }

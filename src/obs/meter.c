@@ -1,5 +1,5 @@
-/* The blocks of counters: making them, summing them, printing them for Prometheus. The lock guards the list of blocks
- * alone, never a counter: a thread that counts takes none. */
+/* The blocks of counters: making them, summing them, printing them for Prometheus. The lock guards the list of
+ * blocks alone, never a counter: a thread that counts takes none. */
 #include "sallyport/obs/meter.h"
 
 #include <inttypes.h>

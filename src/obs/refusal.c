@@ -1,5 +1,5 @@
-/* The refusal table as data: one row a reason, made from the list in the header, so that a word cannot exist in one
- * place only. */
+/* The refusal table as data: one row a reason, made from the list in the header, so that a word cannot exist in
+ * one place only. */
 #include "sallyport/obs/refusal.h"
 
 struct reason {

@@ -1,5 +1,5 @@
-/* The byte ring. The producer alone writes head, the consumer alone writes tail; each reads the other's with acquire and
- * so sees the bytes (or the freed room) that stand behind it. */
+/* The byte ring. The producer alone writes head, the consumer alone writes tail; each reads the other's with
+ * acquire and so sees the bytes (or the freed room) that stand behind it. */
 #include "ring.h"
 
 void sp_ring_init(struct sp_ring *r, char *bytes, size_t size)

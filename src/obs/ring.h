@@ -1,5 +1,5 @@
-/* A ring of bytes between two threads: one puts, one takes, neither waits. Positions only grow; a position's place is
- * its remainder by the size, which is a power of two. */
+/* A ring of bytes between two threads: one puts, one takes, neither waits. Positions only grow; a position's
+ * place is its remainder by the size, which is a power of two. */
 #ifndef SP_OBS_RING_H
 #define SP_OBS_RING_H
 
@@ -26,8 +26,8 @@ void sp_ring_init(struct sp_ring *r, char *bytes, size_t size);
 SP_MUST_USE bool sp_ring_reserve(struct sp_ring *r, size_t len);
 /* The next bytes of the record. In all not more than was reserved. */
 void sp_ring_put(struct sp_ring *r, const void *bytes, size_t len);
-/* Shows the record to the consumer. Sequentially consistent, so that "publish, then see whether the consumer sleeps" and
- * "say that one sleeps, then look for records" cannot both miss. */
+/* Shows the record to the consumer. Sequentially consistent, so that "publish, then see whether the consumer
+ * sleeps" and "say that one sleeps, then look for records" cannot both miss. */
 void sp_ring_publish(struct sp_ring *r);
 /* True when more than half is taken. */
 bool sp_ring_is_half_full(struct sp_ring *r);

@@ -142,8 +142,8 @@ static uint64_t give_up(struct sp_sink *s)
     return lines;
 }
 
-/* How much to write at once: to a file all there is, else what a pipe takes whole or not at all, ended where a line
- * ends if one does, so that lines of other processes on the same pipe fall between ours. */
+/* How much to write at once: to a file all there is, else what a pipe takes whole or not at all, ended where a
+ * line ends if one does, so that lines of other processes on the same pipe fall between ours. */
 static size_t piece_len(const struct sp_sink *s)
 {
     size_t len = s->pending.len - s->sent;

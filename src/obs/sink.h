@@ -1,9 +1,9 @@
 /* An output of the log: a file, a terminal, a pipe, a socket; and the lines that wait to be written to it.
  *
- * Only a regular file may be written to without asking first (a full disk answers, it does not wait). Everything else is
- * written in pieces that cannot block: through a non-blocking description of our own where one can be had, else by
- * asking poll before at most PIPE_BUF bytes. The flags of a descriptor that we inherited are never touched: it may
- * be shared with the shell. The writer thread only. */
+ * Only a regular file may be written to without asking first (a full disk answers, it does not wait).
+ * Everything else is written in pieces that cannot block: through a non-blocking description of our own where
+ * one can be had, else by asking poll before at most PIPE_BUF bytes. The flags of a descriptor that we
+ * inherited are never touched: it may be shared with the shell. The writer thread only. */
 #ifndef SP_OBS_SINK_H
 #define SP_OBS_SINK_H
 

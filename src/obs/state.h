@@ -18,8 +18,8 @@ enum {
     SP_LOG_LEVEL_NONE = SP_LOG_ERROR + 1,
 };
 
-/* A line in a ring: this, then per field a struct sp_log_item and, for SP_LOG_STR, the value's bytes. Copied in and out:
- * nothing in a ring is aligned. */
+/* A line in a ring: this, then per field a struct sp_log_item and, for SP_LOG_STR, the value's bytes. Copied in
+ * and out: nothing in a ring is aligned. */
 struct sp_log_record {
     uint32_t len; /* all of it */
     int16_t level;
@@ -107,7 +107,8 @@ void sp_log_wake(struct sp_log *log);
 void *sp_log_writer_main(void *log);
 /* Makes `level` and `has_access` what the wishes and the open outputs allow. */
 void sp_log_apply_level(struct sp_log *log);
-/* Opens what `log->names` says. A role whose output cannot be opened keeps what it had, and its `err` has a text. */
+/* Opens what `log->names` says. A role whose output cannot be opened keeps what it had, and its `err` has a text.
+ */
 SP_MUST_USE enum sp_rc sp_log_open_sinks(struct sp_log *log, struct sp_err err[SP_LOG_ROLES]);
 
 #endif

@@ -6,9 +6,9 @@
  *      |   50 ms, or a ring half full  |     a producer publishes     |
  *      +-------------------------------+------------------------------+
  *
- * While every output stalls, the rings are left alone and the outputs polled: the rings fill and producers drop. When
- * only one of two stalls, lines for it are dropped here once its room is full, so that the other goes on. The thread
- * waits in poll only, and always on the wake descriptor too. */
+ * While every output stalls, the rings are left alone and the outputs polled: the rings fill and producers
+ * drop. When only one of two stalls, lines for it are dropped here once its room is full, so that the other
+ * goes on. The thread waits in poll only, and always on the wake descriptor too. */
 #include <poll.h>
 #include <unistd.h>
 
@@ -183,8 +183,8 @@ static struct sp_sink *open_role(struct sp_log *log, int role, struct sp_err *er
     return sp_sink_open(name, &fresh, err) == SP_OK ? fresh : old;
 }
 
-/* Ends an output that no role uses any more, handing its lines on: to the same file opened anew if there is one, else to
- * what the role writes to now. */
+/* Ends an output that no role uses any more, handing its lines on: to the same file opened anew if there is
+ * one, else to what the role writes to now. */
 static void retire(struct sp_log *log, struct sp_sink *old, int role)
 {
     struct sp_sink *successor = log->sinks[role];
@@ -304,8 +304,8 @@ static void report_losses(struct sp_log *log)
 
 /* ---- the thread ---- */
 
-/* Returns the lines moved. The rings' ends are taken before the request to reopen is looked at, so that a line logged
- * after sp_log_reopen returned, in the same thread, goes to the new file. */
+/* Returns the lines moved. The rings' ends are taken before the request to reopen is looked at, so that a line
+ * logged after sp_log_reopen returned, in the same thread, goes to the new file. */
 static size_t turn(struct sp_log *log)
 {
     size_t lines = 0;

@@ -1,12 +1,13 @@
 /* The operator's bundle.
  *
- * Every certificate in it is an anchor: a chain may end at an intermediate whose root is not there. But where the bundle holds the
- * issuer too, the chain goes on to it, so that an intermediate that its root has revoked is seen. (OpenSSL's PARTIAL_CHAIN flag
- * would end each chain at the first certificate of the bundle.) So the topmost ones are marked here as trusted for client
- * authentication, the rest are merely known, and OpenSSL's own rules do the rest.
+ * Every certificate in it is an anchor: a chain may end at an intermediate whose root is not there. But where
+ * the bundle holds the issuer too, the chain goes on to it, so that an intermediate that its root has revoked
+ * is seen. (OpenSSL's PARTIAL_CHAIN flag would end each chain at the first certificate of the bundle.) So the
+ * topmost ones are marked here as trusted for client authentication, the rest are merely known, and OpenSSL's
+ * own rules do the rest.
  *
- * A CA outside of its validity takes part in nothing: it neither verifies nor hides one with the same name that does. Two
- * CAs of one name, with or without key identifiers, are told apart by whose key verifies. */
+ * A CA outside of its validity takes part in nothing: it neither verifies nor hides one with the same name that
+ * does. Two CAs of one name, with or without key identifiers, are told apart by whose key verifies. */
 #include "anchors.h"
 
 #include <openssl/err.h>
@@ -114,8 +115,8 @@ static bool is_self_signed(X509 *cert)
     return yes;
 }
 
-/* Calls for each pair (issuer above it in the bundle, CA). Validity does not matter: a root that has expired does not make
- * an anchor of what it once issued. */
+/* Calls for each pair (issuer above it in the bundle, CA). Validity does not matter: a root that has expired
+ * does not make an anchor of what it once issued. */
 static bool has_issuer(const struct sp_cas *cas, const struct sp_ca *ca, bool that_reaches_end)
 {
     size_t first, end;

@@ -21,15 +21,16 @@ struct sp_cas {
     size_t count, room;
 };
 
-/* Adds every certificate of every file of `files`, each once. Errors and warnings go to `diags`; SP_FAIL if there was an error. */
+/* Adds every certificate of every file of `files`, each once. Errors and warnings go to `diags`; SP_FAIL if
+ * there was an error. */
 SP_MUST_USE enum sp_rc sp_cas_load(struct sp_cas *cas, const char *config_file,
     const struct sp_strings *files, int64_t now, struct sp_diags *diags);
 void sp_cas_free(struct sp_cas *cas);
 
 /* The CAs whose subject is `name`: items[*first] to items[*end - 1]. */
 void sp_cas_of(const struct sp_cas *cas, const X509_NAME *name, size_t *first, size_t *end);
-/* The CA that issued `cert` and is valid at `now`; of several the best (see anchors.c). `untrusted` are the certificates that
- * came with it, or NULL. NULL: none. Borrowed from `cas`. */
+/* The CA that issued `cert` and is valid at `now`; of several the best (see anchors.c). `untrusted` are the
+ * certificates that came with it, or NULL. NULL: none. Borrowed from `cas`. */
 struct sp_ca *sp_cas_issuer(
     const struct sp_cas *cas, X509 *cert, const STACK_OF(X509) * untrusted, int64_t now);
 /* A CA that verifiably issued `cert` but is not valid at `now`, or NULL: why there is no chain. */

@@ -1,5 +1,6 @@
-/* Times, serial numbers, names and keys out of OpenSSL's types. Every text that leaves this file is printable ASCII: what a
- * certificate holds otherwise is escaped, so that the callers' messages can go to a log as they are. */
+/* Times, serial numbers, names and keys out of OpenSSL's types. Every text that leaves this file is printable
+ * ASCII: what a certificate holds otherwise is escaped, so that the callers' messages can go to a log as they
+ * are. */
 #include "asn1.h"
 
 #include <openssl/bio.h>
@@ -110,7 +111,8 @@ char *sp_asn1_name_text(const X509_NAME *name, char *out, size_t room)
         return out;
     }
     size_t n = 0;
-    /* Printed names are ASCII with their own escapes; a second escape of the backslash would make them unreadable. */
+    /* Printed names are ASCII with their own escapes; a second escape of the backslash would make them
+     * unreadable. */
     for (size_t i = 0; i < len; i++) {
         if (n + 1 + 4 > room && i + 1 < len) {
             memcpy(out + n, "...", 4);

@@ -1,4 +1,5 @@
-/* Small readings of OpenSSL values into plain ones. Pure functions; nothing here keeps a reference. Private to `pki`. */
+/* Small readings of OpenSSL values into plain ones. Pure functions; nothing here keeps a reference. Private to
+ * `pki`. */
 #ifndef SP_SRC_PKI_ASN1_H
 #define SP_SRC_PKI_ASN1_H
 
@@ -13,16 +14,17 @@ SP_MUST_USE bool sp_asn1_time(const ASN1_TIME *t, int64_t *out);
 /* "2026-01-02T03:04:05Z". Returns `out`. */
 char *sp_asn1_time_text(int64_t unix_s, char out[SP_RFC3339_MAX]);
 
-/* Lower-case hex as struct sp_identity has it: whole bytes, "00" for zero, "-" in front of a negative one. What does not fit
- * `room` is cut and ends in "...". Returns `out`. */
+/* Lower-case hex as struct sp_identity has it: whole bytes, "00" for zero, "-" in front of a negative one. What
+ * does not fit `room` is cut and ends in "...". Returns `out`. */
 char *sp_asn1_serial_text(const ASN1_INTEGER *serial, char *out, size_t room);
 
-/* RFC 4514, control and non-ASCII bytes escaped, into a new string to be given to OPENSSL_free; NULL without memory or for a
- * name that cannot be printed. *len gets its length. */
+/* RFC 4514, control and non-ASCII bytes escaped, into a new string to be given to OPENSSL_free; NULL without
+ * memory or for a name that cannot be printed. *len gets its length. */
 SP_MUST_USE char *sp_asn1_name_dup(const X509_NAME *name, size_t *len);
 /* The same into `out`, cut with "..." at `room`; never fails. For messages. Returns `out`. */
 char *sp_asn1_name_text(const X509_NAME *name, char *out, size_t room);
-/* Copies bytes into `out`, anything outside 0x20-0x7E and the backslash as \xNN, cut with "..." at `room`, NUL at the end. */
+/* Copies bytes into `out`, anything outside 0x20-0x7E and the backslash as \xNN, cut with "..." at `room`, NUL
+ * at the end. */
 char *sp_asn1_escape(struct sp_slice bytes, char *out, size_t room);
 
 /* The same public key: algorithm, parameters and key bits are the same bytes. */

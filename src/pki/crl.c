@@ -1,11 +1,12 @@
 /* Reading a CRL into a set of serials.
  *
- * A million entries as OpenSSL keeps them take 239 MB and a sort under a lock at the first look-up; a serial here takes its bytes and 16
- * more. X509_CRL is used to parse and to verify the signature, and is let go.
+ * A million entries as OpenSSL keeps them take 239 MB and a sort under a lock at the first look-up; a serial
+ * here takes its bytes and 16 more. X509_CRL is used to parse and to verify the signature, and is let go.
  *
- * Only a complete CRL, issued by the CA that it speaks of, is taken: a delta, an indirect CRL, one limited to some reasons or
- * with a critical extension that is not understood would answer "not revoked" for certificates that it knows nothing of. Such a
- * one stays in the list with the reason in `unusable`, to be named. Which CRL decides about a certificate is in revocation.c. */
+ * Only a complete CRL, issued by the CA that it speaks of, is taken: a delta, an indirect CRL, one limited to
+ * some reasons or with a critical extension that is not understood would answer "not revoked" for certificates
+ * that it knows nothing of. Such a one stays in the list with the reason in `unusable`, to be named. Which CRL
+ * decides about a certificate is in revocation.c. */
 #include "crl.h"
 
 #include <openssl/err.h>
@@ -253,8 +254,8 @@ static bool enter(const unsigned char **p, const unsigned char *end, struct sp_s
     return true;
 }
 
-/* The algorithm inside the signed part is the one outside. Otherwise the outer one is an unsigned claim. OpenSSL has no getter
- * for the inner one, and re-encoding for it would drop the bytes that were signed. */
+/* The algorithm inside the signed part is the one outside. Otherwise the outer one is an unsigned claim.
+ * OpenSSL has no getter for the inner one, and re-encoding for it would drop the bytes that were signed. */
 static bool algorithms_agree(struct sp_slice der)
 {
     struct sp_slice crl, tbs, item;

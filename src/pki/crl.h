@@ -1,5 +1,6 @@
-/* One CRL, read once into what a handshake needs: whom it speaks of, when it holds, and a sorted set of serials. Immutable after
- * sp_crl_new except for the remembered keys (see sp_crl_is_signed_by). Private to `pki`. */
+/* One CRL, read once into what a handshake needs: whom it speaks of, when it holds, and a sorted set of
+ * serials. Immutable after sp_crl_new except for the remembered keys (see sp_crl_is_signed_by). Private to
+ * `pki`. */
 #ifndef SP_SRC_PKI_CRL_H
 #define SP_SRC_PKI_CRL_H
 
@@ -51,19 +52,19 @@ struct sp_crl {
     struct sp_slice der; /* only until it is known whose it is. Owned */
 };
 
-/* Reads `crl` (borrowed). An unusable one is returned too, with `unusable` set. NULL: no memory, or a value that cannot be
- * read; `err` says which. Hands over. */
+/* Reads `crl` (borrowed). An unusable one is returned too, with `unusable` set. NULL: no memory, or a value
+ * that cannot be read; `err` says which. Hands over. */
 SP_MUST_USE struct sp_crl *sp_crl_new(const char *source, X509_CRL *crl, struct sp_err *err);
 void sp_crl_free(struct sp_crl *c); /* takes NULL */
 
-/* Whether the key of `issuer` signed the CRL and `issuer` may sign CRLs. The caller has verified `issuer`, or has it from the
- * operator. Remembers the answer for the first SP_CRL_KEYS keys, so that the signature is verified once and no lock is taken
- * from then on; a mutex serialises the first times. Any thread. */
+/* Whether the key of `issuer` signed the CRL and `issuer` may sign CRLs. The caller has verified `issuer`, or
+ * has it from the operator. Remembers the answer for the first SP_CRL_KEYS keys, so that the signature is
+ * verified once and no lock is taken from then on; a mutex serialises the first times. Any thread. */
 SP_MUST_USE bool sp_crl_is_signed_by(struct sp_crl *c, const X509 *issuer);
 /* Whether any key asked about so far signed it. */
 bool sp_crl_has_known_signer(const struct sp_crl *c);
-/* Loading is over, before the CRL is shared between threads: drops OpenSSL's form, and the encoded one too when a signer is known,
- * for then no other key will be asked about. */
+/* Loading is over, before the CRL is shared between threads: drops OpenSSL's form, and the encoded one too when
+ * a signer is known, for then no other key will be asked about. */
 void sp_crl_settle(struct sp_crl *c);
 
 /* The entry of a serial number, or NULL. */

@@ -1,4 +1,5 @@
-/* What `check` prints of a trust: a line a CA, a line a CRL, and the gaps between the two. Text only; nothing is decided here. */
+/* What `check` prints of a trust: a line a CA, a line a CRL, and the gaps between the two. Text only; nothing
+ * is decided here. */
 #include "asn1.h"
 #include "sallyport/base/mem.h"
 #include "trust_impl.h"

@@ -1,5 +1,5 @@
-/* What can be said of a leaf in a log line, whatever it holds. A refused certificate is the one that the operator has to find,
- * so nothing here refuses: bytes are escaped, lists and texts are cut. */
+/* What can be said of a leaf in a log line, whatever it holds. A refused certificate is the one that the
+ * operator has to find, so nothing here refuses: bytes are escaped, lists and texts are cut. */
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>

@@ -1,5 +1,6 @@
-/* From a verified certificate to plain data. Everything that is asked for again and again later (texts, digests, base64 for the
- * headers) is made here once, in the identity's own arena. The names are judged in names.c; the chain was in verify.c. */
+/* From a verified certificate to plain data. Everything that is asked for again and again later (texts,
+ * digests, base64 for the headers) is made here once, in the identity's own arena. The names are judged in
+ * names.c; the chain was in verify.c. */
 #include "sallyport/pki/identity.h"
 
 #include <openssl/crypto.h>
@@ -194,7 +195,8 @@ enum sp_rc sp_identity_from_der(struct sp_slice leaf, const struct sp_slice *cha
         no_memory(err);
         goto out;
     }
-    /* Encoded anew: a BER spelling of the outer frame is not signed and must not give the same certificate a second digest. */
+    /* Encoded anew: a BER spelling of the outer frame is not signed and must not give the same certificate a
+     * second digest. */
     if (encode(cert, &der, err) != SP_OK || fill(id, cert, der, err) != SP_OK)
         goto out;
     for (size_t i = 0; i < chain_count; i++) {

@@ -1,9 +1,10 @@
-/* Certificate and CRL files. PEM or DER is told from the first bytes, never from the name of the file. A PEM file may hold
- * anything between and beside the blocks looked for (text, keys, parameters), but every line that begins a block must have
- * become a block: a half-pasted certificate is an error and never one certificate less.
+/* Certificate and CRL files. PEM or DER is told from the first bytes, never from the name of the file. A PEM
+ * file may hold anything between and beside the blocks looked for (text, keys, parameters), but every line that
+ * begins a block must have become a block: a half-pasted certificate is an error and never one certificate
+ * less.
  *
- * The bytes of a file are wiped before they are freed: a combined file holds the private key as well. What is done with the
- * certificates is in anchors.c, with the CRLs in crl.c. */
+ * The bytes of a file are wiped before they are freed: a combined file holds the private key as well. What is
+ * done with the certificates is in anchors.c, with the CRLs in crl.c. */
 #include "load.h"
 
 #include <dirent.h>

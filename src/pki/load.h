@@ -8,7 +8,8 @@
 #include "sallyport/base/base.h"
 #include "sallyport/base/err.h"
 
-/* Every CRL of a PEM file in order, or the one of a DER file. NULL: `err` names the file and the item. Hands over the stack. */
+/* Every CRL of a PEM file in order, or the one of a DER file. NULL: `err` names the file and the item. Hands
+ * over the stack. */
 SP_MUST_USE STACK_OF(X509_CRL) * sp_load_crls(const char *path, struct sp_err *err);
 
 /* A certificate that must be the whole of `der`; NULL if it is not one. Hands over. */

@@ -1,9 +1,11 @@
-/* Names are where a certificate lies: an embedded NUL that ends a C string early, a line break that becomes a header, a comma
- * that becomes a second entry of a list. OpenSSL parses and verifies all of these. So every value is taken by pointer and length,
- * and a certificate in which one holds what does not belong there is refused whole; nothing is cleaned.
+/* Names are where a certificate lies: an embedded NUL that ends a C string early, a line break that becomes a
+ * header, a comma that becomes a second entry of a list. OpenSSL parses and verifies all of these. So every
+ * value is taken by pointer and length, and a certificate in which one holds what does not belong there is
+ * refused whole; nothing is cleaned.
  *
- * Which bytes belong: in attribute values valid UTF-8 without control characters; in the IA5 names of a SAN printable ASCII
- * without blanks and without the characters of `forbidden`, which let one value pass for two in a header, a list or a log. */
+ * Which bytes belong: in attribute values valid UTF-8 without control characters; in the IA5 names of a SAN
+ * printable ASCII without blanks and without the characters of `forbidden`, which let one value pass for two in
+ * a header, a list or a log. */
 #include "names.h"
 
 #include <openssl/err.h>
@@ -11,7 +13,8 @@
 
 #include "asn1.h"
 
-/* A comma is legal in a URI, yet two X-Client-SAN-URI fields and one that holds "a,b" are the same list to a backend. */
+/* A comma is legal in a URI, yet two X-Client-SAN-URI fields and one that holds "a,b" are the same list to a
+ * backend. */
 static const char forbidden[] = ",\"<>\\";
 
 static bool is_printable_ia5(struct sp_slice s)
@@ -146,7 +149,8 @@ static enum sp_refusal read_name(const X509_NAME *name, const char *whose, struc
     return SP_REFUSAL_none;
 }
 
-/* One row a SAN type that is read; the rest (otherName, directoryName, ...) never becomes an identity and is passed over. */
+/* One row a SAN type that is read; the rest (otherName, directoryName, ...) never becomes an identity and is
+ * passed over. */
 enum san_type { SAN_URI, SAN_DNS, SAN_EMAIL, SAN_IP, SAN_TYPES };
 static const struct {
     int gen;
@@ -158,7 +162,8 @@ static const struct {
     [SAN_IP] = {GEN_IPADD, "IP"},
 };
 
-/* "https://x@evil.example/" or "spiffe://evil.example?": readers, OpenSSL's name constraints among them, differ about the host. */
+/* "https://x@evil.example/" or "spiffe://evil.example?": readers, OpenSSL's name constraints among them, differ
+ * about the host. */
 static bool has_doubtful_authority(struct sp_slice uri)
 {
     for (size_t i = 0; i + 3 <= uri.len; i++) {

@@ -20,8 +20,9 @@ struct sp_names {
     struct sp_slices uris, dns_names, emails, ips;
 };
 
-/* Reads subject, issuer and subjectAltName of `cert` into `arena`. Not SP_REFUSAL_none: hostile_name, certificate_invalid or
- * out_of_memory, and `err` says which name. The one judge of names: the handshake and the identity both ask it. */
+/* Reads subject, issuer and subjectAltName of `cert` into `arena`. Not SP_REFUSAL_none: hostile_name,
+ * certificate_invalid or out_of_memory, and `err` says which name. The one judge of names: the handshake and
+ * the identity both ask it. */
 SP_MUST_USE enum sp_refusal sp_names_read(
     const X509 *cert, struct sp_arena *arena, struct sp_names *out, struct sp_err *err);
 

@@ -2,10 +2,12 @@
  *
  *   of the issuer's name -> usable -> signed by the issuer's own key -> in force -> covers the certificate -> newest of its scope
  *
- * Whatever falls out on the way is remembered only for the message: one broken CRL does not disturb another, and one CA's CRL
- * never speaks of another CA's certificates, not even of a CA with the same name and another key.
+ * Whatever falls out on the way is remembered only for the message: one broken CRL does not disturb another,
+ * and one CA's CRL never speaks of another CA's certificates, not even of a CA with the same name and another
+ * key.
  *
- * "Revoked" is believed from a stale CRL too. "Not listed" is believed from a fresh one, or as far as crl_stale says. */
+ * "Revoked" is believed from a stale CRL too. "Not listed" is believed from a fresh one, or as far as crl_stale
+ * says. */
 #include "revocation.h"
 
 #include <stdio.h>

@@ -31,13 +31,14 @@ void sp_crls_of(const struct sp_crls *set, const X509_NAME *name, size_t *first,
 /* The newest usable CRL of `ca` that is in force and covers all its certificates, or NULL. For reports. */
 struct sp_crl *sp_crls_current(const struct sp_crls *set, const X509 *ca, int64_t now);
 
-/* What the CRLs of `issuer` say of `cert`, which `issuer` has verifiably signed: SP_REFUSAL_none, revoked, crl_missing, crl_stale
- * or crl_invalid; `detail` tells of which CRL and since when. Any thread; no lock once a CRL's signer is known. */
+/* What the CRLs of `issuer` say of `cert`, which `issuer` has verifiably signed: SP_REFUSAL_none, revoked,
+ * crl_missing, crl_stale or crl_invalid; `detail` tells of which CRL and since when. Any thread; no lock once a
+ * CRL's signer is known. */
 SP_MUST_USE enum sp_refusal sp_crls_judge(const struct sp_crls *set, const struct sp_crl_policy *policy,
     const X509 *cert, const X509 *issuer, int64_t now, char *detail, size_t room);
 
-/* The first moment after `now` at which sp_crls_judge could say something else of any certificate: a CRL comes into force, or has
- * become too old. INT64_MAX: never. */
+/* The first moment after `now` at which sp_crls_judge could say something else of any certificate: a CRL comes
+ * into force, or has become too old. INT64_MAX: never. */
 int64_t sp_crls_next_change(const struct sp_crls *set, const struct sp_crl_policy *policy, int64_t now);
 
 #endif

@@ -1,5 +1,6 @@
-/* Building what a listener trusts: the bundle, the CRLs, the store for OpenSSL, and the id of it all. What cannot be read is an
- * error and there is no trust; what is merely of no use (an expired CA, a delta CRL) is a warning and is left out.
+/* Building what a listener trusts: the bundle, the CRLs, the store for OpenSSL, and the id of it all. What
+ * cannot be read is an error and there is no trust; what is merely of no use (an expired CA, a delta CRL) is a
+ * warning and is left out.
  *
  * There are no default paths anywhere: without a bundle nobody is trusted. */
 #include "trust_impl.h"
@@ -33,8 +34,8 @@ static void complain(struct build *b, enum sp_severity severity, struct sp_pos a
 
 /* ---- CRLs ---- */
 
-/* Asks every CA of the CRL's issuer name whether it signed it; the answers are remembered in the CRL. That none has the name is no
- * fault: it is the CRL of an intermediate that clients send along. sp_trust_describe tells. */
+/* Asks every CA of the CRL's issuer name whether it signed it; the answers are remembered in the CRL. That none
+ * has the name is no fault: it is the CRL of an intermediate that clients send along. sp_trust_describe tells. */
 static void find_signer(struct build *b, struct sp_crl *c, struct sp_pos at)
 {
     char text[512], name[192];
@@ -208,8 +209,8 @@ static bool add_cas(EVP_MD_CTX *md, const struct sp_cas *cas)
     return ok;
 }
 
-/* Every part has a fixed size or its length in front, so that no two policies are the same bytes. The contents of the CRLs
- * are left out: each new one would be a new policy. */
+/* Every part has a fixed size or its length in front, so that no two policies are the same bytes. The contents
+ * of the CRLs are left out: each new one would be a new policy. */
 static enum sp_rc make_policy_id(struct sp_trust *t, const struct sp_config_client_auth *auth)
 {
     EVP_MD_CTX *md = EVP_MD_CTX_new();

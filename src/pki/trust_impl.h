@@ -1,5 +1,5 @@
-/* What a struct sp_trust is made of, for the files of `pki` that build it (trust.c), judge by it (verify.c) and print it
- * (describe.c). Immutable after sp_trust_new, but for its memory of accepted chains. */
+/* What a struct sp_trust is made of, for the files of `pki` that build it (trust.c), judge by it (verify.c) and
+ * print it (describe.c). Immutable after sp_trust_new, but for its memory of accepted chains. */
 #ifndef SP_SRC_PKI_TRUST_IMPL_H
 #define SP_SRC_PKI_TRUST_IMPL_H
 

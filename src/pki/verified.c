@@ -1,5 +1,5 @@
-/* A table in shards, each with a lock that is held for a scan of its few keys. No hash chains, no allocation: an entry is a digest, two
- * times and a reference. */
+/* A table in shards, each with a lock that is held for a scan of its few keys. No hash chains, no allocation:
+ * an entry is a digest, two times and a reference. */
 #include "verified.h"
 
 #include <openssl/err.h>

@@ -1,10 +1,11 @@
-/* The chains that this trust has accepted lately, with the identity that came of each: a client that connects again is recognised by its
- * certificates' bytes and spares both sides of us the two or three signatures of its chain. Private to `pki`.
+/* The chains that this trust has accepted lately, with the identity that came of each: a client that connects
+ * again is recognised by its certificates' bytes and spares both sides of us the two or three signatures of its
+ * chain. Private to `pki`.
  *
- * It cannot let in anybody whom verification would not: positives only; the key is a digest over every byte that the client presented; an
- * entry ends with the first moment at which the verdict could be another one (a notAfter of the chain, a CRL's thisUpdate or
- * nextUpdate); and it lives and dies with its trust, so new CAs, CRLs or settings begin with an empty one. That the client holds the
- * key is proven in each handshake as ever. */
+ * It cannot let in anybody whom verification would not: positives only; the key is a digest over every byte
+ * that the client presented; an entry ends with the first moment at which the verdict could be another one (a
+ * notAfter of the chain, a CRL's thisUpdate or nextUpdate); and it lives and dies with its trust, so new CAs,
+ * CRLs or settings begin with an empty one. That the client holds the key is proven in each handshake as ever. */
 #ifndef SP_SRC_PKI_VERIFIED_H
 #define SP_SRC_PKI_VERIFIED_H
 
@@ -22,10 +23,12 @@ SP_MUST_USE struct sp_verified *sp_verified_new(void);
 /* Takes NULL. */
 void sp_verified_free(struct sp_verified *v);
 
-/* SHA-256 over the length and DER of each certificate of `sent`, in its order. SP_FAIL without memory. Any thread. */
+/* SHA-256 over the length and DER of each certificate of `sent`, in its order. SP_FAIL without memory. Any
+ * thread. */
 SP_MUST_USE enum sp_rc sp_verified_key_of(
     const struct sp_verified *v, const STACK_OF(X509) * sent, uint8_t key[SP_VERIFIED_KEY]);
-/* A reference to the identity whose chain was accepted, if that still holds at `now`, or NULL. Any thread; one short lock. */
+/* A reference to the identity whose chain was accepted, if that still holds at `now`, or NULL. Any thread; one
+ * short lock. */
 SP_MUST_USE struct sp_identity *sp_verified_find(
     struct sp_verified *v, const uint8_t key[SP_VERIFIED_KEY], int64_t now);
 /* The verdict holds for from <= now < until. Takes a reference of its own. Any thread. */

@@ -2,10 +2,11 @@
  *
  *   size of the keys -> chain, purpose, depth, strength, signatures, times, name constraints (OpenSSL) -> revocation -> names
  *
- * Revocation is ours (revocation.c) and comes after the signatures: nothing is looked up, remembered or counted for a chain that
- * is not proven. The verdict starts as refused, and there is one line that makes it accepted.
+ * Revocation is ours (revocation.c) and comes after the signatures: nothing is looked up, remembered or counted
+ * for a chain that is not proven. The verdict starts as refused, and there is one line that makes it accepted.
  *
- * Every parameter is set here and not on the SSL_CTX, so that a handshake and `verify` on the command line agree. */
+ * Every parameter is set here and not on the SSL_CTX, so that a handshake and `verify` on the command line
+ * agree. */
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -258,7 +259,8 @@ static void refuse_chain(const struct sp_trust *t, X509_STORE_CTX *ctx, int64_t 
 
 /* ---- after ---- */
 
-/* OpenSSL asks an anchor for no purpose: that the bundle holds it is enough for a CA. A client that is itself the anchor needs one. */
+/* OpenSSL asks an anchor for no purpose: that the bundle holds it is enough for a CA. A client that is itself
+ * the anchor needs one. */
 static enum sp_refusal judge_anchor_as_client(const STACK_OF(X509) * chain, struct sp_verdict *v)
 {
     if (sk_X509_num(chain) > 1 ||
@@ -268,7 +270,8 @@ static enum sp_refusal judge_anchor_as_client(const STACK_OF(X509) * chain, stru
     return SP_REFUSAL_wrong_purpose;
 }
 
-/* Every certificate below the anchor. One that is listed as revoked decides; else the first that cannot be cleared. */
+/* Every certificate below the anchor. One that is listed as revoked decides; else the first that cannot be
+ * cleared. */
 static enum sp_refusal judge_revocation(
     const struct sp_trust *t, const STACK_OF(X509) * chain, int64_t now, struct sp_verdict *v)
 {

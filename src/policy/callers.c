@@ -1,8 +1,8 @@
 /* Callers: compiles the entries of `callers:` and says which of them an identity is.
  *
- * An entry matches when every field that it gives holds; a caller when any of its entries does. Each field looks at names of its
- * own type and at no other: a URI is never searched among DNS names, nor a CN taken for one. An entry that gives no field would
- * match everybody and is an error, and so is one that can match nobody.
+ * An entry matches when every field that it gives holds; a caller when any of its entries does. Each field
+ * looks at names of its own type and at no other: a URI is never searched among DNS names, nor a CN taken for
+ * one. An entry that gives no field would match everybody and is an error, and so is one that can match nobody.
  *
  * Who decides what a caller may do is rules.c; the wildcards are in patterns.c. */
 #include "callers.h"

@@ -1,8 +1,8 @@
 /* The patterns that an operator may write, compiled and compared (see patterns.h).
  *
- * Why here: typed matchers, one for each kind of name, are what keeps a URI from being read as a DNS name and a prefix of
- * an authority from being taken for it. The wildcard grammars for paths and hosts themselves are http/path.h's, so that a
- * rule's path and a SPIFFE id read alike. */
+ * Why here: typed matchers, one for each kind of name, are what keeps a URI from being read as a DNS name and a
+ * prefix of an authority from being taken for it. The wildcard grammars for paths and hosts themselves are
+ * http/path.h's, so that a rule's path and a SPIFFE id read alike. */
 #include "patterns.h"
 
 #include "sallyport/http/path.h"
@@ -109,8 +109,8 @@ bool sp_uri_pattern_match(const struct sp_uri_pattern *p, struct sp_slice uri)
         return sp_slice_equal(p->head, uri);
     if (!sp_slice_starts(uri, p->head))
         return false;
-    /* What follows the authority must begin the path: "spiffe://corp.example.evil/x" only begins like it. sp_path_check
-     * sees to that, and to "..", "//", "?" and "#", none of which a wildcard shall cover. */
+    /* What follows the authority must begin the path: "spiffe://corp.example.evil/x" only begins like it.
+     * sp_path_check sees to that, and to "..", "//", "?" and "#", none of which a wildcard shall cover. */
     struct sp_slice path = sp_slice_sub(uri, p->head.len, uri.len);
     struct sp_fault fault;
     if (path.len == 0 || path.ptr[0] != '/' || sp_path_check(path, &fault) != SP_OK)

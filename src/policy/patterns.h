@@ -1,6 +1,6 @@
-/* What callers and rules are matched with, compiled once when the policy is built and only compared afterwards. Private to
- * the room. A compile function returns NULL, or a literal saying what is wrong; matching neither allocates nor fails.
- * Everything compares by length: a NUL is a byte like any other. */
+/* What callers and rules are matched with, compiled once when the policy is built and only compared afterwards.
+ * Private to the room. A compile function returns NULL, or a literal saying what is wrong; matching neither
+ * allocates nor fails. Everything compares by length: a NUL is a byte like any other. */
 #ifndef SP_POLICY_PATTERNS_H
 #define SP_POLICY_PATTERNS_H
 
@@ -28,8 +28,8 @@ struct sp_uri_pattern {
 };
 /* Borrows `text`. */
 SP_MUST_USE const char *sp_uri_pattern_compile(struct sp_slice text, struct sp_uri_pattern *out);
-/* A URI with a query, a fragment or a path that could be read in two ways is matched by its exact text alone, never by a
- * wildcard. */
+/* A URI with a query, a fragment or a path that could be read in two ways is matched by its exact text alone,
+ * never by a wildcard. */
 bool sp_uri_pattern_match(const struct sp_uri_pattern *p, struct sp_slice uri);
 
 /* "name@domain" or "*@domain". The part before the '@' compares by case, the domain does not. */
@@ -44,8 +44,8 @@ bool sp_email_pattern_match(const struct sp_email_pattern *p, struct sp_slice em
 /* A host name or "*.rest", in lower case; the copy lives in `arena`. */
 SP_MUST_USE const char *sp_host_pattern_compile(
     struct sp_arena *arena, struct sp_slice text, struct sp_slice *out);
-/* A dNSName of a certificate, in any case. One that is no plain host name (a wildcard, an empty label, a port) matches
- * nothing. */
+/* A dNSName of a certificate, in any case. One that is no plain host name (a wildcard, an empty label, a port)
+ * matches nothing. */
 bool sp_dns_name_match(struct sp_slice pattern, struct sp_slice name);
 
 #endif

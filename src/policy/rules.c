@@ -1,9 +1,9 @@
 /* The policy: rules compiled over compiled callers, and the decision.
  *
- * Invariants: what is built is complete or not handed out; deciding reads bitsets and compiled patterns, in the order the operator
- * wrote, and neither allocates nor fails. A decision starts as refused and only a rule that matched whole makes it anything else.
- * Rules are looked at one after the other: the test for the caller is one AND a word, so those that do not concern this
- * caller cost a few nanoseconds each. */
+ * Invariants: what is built is complete or not handed out; deciding reads bitsets and compiled patterns, in the
+ * order the operator wrote, and neither allocates nor fails. A decision starts as refused and only a rule that
+ * matched whole makes it anything else. Rules are looked at one after the other: the test for the caller is one
+ * AND a word, so those that do not concern this caller cost a few nanoseconds each. */
 #include "sallyport/policy/policy.h"
 
 #include <stdarg.h>
@@ -111,7 +111,8 @@ static bool is_token(struct sp_slice s)
     return s.len > 0;
 }
 
-/* "get" is another method than "GET" and no client sends it: say so before somebody wonders why the rule never matches. */
+/* "get" is another method than "GET" and no client sends it: say so before somebody wonders why the rule never
+ * matches. */
 static bool is_known_in_upper_case(struct sp_slice s)
 {
     char upper[16];

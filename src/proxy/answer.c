@@ -1,11 +1,11 @@
-/* Answers of our own: small, uniform, and silent about why. The client learns the status and a request id; the log has the reason under
- * the same id. */
+/* Answers of our own: small, uniform, and silent about why. The client learns the status and a request id; the
+ * log has the reason under the same id. */
 #include <stdio.h>
 
 #include "proxy_impl.h"
 
-/* A body that is here already is read and dropped, so that a refusal of a small request does not cost the connection. One that is still to
- * come is not waited for. */
+/* A body that is here already is read and dropped, so that a refusal of a small request does not cost the
+ * connection. One that is still to come is not waited for. */
 static void drop_body_at_hand(struct sp_exchange *x)
 {
     struct sp_stream *stream = x->session->stream;
@@ -26,7 +26,8 @@ static void drop_body_at_hand(struct sp_exchange *x)
     }
 }
 
-/* May the connection go on after this answer? Not when the end of the request is in doubt or its body is still to come. */
+/* May the connection go on after this answer? Not when the end of the request is in doubt or its body is still
+ * to come. */
 static bool must_close(const struct sp_exchange *x)
 {
     return x->head == NULL || !x->head->keep_alive || x->request != SP_HALF_DONE || x->session->leaving;

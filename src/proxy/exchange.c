@@ -1,5 +1,6 @@
-/* One request and its response, as a loop of named steps (the drawing is beside enum sp_step). Each step does what it can and says
- * what comes next; an edge from either side, or the session's timer, runs the loop again. Moving bodies is in relay.c. */
+/* One request and its response, as a loop of named steps (the drawing is beside enum sp_step). Each step does
+ * what it can and says what comes next; an edge from either side, or the session's timer, runs the loop again.
+ * Moving bodies is in relay.c. */
 #include "proxy_impl.h"
 #include "sallyport/base/clock.h"
 #include "sallyport/base/text.h"
@@ -194,7 +195,8 @@ static enum sp_next step_connecting(struct sp_exchange *x)
 
 /* ---- SEND ---- */
 
-/* What a new connection says before it was asked is no answer (RFC 9112 §9.2). One that was kept is looked at when it is taken. */
+/* What a new connection says before it was asked is no answer (RFC 9112 §9.2). One that was kept is looked at
+ * when it is taken. */
 static bool speaks_unasked(struct sp_exchange *x, struct sp_fault *fault)
 {
     struct sp_stream *up = x->up->stream;
@@ -227,8 +229,9 @@ static enum sp_next step_send(struct sp_exchange *x)
     return SP_NEXT_STEP;
 }
 
-/* Not a byte of an answer has come. A kept-alive connection may have been closed just as we wrote, which is nobody's fault: a request
- * that can be repeated and whose body has not been touched is repeated once, on a new connection. */
+/* Not a byte of an answer has come. A kept-alive connection may have been closed just as we wrote, which is
+ * nobody's fault: a request that can be repeated and whose body has not been touched is repeated once, on a new
+ * connection. */
 enum sp_next sp_exchange_backend_failed(
     struct sp_exchange *x, enum sp_refusal reason, unsigned status, const char *detail)
 {

@@ -1,4 +1,5 @@
-/* Field values that are lists (RFC 9110 §5.6.1): Connection, Vary. Members are tokens, so a comma always ends one. */
+/* Field values that are lists (RFC 9110 §5.6.1): Connection, Vary. Members are tokens, so a comma always ends
+ * one. */
 #include "proxy_impl.h"
 
 static bool is_blank(char c)

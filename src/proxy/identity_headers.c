@@ -1,10 +1,12 @@
-/* The proven identity as header lines, made once a session: the values are the identity's own bytes wherever the format allows.
+/* The proven identity as header lines, made once a session: the values are the identity's own bytes wherever
+ * the format allows.
  *
  * plain    X-Client-*; an absent value has no line
  * rfc9440  Client-Cert and Client-Cert-Chain (RFC 9440 §2): a structured-field byte sequence each, the chain a list of them, in TLS
  *          order, without the trust anchor, and only when there is one
  *
- * Identity bytes are printable ASCII by the time they are an sp_identity; the codec refuses anything else once more. */
+ * Identity bytes are printable ASCII by the time they are an sp_identity; the codec refuses anything else once
+ * more. */
 #include "proxy_impl.h"
 #include "sallyport/base/clock.h"
 

@@ -1,11 +1,13 @@
-/* The names that only we may say. A header that a backend could take for a proven identity, for where a request came from, or for another
- * path or method than the judged one, never passes from a client, whichever family the upstream is configured for: a backend may trust one that we do not send.
+/* The names that only we may say. A header that a backend could take for a proven identity, for where a request
+ * came from, or for another path or method than the judged one, never passes from a client, whichever family
+ * the upstream is configured for: a backend may trust one that we do not send.
  *
- * Names are compared folded: case does not matter, and all that is neither letter nor digit is one ('-', '_', '.', but also '!' or '+'),
- * because CGI-like backends read them so. */
+ * Names are compared folded: case does not matter, and all that is neither letter nor digit is one ('-', '_',
+ * '.', but also '!' or '+'), because CGI-like backends read them so. */
 #include "proxy_impl.h"
 
-/* Folded form: lower case, '-' for all but letters and digits. A trailing '*' stands for any rest. Sorted by nothing but family. */
+/* Folded form: lower case, '-' for all but letters and digits. A trailing '*' stands for any rest. Sorted by
+ * nothing but family. */
 static const char *const NAMES[] = {
     /* rfc9440 */
     "client-cert",

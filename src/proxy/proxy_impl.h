@@ -157,12 +157,13 @@ struct sp_slice sp_worker_date(struct sp_worker *w);
 /* session.c */
 void sp_session_start(struct sp_worker *w, struct sp_handover *h); /* takes over h */
 struct sp_session *sp_session_of(struct sp_list *link);
-/* The session ends: what was written goes out, then close_notify and FIN; what the client still sends is read and dropped for a
- * while, so that its answer is not lost to a reset. */
+/* The session ends: what was written goes out, then close_notify and FIN; what the client still sends is read
+ * and dropped for a while, so that its answer is not lost to a reset. */
 void sp_session_close(struct sp_session *s);
 /* The session ends now, without close_notify: an answer that is not complete must not look so. */
 void sp_session_cut(struct sp_session *s);
-/* No exchange after the present one; if it is idle, it ends after the worker's grace, in which a request is still served. */
+/* No exchange after the present one; if it is idle, it ends after the worker's grace, in which a request is
+ * still served. */
 void sp_session_dismiss(struct sp_session *s);
 /* Moves to the worker's current view, if no exchange is on its way. */
 void sp_session_move(struct sp_session *s);
@@ -191,7 +192,8 @@ enum sp_next sp_answer(struct sp_exchange *x, unsigned status, enum sp_refusal r
 bool sp_list_next(struct sp_slice *rest, struct sp_slice *member);
 
 /* request_head.c */
-/* Judges what the policy does not: fields that must not be there, or must not be removed. SP_FAIL fills `fault`. */
+/* Judges what the policy does not: fields that must not be there, or must not be removed. SP_FAIL fills
+ * `fault`. */
 enum sp_rc sp_request_check(const struct sp_head *head, struct sp_fault *fault);
 /* Fills `out` with lines from the worker's scratch. SP_FAIL: no memory. */
 enum sp_rc sp_request_head_out(struct sp_exchange *x, struct sp_head_out *out);

@@ -1,5 +1,5 @@
-/* The access record: one line a request, whatever became of it. Only pointers and bytes are gathered here; formatting and writing are
- * the log writer's. The query string is not logged: it may hold secrets. */
+/* The access record: one line a request, whatever became of it. Only pointers and bytes are gathered here;
+ * formatting and writing are the log writer's. The query string is not logged: it may hold secrets. */
 #include "proxy_impl.h"
 #include "sallyport/base/clock.h"
 

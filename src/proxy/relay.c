@@ -1,6 +1,7 @@
-/* The two halves of an exchange, both at once: the request's body to the backend, the response to the client. Each half goes as far as
- * it can and stops where its reader has nothing or its writer takes nothing; what is not read is not buffered, so a slow side slows
- * the other, and a body of any size needs the two blocks that a head needs. */
+/* The two halves of an exchange, both at once: the request's body to the backend, the response to the client.
+ * Each half goes as far as it can and stops where its reader has nothing or its writer takes nothing; what is
+ * not read is not buffered, so a slow side slows the other, and a body of any size needs the two blocks that a
+ * head needs. */
 #include "proxy_impl.h"
 #include "sallyport/base/clock.h"
 
@@ -157,8 +158,8 @@ static enum stop interim(struct relay *r, const struct sp_head *head)
     return STOP_DONE;
 }
 
-/* A client that waits for 100 Continue, or still sends a body that the backend has refused, may or may not send the rest: where the next
- * request begins is then in doubt, so this one is the last. */
+/* A client that waits for 100 Continue, or still sends a body that the backend has refused, may or may not send
+ * the rest: where the next request begins is then in doubt, so this one is the last. */
 static bool leaves_doubt(const struct sp_exchange *x, unsigned status)
 {
     if (x->request == SP_HALF_DONE)
@@ -297,8 +298,8 @@ static bool awaits_continue(const struct sp_exchange *x)
     return x->head->expect_continue && !x->continued && !x->answered && x->bytes_in == 0;
 }
 
-/* Nobody can be blamed for slowness but him who is waited for: first a client that does not take the answer, then one that does not send its
- * body, then the backend. */
+/* Nobody can be blamed for slowness but him who is waited for: first a client that does not take the answer,
+ * then one that does not send its body, then the backend. */
 static void wait_for(struct relay *r, enum stop request, enum stop response)
 {
     struct sp_exchange *x = r->x;
@@ -329,7 +330,8 @@ enum sp_next sp_relay(struct sp_exchange *x)
         sp_session_wait(s, SP_WAIT_NOTHING, 0, false);
         return SP_NEXT_WAIT;
     }
-    /* Nothing more is read from a client whose request is complete, so its leaving shows only as the kernel's word. */
+    /* Nothing more is read from a client whose request is complete, so its leaving shows only as the kernel's
+     * word. */
     if (s->who->transport->peer_ended && request != STOP_READER) {
         sp_exchange_abandon(x, SP_REFUSAL_client_gone, "before the answer was complete");
         return SP_NEXT_CUT;

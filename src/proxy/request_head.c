@@ -1,5 +1,6 @@
-/* From the client's request head to the backend's: hop-by-hop fields out first, then what only we may say, then our own words last,
- * so that nothing a client sends can delete or precede them. The path goes on byte for byte as it was judged.
+/* From the client's request head to the backend's: hop-by-hop fields out first, then what only we may say, then
+ * our own words last, so that nothing a client sends can delete or precede them. The path goes on byte for byte
+ * as it was judged.
  *
  * The lines borrow the client's input block and the session's identity; nothing is copied here. */
 #include "proxy_impl.h"
@@ -98,7 +99,8 @@ static bool is_dropped(const struct sp_header *h, const struct tokens *tokens)
     }
 }
 
-/* Origin-form, whatever form the client used. Path and query lie side by side in the input, with the '?' between them. */
+/* Origin-form, whatever form the client used. Path and query lie side by side in the input, with the '?'
+ * between them. */
 static struct sp_slice origin_form(const struct sp_head *head)
 {
     size_t query_len = head->query.ptr != NULL ? 1 + head->query.len : 0;

@@ -1,8 +1,8 @@
 /* From the backend's response head to the client's: hop-by-hop fields out, framing as this client can read it. */
 #include "proxy_impl.h"
 
-/* A cache must not hand one caller's answer to another when the answer depends on an identity header that it never saw
- * (RFC 9440 §4 asks for Vary: * instead). */
+/* A cache must not hand one caller's answer to another when the answer depends on an identity header that it
+ * never saw (RFC 9440 §4 asks for Vary: * instead). */
 static bool varies_by_identity(struct sp_slice vary)
 {
     struct sp_slice name;
@@ -37,8 +37,8 @@ static bool is_dropped(const struct sp_head *head, const struct sp_header *h, bo
     return has_connection && is_connection_listed(head, h->name);
 }
 
-/* The end of the body must be plain to this client: a length stays one; anything else is chunked for HTTP/1.1, and the end of the
- * connection for HTTP/1.0. */
+/* The end of the body must be plain to this client: a length stays one; anything else is chunked for HTTP/1.1,
+ * and the end of the connection for HTTP/1.0. */
 static void choose_framing(struct sp_exchange *x, const struct sp_head *head, struct sp_head_out *out)
 {
     out->framing = head->framing;

@@ -4,7 +4,8 @@
  *                |                                  ^
  *                +--------------(cut)---------------+
  *
- * While serving, its exchange owns what happens; here are the transport's edges, the one timer, and the two ways to end. */
+ * While serving, its exchange owns what happens; here are the transport's edges, the one timer, and the two
+ * ways to end. */
 #include "proxy_impl.h"
 #include "sallyport/io/socket.h"
 
@@ -103,7 +104,8 @@ void sp_session_wait(struct sp_session *s, enum sp_wait wait, uint64_t ms, bool 
         sp_timer_set(s->timer, ms);
 }
 
-/* libevent shows a reset as an ordinary edge. While an exchange reads nothing from its client, no read would find out. */
+/* libevent shows a reset as an ordinary edge. While an exchange reads nothing from its client, no read would
+ * find out. */
 static bool is_reset(const struct sp_session *s, unsigned events)
 {
     bool reads = s->lingering || s->exchange.view == NULL || s->wait == SP_WAIT_REQUEST_BODY;
@@ -126,8 +128,8 @@ static void on_edge(void *arg, unsigned events)
         sp_exchange_run(&s->exchange);
 }
 
-/* A request may have come in just now, its edge still to be told: it is served, and if its answer promised to keep the connection,
- * the next wait is a new one. */
+/* A request may have come in just now, its edge still to be told: it is served, and if its answer promised to
+ * keep the connection, the next wait is a new one. */
 static void close_if_idle(struct sp_session *s)
 {
     unsigned served = s->served;

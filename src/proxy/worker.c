@@ -1,7 +1,8 @@
 /* The worker as a whole: its view of the snapshot, its sessions, and how both change while it runs. */
 #include "proxy_impl.h"
 
-/* Blocks kept for the next taker, and how many there may be at all: what bounds the memory of bodies on their way. */
+/* Blocks kept for the next taker, and how many there may be at all: what bounds the memory of bodies on their
+ * way. */
 #define BLOCKS_KEPT 64
 #define BLOCKS_MAX  65536
 
@@ -56,8 +57,8 @@ void sp_worker_forget(struct sp_worker *w)
     sp_meter_sub(w->o.meter, SP_METER_connections_open, 1);
 }
 
-/* Sessions without an exchange move at once, so that the old snapshot can go; the others at their next exchange. The bookmark stands
- * behind those that were looked at. */
+/* Sessions without an exchange move at once, so that the old snapshot can go; the others at their next
+ * exchange. The bookmark stands behind those that were looked at. */
 static void walk(struct sp_task *t)
 {
     struct sp_worker *w = SP_CONTAINER_OF(t, struct sp_worker, walk);

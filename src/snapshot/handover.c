@@ -1,5 +1,5 @@
-/* Which worker gets a session: the one with the fewest. Gates race here, and may both choose the same one; that evens out with the
- * next connection, so there is no lock. */
+/* Which worker gets a session: the one with the fewest. Gates race here, and may both choose the same one; that
+ * evens out with the next connection, so there is no lock. */
 #include "sallyport/snapshot/handover.h"
 
 static void on_mail(struct sp_mail *m)

@@ -1,5 +1,5 @@
-/* Builds everything that one configuration means, or nothing: a snapshot that exists is complete. What is wrong is collected over
- * all parts before giving up, so that an operator mends a file once. */
+/* Builds everything that one configuration means, or nothing: a snapshot that exists is complete. What is wrong
+ * is collected over all parts before giving up, so that an operator mends a file once. */
 #include "sallyport/snapshot/snapshot.h"
 
 static void free_listener(struct sp_snapshot_listener *l, unsigned gates)
@@ -37,8 +37,8 @@ static void no_memory(const struct sp_config *config, struct sp_diags *diags)
     sp_diag_add(diags, SP_DIAG_ERROR, config->file, (struct sp_pos){0, 0}, "not enough memory");
 }
 
-/* The first gate's contexts tell what is wrong with the files; the others repeat a load that went well, so their warnings are
- * dropped. False: it is not complete. */
+/* The first gate's contexts tell what is wrong with the files; the others repeat a load that went well, so
+ * their warnings are dropped. False: it is not complete. */
 static bool build_listener(struct sp_snapshot *s, struct sp_snapshot_listener *l, struct sp_diags *diags)
 {
     const char *file = s->config->file;

@@ -1,8 +1,9 @@
 /* The BIO under every SSL: the connection's socket, with the readiness that the loop reported.
  *
- * It does for TLS what the plain transport does for plain sockets: a short read has emptied the socket, so the next one is
- * answered "retry" without asking the kernel, until an edge (or, when the peer has ended, until EOF). Not so in the handshake: there
- * a reset that came along with half a message would be seen by nobody before the deadline (see sp_transport_expect_more).
+ * It does for TLS what the plain transport does for plain sockets: a short read has emptied the socket, so the
+ * next one is answered "retry" without asking the kernel, until an edge (or, when the peer has ended, until
+ * EOF). Not so in the handshake: there a reset that came along with half a message would be seen by nobody
+ * before the deadline (see sp_transport_expect_more).
  *
  * The BIO_METHOD is counted, not owned by a server: a connection outlives the server that accepted it. */
 #include <errno.h>
@@ -94,7 +95,8 @@ struct tls_shared *shared_new(void)
     if (s == NULL)
         return NULL;
     atomic_init(&s->refs, 1);
-    /* No index from BIO_get_new_index: there are 127 in the life of a process, and this is made at every reload. */
+    /* No index from BIO_get_new_index: there are 127 in the life of a process, and this is made at every
+     * reload. */
     BIO_METHOD *m = s->bio_method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "sallyport socket");
     if (m == NULL || !BIO_meth_set_read_ex(m, socket_read) || !BIO_meth_set_write_ex(m, socket_write) ||
         !BIO_meth_set_ctrl(m, socket_ctrl) || !BIO_meth_set_create(m, socket_create)) {

@@ -1,7 +1,7 @@
 /* A server certificate as the operator gave it: chain file, key file, the names that clients may ask for.
  *
- * Whatever makes it unusable is an error that names the file; what will make it unusable soon, or useless, is a warning. Keys
- * stay inside OpenSSL, which cleanses them. */
+ * Whatever makes it unusable is an error that names the file; what will make it unusable soon, or useless, is a
+ * warning. Keys stay inside OpenSSL, which cleanses them. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -114,7 +114,8 @@ static void sort_names(struct certificate *c)
     c->name_count = kept;
 }
 
-/* The DNS names of the leaf's subjectAltName. What no client can ask for is passed over; the common name counts for nothing. */
+/* The DNS names of the leaf's subjectAltName. What no client can ask for is passed over; the common name counts
+ * for nothing. */
 static bool read_names(struct certificate *c)
 {
     int at = X509_get_ext_by_NID(c->leaf, NID_subject_alt_name, -1);

@@ -1,10 +1,10 @@
 /* A TLS connection as a transport, once it is open; the way there is in handshake.c.
  *
- * Reading: OpenSSL reads ahead, so bytes may wait in it while the socket is empty. SP_AGAIN is given only when neither has any,
- * and `can_read` stays set while OpenSSL does.
- * Writing: at most one record a call. When the socket is full in the middle of it, the plaintext is kept here (OpenSSL wants the
- * same bytes again) and reported as taken; nothing more is taken until it is gone.
- * After a fatal error OpenSSL is not asked again (`broken`). */
+ * Reading: OpenSSL reads ahead, so bytes may wait in it while the socket is empty. SP_AGAIN is given only when
+ * neither has any, and `can_read` stays set while OpenSSL does. Writing: at most one record a call. When the
+ * socket is full in the middle of it, the plaintext is kept here (OpenSSL wants the same bytes again) and
+ * reported as taken; nothing more is taken until it is gone. After a fatal error OpenSSL is not asked again
+ * (`broken`). */
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,8 +12,8 @@
 #include "sallyport/base/mem.h"
 #include "tls_private.h"
 
-/* A peer may send KeyUpdates, and with TLS 1.2 ask for renegotiations, without end and for nothing. A long-lived connection
- * needs one in 2^24 records or more. */
+/* A peer may send KeyUpdates, and with TLS 1.2 ask for renegotiations, without end and for nothing. A
+ * long-lived connection needs one in 2^24 records or more. */
 #define MAX_HANDSHAKE_MESSAGES 1000
 
 #define RECORD_MAX 16384
@@ -166,7 +166,8 @@ static enum sp_rc tls_flush(struct sp_transport *t)
     return SP_OK;
 }
 
-/* The next bytes for one record: the caller's own memory if they lie together there, else gathered in `scratch`. */
+/* The next bytes for one record: the caller's own memory if they lie together there, else gathered in
+ * `scratch`. */
 static struct sp_slice gather(const struct iovec *iov, int count, char scratch[RECORD_MAX])
 {
     while (count > 0 && iov->iov_len == 0) {
@@ -285,8 +286,8 @@ struct sp_identity *sp_tls_take_identity(struct sp_transport *t)
 const char *sp_tls_version(const struct sp_transport *t)
 {
     const struct conn *c = conn_of((struct sp_transport *)(uintptr_t)t);
-    /* OpenSSL names its own highest version until one is agreed on; the cipher is chosen after that. TLS 1.2 has it pending until
-     * the end of the handshake. */
+    /* OpenSSL names its own highest version until one is agreed on; the cipher is chosen after that. TLS 1.2
+     * has it pending until the end of the handshake. */
     bool is_agreed =
         c->ssl != NULL && (SSL_get_current_cipher(c->ssl) != NULL || SSL_get_pending_cipher(c->ssl) != NULL);
     return is_agreed ? SSL_get_version(c->ssl) : "";

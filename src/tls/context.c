@@ -1,8 +1,9 @@
-/* The settings that every SSL_CTX of a listener has, whichever certificate it presents. One place, so that no certificate
- * can be laxer than another. */
+/* The settings that every SSL_CTX of a listener has, whichever certificate it presents. One place, so that no
+ * certificate can be laxer than another. */
 #include "tls_private.h"
 
-/* Handshake messages of certificates: 261 junk certificates in OpenSSL's default of 100 KiB cost 50 ms before anybody is known. */
+/* Handshake messages of certificates: 261 junk certificates in OpenSSL's default of 100 KiB cost 50 ms before
+ * anybody is known. */
 #define MAX_CERT_LIST_BYTES 16384
 
 /* TLS 1.2: forward secrecy and AEAD only. TLS 1.3 has nothing else. */
@@ -12,7 +13,8 @@
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 #define GROUPS "X25519:P-256:P-384:P-521"
 
-/* Without an answer to it OpenSSL would not tell the client that its name was taken. The name is judged in on_client_hello. */
+/* Without an answer to it OpenSSL would not tell the client that its name was taken. The name is judged in
+ * on_client_hello. */
 static int on_server_name(SSL *ssl, int *alert, void *arg)
 {
     (void)ssl;

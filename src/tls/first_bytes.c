@@ -1,5 +1,5 @@
-/* What a connection begins with, before anything is spent on it: a TLS record, a plain HTTP request that deserves an answer
- * in its own language, or something else. Pure functions. */
+/* What a connection begins with, before anything is spent on it: a TLS record, a plain HTTP request that
+ * deserves an answer in its own language, or something else. Pure functions. */
 #include <stdio.h>
 
 #include "sallyport/base/text.h"

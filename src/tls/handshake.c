@@ -1,11 +1,12 @@
 /* From the first byte to a proven identity.
  *
- * Nothing is spent on a connection before its first bytes look like TLS: they are looked at in the kernel's buffer. A plain HTTP
- * request is answered in its own language. The verdict on the client's certificate is pki's, and it is taken in OpenSSL's verify
- * callback, which runs *before* the client has shown that it holds the key: so the identity is made there and given out only
- * when the handshake is complete.
+ * Nothing is spent on a connection before its first bytes look like TLS: they are looked at in the kernel's
+ * buffer. A plain HTTP request is answered in its own language. The verdict on the client's certificate is
+ * pki's, and it is taken in OpenSSL's verify callback, which runs *before* the client has shown that it holds
+ * the key: so the identity is made there and given out only when the handshake is complete.
  *
- * Everything that a handshake needs (the server, the trust, the proof) is let go of at its end: a connection outlives them. */
+ * Everything that a handshake needs (the server, the trust, the proof) is let go of at its end: a connection
+ * outlives them. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -18,8 +19,8 @@
 #include "sallyport/pki/x509.h"
 #include "tls_private.h"
 
-/* Bytes of a peer that is being turned away which are read for the sake of an answer arriving: closing a socket with unread
- * bytes resets the connection, and the answer is lost with it. */
+/* Bytes of a peer that is being turned away which are read for the sake of an answer arriving: closing a socket
+ * with unread bytes resets the connection, and the answer is lost with it. */
 #define DRAIN_MAX 65536
 
 static const char plain_http_answer[] = "HTTP/1.1 400 Bad Request\r\n"
@@ -186,9 +187,10 @@ static enum sp_rc handshake_failed(struct conn *c, int ssl_error, int sys, struc
     return refuse(c, refusal, SP_REFUSAL_tls_error, "OpenSSL gives no reason");
 }
 
-/* The certificates above the leaf are in the identity by now, as the bytes that a backend is sent. OpenSSL would hold them parsed, with
- * their keys, for as long as the connection: 6 KiB each, a quarter of an idle connection. Nothing asks for them again: there is no
- * renegotiation and no resumption. The list stays OpenSSL's; it is left empty. */
+/* The certificates above the leaf are in the identity by now, as the bytes that a backend is sent. OpenSSL
+ * would hold them parsed, with their keys, for as long as the connection: 6 KiB each, a quarter of an idle
+ * connection. Nothing asks for them again: there is no renegotiation and no resumption. The list stays
+ * OpenSSL's; it is left empty. */
 static void forget_chain(SSL *ssl)
 {
     STACK_OF(X509) *sent = SSL_get_peer_cert_chain(ssl);
@@ -196,17 +198,17 @@ static void forget_chain(SSL *ssl)
         X509_free(sk_X509_pop(sent));
 }
 
-/* TLS 1.3 ends with the client's message, and we issue no ticket: nothing of ours goes out that could carry its acknowledgement. A
- * client with Nagle's algorithm (Python's ssl, many small ones) would hold its request back until the kernel sends one by itself,
- * 40 ms later. */
+/* TLS 1.3 ends with the client's message, and we issue no ticket: nothing of ours goes out that could carry its
+ * acknowledgement. A client with Nagle's algorithm (Python's ssl, many small ones) would hold its request back
+ * until the kernel sends one by itself, 40 ms later. */
 static void acknowledge(int fd)
 {
     int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on); /* fails on a unix socket */
 }
 
-/* The handshake is complete. What was decided in the callbacks is looked at once more: nobody passes by a callback that did
- * not run. */
+/* The handshake is complete. What was decided in the callbacks is looked at once more: nobody passes by a
+ * callback that did not run. */
 static enum sp_rc let_in(struct conn *c, struct sp_tls_refusal *refusal)
 {
     struct proof *p = c->proof;

@@ -1,8 +1,8 @@
 /* The ClientHello: which name the client asks for, which certificate it gets, and the application protocol.
  *
- * The name is read here, in the ClientHello callback, before OpenSSL has decided anything, and strictly: what OpenSSL and we
- * could read differently is refused. It is kept in one canonical form (lower case, no trailing dot), the one that the
- * requests' Host is compared with. */
+ * The name is read here, in the ClientHello callback, before OpenSSL has decided anything, and strictly: what
+ * OpenSSL and we could read differently is refused. It is kept in one canonical form (lower case, no trailing
+ * dot), the one that the requests' Host is compared with. */
 #include "sallyport/base/mem.h"
 #include "tls_private.h"
 
@@ -58,8 +58,8 @@ static const struct site *site_for(const struct sp_tls_server *server, const cha
     return by_wildcard != NULL ? by_wildcard : &server->sites[0];
 }
 
-/* SSL_set_SSL_CTX switches certificate, trust, CA names and callbacks, and nothing of the rest. All contexts of a listener
- * agree in the rest (context_new made them); it is carried over so that this does not depend on it. */
+/* SSL_set_SSL_CTX switches certificate, trust, CA names and callbacks, and nothing of the rest. All contexts of
+ * a listener agree in the rest (context_new made them); it is carried over so that this does not depend on it. */
 static bool adopt(SSL *ssl, SSL_CTX *ctx)
 {
     if (SSL_get_SSL_CTX(ssl) == ctx)
@@ -107,7 +107,8 @@ int on_client_hello(SSL *ssl, int *alert, void *arg)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
-/* `in`: names, each behind a byte with its length; OpenSSL has checked the lengths. Called only if the client sent any. */
+/* `in`: names, each behind a byte with its length; OpenSSL has checked the lengths. Called only if the client
+ * sent any. */
 int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
     unsigned in_len, void *arg)
 {

@@ -5,7 +5,8 @@
 
 #define ANY_REASON (-1)
 
-/* In order of weight: of several errors in the queue the one of the uppermost row counts, and its text is the detail. */
+/* In order of weight: of several errors in the queue the one of the uppermost row counts, and its text is the
+ * detail. */
 static const struct {
     int lib, reason;
     enum sp_refusal refusal;

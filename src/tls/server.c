@@ -1,5 +1,5 @@
-/* The certificates of a listener, sorted into sites: one SSL_CTX for each set of names, holding one certificate of each key
- * type, of which OpenSSL takes the one that the client can use. */
+/* The certificates of a listener, sorted into sites: one SSL_CTX for each set of names, holding one certificate
+ * of each key type, of which OpenSSL takes the one that the client can use. */
 #include "sallyport/base/mem.h"
 #include "tls_private.h"
 

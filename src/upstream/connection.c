@@ -7,7 +7,8 @@
  *                        |                   +--|----------------+
  *                        +--- close ------------+---- any edge, or idle for too long ---> (closed)
  *
- * A kept-alive connection owes us nothing: whatever arrives on it (an end, or bytes nobody asked for) closes it. */
+ * A kept-alive connection owes us nothing: whatever arrives on it (an end, or bytes nobody asked for) closes
+ * it. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -40,8 +41,8 @@ static void leave_idle(struct sp_upconn *c)
     sp_meter_sub(c->endpoint->owner->meter, SP_METER_upstream_idle, 1);
 }
 
-/* The edge that tells may still be on its way. Bytes that nobody asked for would be taken for the next answer, and an end would cost a
- * request that may not be repeated; both are worth a system call. */
+/* The edge that tells may still be on its way. Bytes that nobody asked for would be taken for the next answer,
+ * and an end would cost a request that may not be repeated; both are worth a system call. */
 static bool is_open_and_silent(const struct sp_upconn *c)
 {
     char byte;

@@ -1,7 +1,7 @@
 /* The worker's table of endpoints and how a configuration's upstreams map onto it.
  *
- * An endpoint is known by its address alone: two upstreams, or two configurations, that name the same address share its
- * kept-alive connections. It lives while targets name it or a connection to it is in use.
+ * An endpoint is known by its address alone: two upstreams, or two configurations, that name the same address
+ * share its kept-alive connections. It lives while targets name it or a connection to it is in use.
  *
  * Connections themselves: connection.c. */
 #include "upstream_impl.h"

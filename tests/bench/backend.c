@@ -1,11 +1,12 @@
 /* sp_bench_backend: a backend that costs as little as possible, so that measuring a proxy measures the proxy.
  *
- * HTTP/1.1 with keep-alive and pipelining over one epoll loop. GET /small answers 128 bytes, GET /big?mb=N streams N
- * times 10^6 bytes, a POST or PUT is read, thrown away, and answered with the number of its body's bytes and a newline
- * (so that the sender can see that all of it came through). Anything else is a 404, a chunked request body a 501.
+ * HTTP/1.1 with keep-alive and pipelining over one epoll loop. GET /small answers 128 bytes, GET /big?mb=N
+ * streams N times 10^6 bytes, a POST or PUT is read, thrown away, and answered with the number of its body's
+ * bytes and a newline (so that the sender can see that all of it came through). Anything else is a 404, a
+ * chunked request body a 501.
  *
- * It listens on 127.0.0.1, prints "listening PORT", and ends when stdin ends or on SIGTERM: whoever started it cannot
- * leave it behind. It trusts its client: only a proxy under measurement speaks to it. */
+ * It listens on 127.0.0.1, prints "listening PORT", and ends when stdin ends or on SIGTERM: whoever started it
+ * cannot leave it behind. It trusts its client: only a proxy under measurement speaks to it. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>

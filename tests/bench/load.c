@@ -1,7 +1,7 @@
 /* sp_load: loads an mTLS proxy with requests and prints what came of it as one line of JSON.
  *
- * Here are the options, the client's TLS context and the printing; see load.h for where the rest is. A tool of the
- * benchmark (tests/bench/run.py), usable by hand: tests/bench/README.md has examples. */
+ * Here are the options, the client's TLS context and the printing; see load.h for where the rest is. A tool of
+ * the benchmark (tests/bench/run.py), usable by hand: tests/bench/README.md has examples. */
 #include <errno.h>
 #include <getopt.h>
 #include <netdb.h>

@@ -1,7 +1,7 @@
 /* The load generator's own types: options, one connection, the run that drives them, the latency histogram.
  *
- * load.c reads the options and prints the answer; load_run.c decides when a request is sent; load_conn.c carries one
- * connection through connect, handshake, request, answer and close; load_hist.c counts latencies.
+ * load.c reads the options and prints the answer; load_run.c decides when a request is sent; load_conn.c
+ * carries one connection through connect, handshake, request, answer and close; load_hist.c counts latencies.
  * One thread, so nothing here is shared. */
 #ifndef SP_BENCH_LOAD_H
 #define SP_BENCH_LOAD_H
@@ -150,8 +150,8 @@ struct sp_load {
 
 uint64_t sp_load_now_ns(void);
 
-/* Opens all connections (but not for LOAD_HANDSHAKE) and sends one uncounted request on each. SP_FAIL: a message is on
- * stderr. */
+/* Opens all connections (but not for LOAD_HANDSHAKE) and sends one uncounted request on each. SP_FAIL: a
+ * message is on stderr. */
 SP_MUST_USE enum sp_rc sp_load_open(struct sp_load *load);
 /* With opt.sync: waits for the next line on stdin. SP_EOF: there is none. */
 SP_MUST_USE enum sp_rc sp_load_await(struct sp_load *load);

@@ -1,9 +1,9 @@
-/* One connection of the load generator: non-blocking connect, full TLS handshake with the client's certificate, one
- * request at a time, and an answer that is checked before it counts.
+/* One connection of the load generator: non-blocking connect, full TLS handshake with the client's certificate,
+ * one request at a time, and an answer that is checked before it counts.
  *
- * Invariant: a connection reports each operation exactly once, by sp_load_on_done or sp_load_on_fail, and touches
- * itself no more after that, because the run may have begun the next operation on it. When to begin one is the run's
- * business (load_run.c). */
+ * Invariant: a connection reports each operation exactly once, by sp_load_on_done or sp_load_on_fail, and
+ * touches itself no more after that, because the run may have begun the next operation on it. When to begin one
+ * is the run's business (load_run.c). */
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
@@ -210,7 +210,8 @@ static void end_operation(struct sp_load *load, struct sp_load_conn *conn, bool 
     sp_load_on_done(load, conn);
 }
 
-/* The answer has been read; with job->close the peer's close is part of the operation, so that its cost is, too. */
+/* The answer has been read; with job->close the peer's close is part of the operation, so that its cost is, too.
+ */
 static void drain(struct sp_load *load, struct sp_load_conn *conn)
 {
     size_t got = 0;

@@ -1,5 +1,5 @@
-/* Latencies in buckets that grow with the value: linear below LOAD_HIST_SUB ns, then LOAD_HIST_SUB / 2 steps in each
- * power of two. Fixed in size, so that a long run needs no more memory than a short one. */
+/* Latencies in buckets that grow with the value: linear below LOAD_HIST_SUB ns, then LOAD_HIST_SUB / 2 steps in
+ * each power of two. Fixed in size, so that a long run needs no more memory than a short one. */
 #include "load.h"
 
 #define HALF (LOAD_HIST_SUB / 2)

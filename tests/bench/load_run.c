@@ -1,12 +1,13 @@
-/* When requests are sent: the opening of the connections with one uncounted request on each, the measured part in
- * closed loop or at a fixed rate, and the holding of idle connections.
+/* When requests are sent: the opening of the connections with one uncounted request on each, the measured part
+ * in closed loop or at a fixed rate, and the holding of idle connections.
  *
- * With --sync there are as many measured parts as stdin says lines: "ready" is printed once, then each line runs one
- * and prints its result; the connections stay open in between, and the end of stdin ends it. So whoever reads the
- * proxy's CPU clock can do it while nothing goes on, several proxies can be measured in turns of a fraction of a second,
- * and neither opening nor closing is counted.
+ * With --sync there are as many measured parts as stdin says lines: "ready" is printed once, then each line
+ * runs one and prints its result; the connections stay open in between, and the end of stdin ends it. So
+ * whoever reads the proxy's CPU clock can do it while nothing goes on, several proxies can be measured in turns
+ * of a fraction of a second, and neither opening nor closing is counted.
  *
- * Every run ends: by count or time, each operation by its timeout, holding by --hold-seconds, and all by SIGTERM. */
+ * Every run ends: by count or time, each operation by its timeout, holding by --hold-seconds, and all by
+ * SIGTERM. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -178,8 +179,8 @@ static enum sp_rc watch(struct sp_load *load, int fd, uint64_t what)
     return epoll_ctl(load->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? SP_OK : SP_FAIL;
 }
 
-/* Until stdin says a line (SP_OK) or ends (SP_EOF), at most `wait_ns`; only that long if it cannot be watched, as a
- * file or /dev/null. SP_FAIL: neither came, or a signal did. */
+/* Until stdin says a line (SP_OK) or ends (SP_EOF), at most `wait_ns`; only that long if it cannot be watched,
+ * as a file or /dev/null. SP_FAIL: neither came, or a signal did. */
 static enum sp_rc await_line(struct sp_load *load, uint64_t wait_ns)
 {
     uint64_t end_ns = sp_load_now_ns() + wait_ns, swept_ns = 0;

@@ -1,4 +1,5 @@
-/* Bodies: the first byte chooses the framing, the second the length. Whole and in pieces, the same data, the same end. */
+/* Bodies: the first byte chooses the framing, the second the length. Whole and in pieces, the same data, the
+ * same end. */
 #include <stdlib.h>
 
 #include "sallyport/http/h1_parse.h"

@@ -1,5 +1,6 @@
-/* Certificate to identity: any bytes give an identity or an error. What comes out keeps the promises of its header, since it goes
- * into headers and logs as it is. The facts for the log are made of everything that parses at all. */
+/* Certificate to identity: any bytes give an identity or an error. What comes out keeps the promises of its
+ * header, since it goes into headers and logs as it is. The facts for the log are made of everything that
+ * parses at all. */
 #include <openssl/x509.h>
 
 #include "sallyport/pki/identity.h"

@@ -1,5 +1,5 @@
-/* Any bytes as a configuration: an answer, never a crash, a leak or a look-up. What is accepted must satisfy what other rooms
- * take for granted; what is refused must say so. */
+/* Any bytes as a configuration: an answer, never a crash, a leak or a look-up. What is accepted must satisfy
+ * what other rooms take for granted; what is refused must say so. */
 #include "sallyport/config/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

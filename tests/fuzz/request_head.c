@@ -1,4 +1,5 @@
-/* Request heads: any bytes, the same outcome however they are cut, and what the parser promises of a head that it lets through. */
+/* Request heads: any bytes, the same outcome however they are cut, and what the parser promises of a head that
+ * it lets through. */
 #include "h1_fuzz.h"
 #include "sallyport/http/path.h"
 

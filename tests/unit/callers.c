@@ -1,4 +1,5 @@
-/* Callers: which of the named sets an identity is, and what is told of an entry that cannot be. The rules are in policy.c. */
+/* Callers: which of the named sets an identity is, and what is told of an entry that cannot be. The rules are
+ * in policy.c. */
 #include "policy_fixture.h"
 
 /* Does a policy of one caller with these entries take this identity for it? */

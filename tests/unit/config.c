@@ -1,5 +1,6 @@
-/* A right configuration, field by field; defaults, paths, names that are looked up, the files that are shipped, the reference.
- * Elsewhere: what is wrong and how it is told (config_errors.c), the list of diagnostics (config_diag.c). */
+/* A right configuration, field by field; defaults, paths, names that are looked up, the files that are shipped,
+ * the reference. Elsewhere: what is wrong and how it is told (config_errors.c), the list of diagnostics
+ * (config_diag.c). */
 #include "config_fixture.h"
 
 #include <sched.h>

@@ -1,4 +1,5 @@
-/* Configurations as an operator would write them, in pieces, so that a case shows only the piece that it is about. */
+/* Configurations as an operator would write them, in pieces, so that a case shows only the piece that it is
+ * about. */
 #ifndef SP_TEST_CONFIG_FIXTURE_H
 #define SP_TEST_CONFIG_FIXTURE_H
 

@@ -14,7 +14,8 @@ struct body_outcome {
     const char *detail;
 };
 
-/* Feeds in[0..ends[0]), then the rest up to ends[1], ... as a connection would: what was not used stays in front. */
+/* Feeds in[0..ends[0]), then the rest up to ends[1], ... as a connection would: what was not used stays in
+ * front. */
 static void feed(enum sp_framing framing, uint64_t length, struct sp_slice in, size_t step, size_t split,
     struct body_outcome *o)
 {

@@ -1,4 +1,5 @@
-/* The HTTP/1.1 codec on the server's side: exchanges, what is written for them, and what is refused to be written. */
+/* The HTTP/1.1 codec on the server's side: exchanges, what is written for them, and what is refused to be
+ * written. */
 #include "h1_rig.h"
 
 /* ---- exchanges ---- */

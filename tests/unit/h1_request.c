@@ -1,5 +1,5 @@
-/* Request heads: what is taken and how it is read, and what is refused with which word and status. Each case runs whole, split in
- * two at every byte, and byte by byte. */
+/* Request heads: what is taken and how it is read, and what is refused with which word and status. Each case
+ * runs whole, split in two at every byte, and byte by byte. */
 #include "h1_support.h"
 
 #define H    "Host: a.example\r\n"

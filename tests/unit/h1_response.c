@@ -1,4 +1,5 @@
-/* Response heads of backends that are sloppy, hostile, or right. Each case runs whole, split at every byte, and byte by byte. */
+/* Response heads of backends that are sloppy, hostile, or right. Each case runs whole, split at every byte, and
+ * byte by byte. */
 #include "h1_support.h"
 
 #define OK    "HTTP/1.1 200 OK\r\n"

@@ -1,5 +1,5 @@
-/* The HTTP/1.1 codec over an in-memory transport that cuts reads and writes as small as a test likes, behind a tap that counts them.
- * The other end of the pair is the test's own. */
+/* The HTTP/1.1 codec over an in-memory transport that cuts reads and writes as small as a test likes, behind a
+ * tap that counts them. The other end of the pair is the test's own. */
 #ifndef H1_RIG_H
 #define H1_RIG_H
 

@@ -1,5 +1,6 @@
-/* What the tests of the HTTP/1.1 parsers share: run an input whole, split in two at every byte, and byte by byte, each time from memory
- * of its own (so that a sanitizer sees every byte too far and every slice into old memory), and compare what came out. */
+/* What the tests of the HTTP/1.1 parsers share: run an input whole, split in two at every byte, and byte by
+ * byte, each time from memory of its own (so that a sanitizer sees every byte too far and every slice into old
+ * memory), and compare what came out. */
 #ifndef H1_SUPPORT_H
 #define H1_SUPPORT_H
 

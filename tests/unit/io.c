@@ -1,4 +1,5 @@
-/* The event loop: watches, timers, mail, tasks, the graveyard. Every wait is for an event; the guard against a hang is ctest's. */
+/* The event loop: watches, timers, mail, tasks, the graveyard. Every wait is for an event; the guard against a
+ * hang is ctest's. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
-/* Sockets and the transports that need no TLS, on real descriptors over loopback, unix sockets and socketpairs. Every wait is
- * for an event; the guard against a hang is ctest's. */
+/* Sockets and the transports that need no TLS, on real descriptors over loopback, unix sockets and socketpairs.
+ * Every wait is for an event; the guard against a hang is ctest's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* What the log writes, byte for byte; the ring that lines travel in; metrics and refusal words. Threads and outputs are
- * in obs_log.c. */
+/* What the log writes, byte for byte; the ring that lines travel in; metrics and refusal words. Threads and
+ * outputs are in obs_log.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
-/* The log as threads and outputs see it: what arrives, what is dropped and counted, and that nothing makes a producer
- * wait. Lines are read back from files and pipes after sp_log_stop, which is when all have been written. */
+/* The log as threads and outputs see it: what arrives, what is dropped and counted, and that nothing makes a
+ * producer wait. Lines are read back from files and pipes after sp_log_stop, which is when all have been
+ * written. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

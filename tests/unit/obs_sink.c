@@ -1,4 +1,5 @@
-/* An output of the log by itself: stalling, tearing, and handing its lines over. Private to the room, hence its header. */
+/* An output of the log by itself: stalling, tearing, and handing its lines over. Private to the room, hence its
+ * header. */
 #include <sys/socket.h>
 
 #include "obs/sink.h"

@@ -1,5 +1,5 @@
-/* What the tests of chains and of CRLs share: a trust out of files of the fixture, judged at the fixture's now, and the words
- * for what came out. */
+/* What the tests of chains and of CRLs share: a trust out of files of the fixture, judged at the fixture's now,
+ * and the words for what came out. */
 #ifndef SP_TESTS_PKI_BENCH_H
 #define SP_TESTS_PKI_BENCH_H
 

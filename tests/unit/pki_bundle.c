@@ -1,4 +1,5 @@
-/* Loading a bundle of CAs: what is an error, what is passed over, what the policy id depends on. The verdicts: pki_chain.c. */
+/* Loading a bundle of CAs: what is an error, what is passed over, what the policy id depends on. The verdicts:
+ * pki_chain.c. */
 #include "pki_bench.h"
 
 static void expect_refused_bundle(const char *path, const char *words)

@@ -1,4 +1,5 @@
-/* The path: from a leaf to the bundle, and every way in which it does not get there. Revocation is off here (pki_crl.c). */
+/* The path: from a leaf to the bundle, and every way in which it does not get there. Revocation is off here
+ * (pki_crl.c). */
 #include "pki_bench.h"
 
 #include "sallyport/base/text.h"
@@ -297,7 +298,8 @@ static void test_an_old_intermediate_in_the_bundle_does_not_hide_the_one_that_is
     fix_free(&root);
 }
 
-/* As when a widely used root ran out in 2020: the same CA is there self-signed and, cross-signed, under an expired root. */
+/* As when a widely used root ran out in 2020: the same CA is there self-signed and, cross-signed, under an
+ * expired root. */
 static void test_an_expired_cross_signature_does_not_break_a_root(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* A CRL as a set: every serial is found and no other, and the first look into it may come from several threads at once. */
+/* A CRL as a set: every serial is found and no other, and the first look into it may come from several threads
+ * at once. */
 #include "pki_bench.h"
 
 #include <pthread.h>
@@ -23,7 +24,8 @@ static void *race(void *arg)
     return NULL;
 }
 
-/* The CRL of an intermediate that is not in the bundle is verified at the first handshake, by whichever thread is there first. */
+/* The CRL of an intermediate that is not in the bundle is verified at the first handshake, by whichever thread
+ * is there first. */
 static void test_the_first_use_of_a_crl_may_come_from_several_threads(void **state)
 {
     (void)state;

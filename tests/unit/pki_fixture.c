@@ -265,7 +265,8 @@ static void add_integer_ext(X509_CRL *crl, int nid, const char *decimal, int cri
     ASN1_INTEGER_free(value);
 }
 
-/* ecdsa-with-SHA256 (1.2.840.10045.4.3.2) becomes ecdsa-with-SHA384 (...3) in its last place in the file, which is outside. */
+/* ecdsa-with-SHA256 (1.2.840.10045.4.3.2) becomes ecdsa-with-SHA384 (...3) in its last place in the file, which
+ * is outside. */
 static X509_CRL *mix_algorithms(X509_CRL *crl)
 {
     static const unsigned char oid[] = {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};

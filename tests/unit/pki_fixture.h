@@ -1,5 +1,5 @@
-/* Certificates and CRLs made in the test by OpenSSL calls, also such as no CA would make. A field left zero takes the ordinary
- * value, so that a case of a table names only what is odd about it. */
+/* Certificates and CRLs made in the test by OpenSSL calls, also such as no CA would make. A field left zero
+ * takes the ordinary value, so that a case of a table names only what is odd about it. */
 #ifndef SP_TESTS_PKI_FIXTURE_H
 #define SP_TESTS_PKI_FIXTURE_H
 

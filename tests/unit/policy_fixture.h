@@ -1,5 +1,5 @@
-/* Identities and configurations made by hand, so that the tables of callers.c and policy.c stand without a parser or a
- * certificate. */
+/* Identities and configurations made by hand, so that the tables of callers.c and policy.c stand without a
+ * parser or a certificate. */
 #ifndef SP_TEST_POLICY_FIXTURE_H
 #define SP_TEST_POLICY_FIXTURE_H
 

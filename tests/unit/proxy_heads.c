@@ -1,5 +1,5 @@
-/* What is changed between the head that came and the head that goes on, both ways. Heads are read by the real parser, so that what is
- * tested is what the two of them make of the same bytes. */
+/* What is changed between the head that came and the head that goes on, both ways. Heads are read by the real
+ * parser, so that what is tested is what the two of them make of the same bytes. */
 #include "proxy/proxy_impl.h"
 
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* The names that only we may say: every family, in every spelling that a backend may fold together, and the neighbours that are not
- * ours to remove. */
+/* The names that only we may say: every family, in every spelling that a backend may fold together, and the
+ * neighbours that are not ours to remove. */
 #include "proxy/proxy_impl.h"
 
 #include <setjmp.h>

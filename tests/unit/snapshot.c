@@ -1,5 +1,5 @@
-/* A snapshot is complete or is none, says all that is wrong at once, and lives as long as anybody holds it; a hand-over goes to the
- * desk with the fewest sessions. */
+/* A snapshot is complete or is none, says all that is wrong at once, and lives as long as anybody holds it; a
+ * hand-over goes to the desk with the fewest sessions. */
 #include "sallyport/snapshot/snapshot.h"
 
 #include <setjmp.h>

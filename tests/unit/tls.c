@@ -1,5 +1,6 @@
-/* TLS handshakes against an OpenSSL client: who is let in, what refusals are called, which certificate is shown, what is said to
- * those who do not speak TLS, and what is wrong with certificates that the operator gave. */
+/* TLS handshakes against an OpenSSL client: who is let in, what refusals are called, which certificate is
+ * shown, what is said to those who do not speak TLS, and what is wrong with certificates that the operator
+ * gave. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* An open TLS connection as a transport: bytes both ways however they are cut, blocked peers, ends, and what a peer may send
- * beside data. */
+/* An open TLS connection as a transport: bytes both ways however they are cut, blocked peers, ends, and what a
+ * peer may send beside data. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

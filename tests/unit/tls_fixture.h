@@ -1,5 +1,5 @@
-/* A TLS server of ours and an OpenSSL client in one thread, over a socketpair. The client's bytes go through memory, so that the
- * test decides how they are cut. */
+/* A TLS server of ours and an OpenSSL client in one thread, over a socketpair. The client's bytes go through
+ * memory, so that the test decides how they are cut. */
 #ifndef SP_TESTS_TLS_FIXTURE_H
 #define SP_TESTS_TLS_FIXTURE_H
 
@@ -8,7 +8,8 @@
 #include "pki_fixture.h"
 #include "sallyport/tls/server.h"
 
-/* Everything that the tests present to each other, made once. Validity is relative to the real clock: TLS uses it. */
+/* Everything that the tests present to each other, made once. Validity is relative to the real clock: TLS uses
+ * it. */
 struct tls_pki {
     struct fix_cert client_ca, other_ca, server_ca;
     struct fix_cert good, stranger, expired, wrong_purpose, hostile;
@@ -64,7 +65,8 @@ void tls_link_open(struct tls_link *l, struct tls_end *e, const struct tls_clien
 /* Both sides shake hands until the server has decided. l->rc, l->refusal. */
 void tls_link_shake(struct tls_link *l, const struct tls_client *c);
 void tls_link_free(struct tls_link *l);
-/* Everything that the client wants to send goes to the socket as far as it fits, and what the server sent to the client. */
+/* Everything that the client wants to send goes to the socket as far as it fits, and what the server sent to
+ * the client. */
 void tls_link_carry(struct tls_link *l);
 void tls_ready(struct sp_transport *t);
 

@@ -1,5 +1,6 @@
-/* Endpoints and their kept-alive connections, over loopback sockets and the real loop. The backend is this same thread: it accepts,
- * reads and writes between two turns. Every wait is for an event; the guard against a hang is ctest's. */
+/* Endpoints and their kept-alive connections, over loopback sockets and the real loop. The backend is this same
+ * thread: it accepts, reads and writes between two turns. Every wait is for an event; the guard against a hang
+ * is ctest's. */
 #include "upstream/upstream_impl.h"
 
 #include <poll.h>

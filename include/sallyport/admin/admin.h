@@ -1,5 +1,5 @@
-/* The admin listener: metrics and health, in plain HTTP/1.1 through the same codec as the traffic, on the main thread's loop. It is for
- * loopback or a unix socket only; the configuration sees to that. */
+/* The admin listener: metrics and health, in plain HTTP/1.1 through the same codec as the traffic, on the main
+ * thread's loop. It is for loopback or a unix socket only; the configuration sees to that. */
 #ifndef SP_ADMIN_ADMIN_H
 #define SP_ADMIN_ADMIN_H
 

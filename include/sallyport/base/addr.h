@@ -1,4 +1,5 @@
-/* Socket addresses, as text and as the kernel wants them: "192.0.2.1:443", "[2001:db8::1]:443", "unix:/run/x.sock". */
+/* Socket addresses, as text and as the kernel wants them: "192.0.2.1:443", "[2001:db8::1]:443",
+ * "unix:/run/x.sock". */
 #ifndef SP_BASE_ADDR_H
 #define SP_BASE_ADDR_H
 
@@ -23,8 +24,8 @@ struct sp_addr {
 
 /* Numeric addresses only, never a look-up. The error says what was wrong and what would be right. */
 SP_MUST_USE enum sp_rc sp_addr_parse(struct sp_slice text, struct sp_addr *out, struct sp_err *err);
-/* Splits "host:port" or "[v6]:port"; the host may be a name. False unless both parts are there and the port is 1-65535
- * (0 too, when `zero_ok`). */
+/* Splits "host:port" or "[v6]:port"; the host may be a name. False unless both parts are there and the port is
+ * 1-65535 (0 too, when `zero_ok`). */
 SP_MUST_USE bool sp_addr_split(struct sp_slice text, bool zero_ok, struct sp_slice *host, uint16_t *port);
 /* The inverse of sp_addr_parse; an unnamed unix peer is "unix:". Returns `out`. */
 char *sp_addr_format(const struct sp_addr *a, char out[SP_ADDR_TEXT]);

@@ -19,8 +19,8 @@ char *sp_hex(const void *bytes, size_t len, char *out);
 /* Pairs of hex digits, upper or lower case, optional ':' between pairs. False unless exactly `len` bytes. */
 SP_MUST_USE bool sp_unhex(struct sp_slice s, uint8_t *out, size_t len);
 
-/* Edits needed to turn `a` into `b` (Damerau-Levenshtein, ASCII case ignored), for "did you mean". At most 64 bytes
- * of each are looked at. */
+/* Edits needed to turn `a` into `b` (Damerau-Levenshtein, ASCII case ignored), for "did you mean". At most 64
+ * bytes of each are looked at. */
 unsigned sp_edit_distance(struct sp_slice a, struct sp_slice b);
 
 #endif

@@ -1,5 +1,6 @@
-/* What the operator wrote, typed and immutable. Everything hangs in one arena and is borrowed from the sp_config.
- * Strings are NUL-terminated and free of NUL. Paths are already relative to the configuration file's folder. */
+/* What the operator wrote, typed and immutable. Everything hangs in one arena and is borrowed from the
+ * sp_config. Strings are NUL-terminated and free of NUL. Paths are already relative to the configuration file's
+ * folder. */
 #ifndef SP_CONFIG_CONFIG_H
 #define SP_CONFIG_CONFIG_H
 
@@ -154,13 +155,13 @@ struct sp_config {
     size_t upstream_count;
 };
 
-/* Reads and checks the file: YAML, keys, types, bounds, names that refer to each other. Does not open the files that it
- * names (certificates, CRLs): their rooms do, and report into the same `diags`. All errors of the file are told at once.
- * Endpoints given by name are then looked up, each address becoming an endpoint; that may block.
- * On SP_OK hands over *out, to be freed with sp_config_free; there may still be warnings in `diags`. */
+/* Reads and checks the file: YAML, keys, types, bounds, names that refer to each other. Does not open the files
+ * that it names (certificates, CRLs): their rooms do, and report into the same `diags`. All errors of the file
+ * are told at once. Endpoints given by name are then looked up, each address becoming an endpoint; that may
+ * block. On SP_OK hands over *out, to be freed with sp_config_free; there may still be warnings in `diags`. */
 SP_MUST_USE enum sp_rc sp_config_load(const char *file, struct sp_config **out, struct sp_diags *diags);
-/* The same from memory, without any I/O: an endpoint given by name is left with address.len 0. `file` names the text in
- * messages and anchors relative paths. For tests, the demo and fuzzing. */
+/* The same from memory, without any I/O: an endpoint given by name is left with address.len 0. `file` names the
+ * text in messages and anchors relative paths. For tests, the demo and fuzzing. */
 SP_MUST_USE enum sp_rc sp_config_parse(
     const char *file, struct sp_slice text, struct sp_config **out, struct sp_diags *diags);
 void sp_config_free(struct sp_config *config);

@@ -1,5 +1,6 @@
-/* A gate: one thread that lets connections in or not. It owns them from accept to a proven identity, and everything that may be said
- * to somebody who has not proven who he is: refusals, alerts, limits. What passes goes to a worker's desk.
+/* A gate: one thread that lets connections in or not. It owns them from accept to a proven identity, and
+ * everything that may be said to somebody who has not proven who he is: refusals, alerts, limits. What passes
+ * goes to a worker's desk.
  *
  * Made on the main thread before its thread runs; after that only sp_gate_* mails reach it. */
 #ifndef SP_GATE_GATE_H
@@ -33,8 +34,8 @@ struct sp_gate_socket {
     char listener[65]; /* the name */
     int fd;
 };
-/* A new snapshot and the sockets it is served on. A socket that the gate has already is named with the same fd; what is not
- * named any more is closed after its queue has been taken. New descriptors are handed over. */
+/* A new snapshot and the sockets it is served on. A socket that the gate has already is named with the same fd;
+ * what is not named any more is closed after its queue has been taken. New descriptors are handed over. */
 struct sp_gate_update {
     struct sp_mail mail;
     struct sp_gate *gate;

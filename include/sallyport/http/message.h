@@ -1,5 +1,6 @@
-/* An HTTP message head as plain data, whichever codec read it or will write it. Slices point into the connection's input
- * block and are valid until the codec is told to go on (sp_stream_next), so nothing of a head is ever copied to be read. */
+/* An HTTP message head as plain data, whichever codec read it or will write it. Slices point into the
+ * connection's input block and are valid until the codec is told to go on (sp_stream_next), so nothing of a
+ * head is ever copied to be read. */
 #ifndef SP_HTTP_MESSAGE_H
 #define SP_HTTP_MESSAGE_H
 
@@ -97,7 +98,8 @@ struct sp_head {
 /* The first field of that id, or NULL. */
 const struct sp_header *sp_head_find(const struct sp_head *head, enum sp_header_id id);
 
-/* What is wrong with a message and what to answer. `detail` is a literal; `at` the offset in the head, if known. */
+/* What is wrong with a message and what to answer. `detail` is a literal; `at` the offset in the head, if
+ * known. */
 struct sp_fault {
     enum sp_refusal reason;
     unsigned status;
@@ -108,9 +110,9 @@ struct sp_line {
     struct sp_slice name, value;
 };
 
-/* A head to be sent. Everything is borrowed for the call. The codec adds framing fields and Connection itself, and refuses
- * (SP_FAIL, a bug of ours or a hostile backend let through) names that are no token and values with bytes outside 0x20-0x7E, HTAB and
- * 0x80-0xFF. Lines come out in order. */
+/* A head to be sent. Everything is borrowed for the call. The codec adds framing fields and Connection itself,
+ * and refuses (SP_FAIL, a bug of ours or a hostile backend let through) names that are no token and values with
+ * bytes outside 0x20-0x7E, HTAB and 0x80-0xFF. Lines come out in order. */
 struct sp_head_out {
     struct sp_slice method, target; /* a request, or */
     unsigned status;                /* a response, when method.ptr is NULL */

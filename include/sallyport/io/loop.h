@@ -1,5 +1,5 @@
-/* An event loop: one a thread, over libevent. Everything of a loop is used by its own thread, except sp_loop_post and
- * sp_loop_stop. No libevent type shows here. */
+/* An event loop: one a thread, over libevent. Everything of a loop is used by its own thread, except
+ * sp_loop_post and sp_loop_stop. No libevent type shows here. */
 #ifndef SP_IO_LOOP_H
 #define SP_IO_LOOP_H
 
@@ -24,8 +24,8 @@ uint64_t sp_loop_now_ms(const struct sp_loop *loop);
 /* ---- descriptors: edge-triggered, registered once for their whole stay ---- */
 enum { SP_EV_READ = 1, SP_EV_WRITE = 2, SP_EV_CLOSED = 4 };
 struct sp_watch;
-/* Calls back at every edge; the callee must read (write) until it would block, or remember that it did not. An edge for
- * the present state comes after registration. Borrows fd. NULL without memory. */
+/* Calls back at every edge; the callee must read (write) until it would block, or remember that it did not. An
+ * edge for the present state comes after registration. Borrows fd. NULL without memory. */
 SP_MUST_USE struct sp_watch *sp_watch_new(
     struct sp_loop *loop, int fd, void (*on_event)(void *arg, unsigned events), void *arg);
 /* Takes NULL. Safe inside its own callback: no further call comes. Does not close fd. */
@@ -48,8 +48,8 @@ void sp_timer_set(struct sp_timer *t, uint64_t in_ms);
 void sp_timer_stop(struct sp_timer *t);
 
 /* ---- mailboxes: how threads talk ---- */
-/* Embedded in what is posted; the receiver's loop calls `fn` once, on its own thread, in the order of posting for one
- * sender. A mail may be posted again from its own fn or later, not while it is under way. */
+/* Embedded in what is posted; the receiver's loop calls `fn` once, on its own thread, in the order of posting
+ * for one sender. A mail may be posted again from its own fn or later, not while it is under way. */
 struct sp_mail {
     void (*fn)(struct sp_mail *m);
     struct sp_mail *next;

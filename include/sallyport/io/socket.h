@@ -6,17 +6,18 @@
 #include "sallyport/base/base.h"
 #include "sallyport/base/err.h"
 
-/* A bound, listening socket. TCP ones have SO_REUSEADDR and, if `shared`, SO_REUSEPORT (one a gate). A unix socket's
- * path is taken over if nobody answers there, and is refused if somebody does. IPv6 "[::]" takes IPv4 too. */
+/* A bound, listening socket. TCP ones have SO_REUSEADDR and, if `shared`, SO_REUSEPORT (one a gate). A unix
+ * socket's path is taken over if nobody answers there, and is refused if somebody does. IPv6 "[::]" takes IPv4
+ * too. */
 SP_MUST_USE enum sp_rc sp_socket_listen(
     const struct sp_addr *address, bool shared, int *fd, struct sp_err *err);
-/* Does anybody, another process included, listen on that TCP address? SO_REUSEPORT would let us join without a word. SP_FAIL: yes, or it
- * cannot be bound at all; `err` says. Unix addresses and port 0 are always free. */
+/* Does anybody, another process included, listen on that TCP address? SO_REUSEPORT would let us join without a
+ * word. SP_FAIL: yes, or it cannot be bound at all; `err` says. Unix addresses and port 0 are always free. */
 SP_MUST_USE enum sp_rc sp_socket_check_free(const struct sp_addr *address, struct sp_err *err);
 /* The address it is really bound to (port 0 was chosen by the kernel). */
 SP_MUST_USE enum sp_rc sp_socket_local(int fd, struct sp_addr *out);
-/* SP_OK: *fd and *peer. SP_AGAIN: nobody waits. SP_FAIL: *errnum says why (EMFILE, ENFILE, ENOBUFS, ENOMEM mean: pause;
- * a connection that was aborted before we came is skipped, never reported). */
+/* SP_OK: *fd and *peer. SP_AGAIN: nobody waits. SP_FAIL: *errnum says why (EMFILE, ENFILE, ENOBUFS, ENOMEM
+ * mean: pause; a connection that was aborted before we came is skipped, never reported). */
 SP_MUST_USE enum sp_rc sp_socket_accept(int listen_fd, int *fd, struct sp_addr *peer, int *errnum);
 /* SP_OK: connected at once. SP_AGAIN: under way; a writable edge comes, then ask sp_socket_connect_result.
  * *fd is handed over in both cases. SP_FAIL: *errnum, no descriptor. TCP_NODELAY is set. */

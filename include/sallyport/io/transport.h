@@ -1,6 +1,6 @@
-/* A transport: a connected byte stream that never blocks. Kinds: plain socket (here), in-memory pair for tests (here),
- * TLS (room tls). The owner registers `fd` with its loop and feeds the edges in through sp_transport_ready; the kinds keep
- * the readiness, so an empty socket costs no system call. */
+/* A transport: a connected byte stream that never blocks. Kinds: plain socket (here), in-memory pair for tests
+ * (here), TLS (room tls). The owner registers `fd` with its loop and feeds the edges in through
+ * sp_transport_ready; the kinds keep the readiness, so an empty socket costs no system call. */
 #ifndef SP_IO_TRANSPORT_H
 #define SP_IO_TRANSPORT_H
 
@@ -13,11 +13,11 @@ struct sp_transport;
 
 struct sp_transport_ops {
     const char *name;
-    /* SP_OK: *n > 0 bytes. SP_AGAIN: an edge will come. SP_EOF: the peer ended its direction, rightly. SP_FAIL: the
-     * connection is broken (reset, TLS error, TLS end without close_notify after data). */
+    /* SP_OK: *n > 0 bytes. SP_AGAIN: an edge will come. SP_EOF: the peer ended its direction, rightly. SP_FAIL:
+     * the connection is broken (reset, TLS error, TLS end without close_notify after data). */
     enum sp_rc (*read)(struct sp_transport *t, void *buf, size_t room, size_t *n);
-    /* Takes some bytes off the front of the vector: *taken > 0 on SP_OK. What was taken needs not be kept by the caller,
-     * though it may still wait inside: see flush. SP_AGAIN: nothing taken, an edge will come. */
+    /* Takes some bytes off the front of the vector: *taken > 0 on SP_OK. What was taken needs not be kept by
+     * the caller, though it may still wait inside: see flush. SP_AGAIN: nothing taken, an edge will come. */
     enum sp_rc (*writev)(struct sp_transport *t, const struct iovec *iov, int count, size_t *taken);
     /* SP_OK: everything taken has gone to the kernel. SP_AGAIN: some waits for a writable edge. */
     enum sp_rc (*flush)(struct sp_transport *t);
@@ -46,9 +46,10 @@ static inline void sp_transport_ready(struct sp_transport *t, unsigned events)
         t->peer_ended = true;
 }
 
-/* Makes the next read ask the kernel, though the last one left the socket empty. For a message that turned out incomplete: when a
- * reset arrives together with the bytes before it, epoll reports both in one edge, which libevent shows as an ordinary readable
- * one, and no other comes. Once after each SP_OK of reading, never after SP_AGAIN. */
+/* Makes the next read ask the kernel, though the last one left the socket empty. For a message that turned out
+ * incomplete: when a reset arrives together with the bytes before it, epoll reports both in one edge, which
+ * libevent shows as an ordinary readable one, and no other comes. Once after each SP_OK of reading, never after
+ * SP_AGAIN. */
 static inline void sp_transport_expect_more(struct sp_transport *t)
 {
     t->can_read = true;
@@ -82,11 +83,13 @@ static inline void sp_transport_free(struct sp_transport *t)
         t->ops->free(t);
 }
 
-/* A plain socket. Takes over `fd` (non-blocking, connected or connecting). NULL without memory: fd is still the caller's. */
+/* A plain socket. Takes over `fd` (non-blocking, connected or connecting). NULL without memory: fd is still the
+ * caller's. */
 SP_MUST_USE struct sp_transport *sp_plain_new(int fd);
 
-/* Both ends of an in-memory stream with `capacity` bytes each way, for tests: what one end writes the other reads, at
- * most `chunk` bytes a call (0: no such limit). No edges come; the test sets can_read / can_write again. */
+/* Both ends of an in-memory stream with `capacity` bytes each way, for tests: what one end writes the other
+ * reads, at most `chunk` bytes a call (0: no such limit). No edges come; the test sets can_read / can_write
+ * again. */
 SP_MUST_USE enum sp_rc sp_mem_pair(
     size_t capacity, size_t chunk, struct sp_transport **a, struct sp_transport **b);
 

@@ -1,10 +1,11 @@
-/* The log: events and access records leave the thread that made them as bytes in a ring of its own; one writer thread
- * formats and writes them. So a full disk or a stalled reader costs log lines (counted), never a request.
+/* The log: events and access records leave the thread that made them as bytes in a ring of its own; one writer
+ * thread formats and writes them. So a full disk or a stalled reader costs log lines (counted), never a
+ * request.
  *
- * A logger is one producer: one thread, one ring, no lock. A full ring drops the newest line. A value is cut at 8 KiB, the
- * values of a line at 16 KiB together; fields after the 255th are left out.
- * Lines are JSON objects or `key=value` text; every byte of a value that is not printable ASCII leaves escaped, so a
- * line is always one line. */
+ * A logger is one producer: one thread, one ring, no lock. A full ring drops the newest line. A value is cut at
+ * 8 KiB, the values of a line at 16 KiB together; fields after the 255th are left out. Lines are JSON objects
+ * or `key=value` text; every byte of a value that is not printable ASCII leaves escaped, so a line is always
+ * one line. */
 #ifndef SP_OBS_LOG_H
 #define SP_OBS_LOG_H
 
@@ -46,8 +47,8 @@ struct sp_log_field {
 struct sp_log;    /* the writer and its thread */
 struct sp_logger; /* one producer */
 
-/* Opens the outputs and starts the writer thread (which takes no signal). `meter` becomes the writer's own block.
- * Fails with the path and why. */
+/* Opens the outputs and starts the writer thread (which takes no signal). `meter` becomes the writer's own
+ * block. Fails with the path and why. */
 SP_MUST_USE enum sp_rc sp_log_start(const struct sp_log_options *options, struct sp_meter_block *meter,
     struct sp_log **out, struct sp_err *err);
 /* Writes what is in the rings, for at most `wait_ms` if an output stalls, ends the thread, frees all loggers.
@@ -56,20 +57,21 @@ void sp_log_stop(struct sp_log *log, uint64_t wait_ms);
 /* A producer for the calling thread's use, with its own ring; NULL without memory. Owned by `log`. Any thread.
  * `meter` is the producing thread's block: drops are counted there. */
 SP_MUST_USE struct sp_logger *sp_logger_new(struct sp_log *log, struct sp_meter_block *meter);
-/* Reopen the files by their paths (after logrotate), with new options if given (level, format, paths); the writer does
- * it between two lines and keeps the old file when the new one cannot be opened, saying so. Any thread. */
+/* Reopen the files by their paths (after logrotate), with new options if given (level, format, paths); the
+ * writer does it between two lines and keeps the old file when the new one cannot be opened, saying so. Any
+ * thread. */
 void sp_log_reopen(struct sp_log *log, const struct sp_log_options *options_or_null);
 
-/* One event line: time, level, `event` (a literal, the stable name of what happened), then the fields. Below the level
- * it costs one comparison. The logger's own thread only. */
+/* One event line: time, level, `event` (a literal, the stable name of what happened), then the fields. Below
+ * the level it costs one comparison. The logger's own thread only. */
 void sp_log_event(struct sp_logger *l, enum sp_log_level level, const char *event,
     const struct sp_log_field *fields, size_t count);
 /* One access record: time, then the fields. Nothing is done when access goes to "off". */
 void sp_log_access(struct sp_logger *l, const struct sp_log_field *fields, size_t count);
 bool sp_logger_has_access(const struct sp_logger *l);
 
-/* The same formatting, straight into a buffer (a line with '\n'), for subcommands and tests. `level` < 0: an access
- * record. */
+/* The same formatting, straight into a buffer (a line with '\n'), for subcommands and tests. `level` < 0: an
+ * access record. */
 void sp_log_format(struct sp_buf *out, enum sp_log_format format, int level, int64_t wall_us,
     const char *event, const struct sp_log_field *fields, size_t count);
 

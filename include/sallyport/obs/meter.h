@@ -9,8 +9,8 @@
 #include "sallyport/base/mem.h"
 #include "sallyport/obs/refusal.h"
 
-/* X(identifier, prometheus name, type, help). A gauge is counted up and down by the same or different threads: its
- * value is the sum over the blocks. */
+/* X(identifier, prometheus name, type, help). A gauge is counted up and down by the same or different threads:
+ * its value is the sum over the blocks. */
 #define SP_METERS(X)                                                                                         \
     X(connections_accepted, "sallyport_connections_accepted_total", counter, "Connections accepted")         \
     X(connections_open, "sallyport_connections_open", gauge, "Client connections open, handshakes included") \
@@ -87,8 +87,8 @@ void sp_meters_free(struct sp_meters *m);
 SP_MUST_USE struct sp_meter_block *sp_meters_add_block(struct sp_meters *m);
 uint64_t sp_meters_sum(struct sp_meters *m, enum sp_meter_id id);
 uint64_t sp_meters_sum_refusals(struct sp_meters *m, enum sp_refusal r);
-/* Prometheus text exposition format 0.0.4: HELP and TYPE once a family, all families of the table, refusals by reason
- * (the never-seen ones as 0), and sallyport_build_info{version="..."} 1. */
+/* Prometheus text exposition format 0.0.4: HELP and TYPE once a family, all families of the table, refusals by
+ * reason (the never-seen ones as 0), and sallyport_build_info{version="..."} 1. */
 void sp_meters_print(struct sp_meters *m, struct sp_buf *out);
 
 #endif

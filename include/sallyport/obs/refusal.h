@@ -1,5 +1,6 @@
-/* The closed list of reasons for which anybody or anything is turned away. One word per reason, the same in the log, in
- * the metric sallyport_refusals_total{reason=}, in `check` and in docs/refusals.md (generated from this table). */
+/* The closed list of reasons for which anybody or anything is turned away. One word per reason, the same in the
+ * log, in the metric sallyport_refusals_total{reason=}, in `check` and in docs/refusals.md (generated from this
+ * table). */
 #ifndef SP_OBS_REFUSAL_H
 #define SP_OBS_REFUSAL_H
 

@@ -1,5 +1,6 @@
-/* Who the caller is, proven: plain data out of a verified certificate. No OpenSSL type here, so that policy, proxy and logs never touch X.509.
- * Immutable once made, shared by reference count: by the sessions of one client and by the cache of verified chains. Text is by pointer and length, printable ASCII or (attribute
+/* Who the caller is, proven: plain data out of a verified certificate. No OpenSSL type here, so that policy,
+ * proxy and logs never touch X.509. Immutable once made, shared by reference count: by the sessions of one
+ * client and by the cache of verified chains. Text is by pointer and length, printable ASCII or (attribute
  * values) valid UTF-8 without control characters: a certificate with anything else is refused, never cleaned. */
 #ifndef SP_PKI_IDENTITY_H
 #define SP_PKI_IDENTITY_H
@@ -36,14 +37,14 @@ struct sp_identity {
     uint8_t sha256[32];            /* of the DER */
     struct sp_slice sha256_hex;
     struct sp_slice sha256_b64url; /* RFC 8705 x5t#S256 */
-    /* RFC 9440 §2: ":" base64 of the DER ":", and a list of the same for the intermediates used for validation, in TLS order,
-     * without the trust anchor; "" when there are none. In this form because headers borrow them. */
+    /* RFC 9440 §2: ":" base64 of the DER ":", and a list of the same for the intermediates used for validation,
+     * in TLS order, without the trust anchor; "" when there are none. In this form because headers borrow them. */
     struct sp_slice client_cert;
     struct sp_slice client_cert_chain;
 };
 
-/* From DER. `chain` are the DER certificates above the leaf (without the anchor). SP_FAIL: `err` names what is hostile or
- * malformed. For the `tls` room, `explain`, tests and fuzzing. Hands over *out. */
+/* From DER. `chain` are the DER certificates above the leaf (without the anchor). SP_FAIL: `err` names what is
+ * hostile or malformed. For the `tls` room, `explain`, tests and fuzzing. Hands over *out. */
 SP_MUST_USE enum sp_rc sp_identity_from_der(struct sp_slice leaf, const struct sp_slice *chain,
     size_t chain_count, struct sp_identity **out, struct sp_err *err);
 struct sp_identity *sp_identity_ref(struct sp_identity *id); /* one more owner; any thread */

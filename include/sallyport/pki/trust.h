@@ -1,5 +1,5 @@
-/* What a listener trusts: its CA bundle, the CRLs that speak of it, and how strict to be. Built once per snapshot on the builder
- * thread, immutable and shared by all gates afterwards. */
+/* What a listener trusts: its CA bundle, the CRLs that speak of it, and how strict to be. Built once per
+ * snapshot on the builder thread, immutable and shared by all gates afterwards. */
 #ifndef SP_PKI_TRUST_H
 #define SP_PKI_TRUST_H
 
@@ -15,12 +15,13 @@ struct stack_st_X509_NAME;
 
 struct sp_trust;
 
-/* Loads every file of `auth`. Errors and warnings (an expired CA is left out; a CRL near or past its end; a CRL that no CA of
- * the bundle signed) go to `diags` with the key's place. An unreadable, empty or unusable file is an error: NULL. */
+/* Loads every file of `auth`. Errors and warnings (an expired CA is left out; a CRL near or past its end; a CRL
+ * that no CA of the bundle signed) go to `diags` with the key's place. An unreadable, empty or unusable file is
+ * an error: NULL. */
 SP_MUST_USE struct sp_trust *sp_trust_new(
     const char *config_file, const struct sp_config_client_auth *auth, struct sp_diags *diags);
-/* The same as of another time, for `verify --time`. Here a bundle of nothing but expired CAs is for the verdict to refuse (expired), and
- * no error. */
+/* The same as of another time, for `verify --time`. Here a bundle of nothing but expired CAs is for the verdict
+ * to refuse (expired), and no error. */
 SP_MUST_USE struct sp_trust *sp_trust_new_at(
     const char *config_file, const struct sp_config_client_auth *auth, int64_t now, struct sp_diags *diags);
 void sp_trust_free(struct sp_trust *t); /* takes NULL */
@@ -40,16 +41,18 @@ struct sp_verdict {
     char detail[256]; /* which certificate, which CRL, since when */
 };
 
-/* Builds and judges the chain of `ctx` (made for the trust's store, untrusted chain set): path, purpose, depth, times, then revocation of
- * every certificate below the anchor. Sets the ctx error. Any gate thread; no lock in steady state. `now` in seconds since 1970.
- * The alert follows x509_error, so crl_missing and crl_stale do not claim that the certificate is bad. */
+/* Builds and judges the chain of `ctx` (made for the trust's store, untrusted chain set): path, purpose, depth,
+ * times, then revocation of every certificate below the anchor. Sets the ctx error. Any gate thread; no lock in
+ * steady state. `now` in seconds since 1970. The alert follows x509_error, so crl_missing and crl_stale do not
+ * claim that the certificate is bad. */
 void sp_trust_verify(
     const struct sp_trust *t, struct x509_store_ctx_st *ctx, int64_t now, struct sp_verdict *out);
 /* The same from DER without TLS: for `verify`, `explain` and tests. */
 void sp_trust_verify_der(const struct sp_trust *t, struct sp_slice leaf, const struct sp_slice *chain,
     size_t chain_count, int64_t now, struct sp_verdict *out);
 
-/* What can be said of a refused or accepted leaf for the log, even if it is hostile: escaped, cut at `room`, never fails. */
+/* What can be said of a refused or accepted leaf for the log, even if it is hostile: escaped, cut at `room`,
+ * never fails. */
 struct sp_cert_facts {
     char subject[512], issuer[512], serial[80], sans[1024];
 };

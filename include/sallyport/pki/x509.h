@@ -1,5 +1,5 @@
-/* The narrow door between `pki` and `tls`: certificates that OpenSSL has already parsed are handed over as they are, so that
- * nothing is parsed twice. Only rooms that may hold OpenSSL types include this. */
+/* The narrow door between `pki` and `tls`: certificates that OpenSSL has already parsed are handed over as they
+ * are, so that nothing is parsed twice. Only rooms that may hold OpenSSL types include this. */
 #ifndef SP_PKI_X509_H
 #define SP_PKI_X509_H
 
@@ -10,9 +10,9 @@
 struct x509_st;
 struct stack_st_X509;
 
-/* The identity of a leaf whose chain has been verified. `verified_chain` is what SSL_get0_verified_chain gives: leaf first, trust
- * anchor last; both ends are left out of client_cert_chain. NULL: no chain. Borrows both; hands over *out. Any thread.
- * SP_FAIL: `err` names what is hostile or malformed. */
+/* The identity of a leaf whose chain has been verified. `verified_chain` is what SSL_get0_verified_chain gives:
+ * leaf first, trust anchor last; both ends are left out of client_cert_chain. NULL: no chain. Borrows both;
+ * hands over *out. Any thread. SP_FAIL: `err` names what is hostile or malformed. */
 SP_MUST_USE enum sp_rc sp_identity_from_x509(const struct x509_st *leaf,
     const struct stack_st_X509 *verified_chain, struct sp_identity **out, struct sp_err *err);
 
@@ -25,9 +25,10 @@ struct sp_verdict;
 SP_MUST_USE struct sp_identity *sp_trust_admit(
     const struct sp_trust *t, struct x509_store_ctx_st *ctx, int64_t now, struct sp_verdict *out);
 
-/* Every certificate of a PEM file in the order of the file, or the one of a DER file. Other PEM blocks (a private key) and text
- * between the blocks are passed over. NULL: `err` names the file and the item: unreadable, no certificate in it, or one that
- * cannot be parsed. Hands over the stack (sk_X509_pop_free with X509_free). Blocks on the disk: builder thread. */
+/* Every certificate of a PEM file in the order of the file, or the one of a DER file. Other PEM blocks (a
+ * private key) and text between the blocks are passed over. NULL: `err` names the file and the item:
+ * unreadable, no certificate in it, or one that cannot be parsed. Hands over the stack (sk_X509_pop_free with
+ * X509_free). Blocks on the disk: builder thread. */
 SP_MUST_USE struct stack_st_X509 *sp_pki_load_certificates(const char *path, struct sp_err *err);
 
 #endif

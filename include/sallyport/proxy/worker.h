@@ -1,5 +1,5 @@
-/* A worker: one thread that serves the sessions that were let in. It owns them, their exchanges, its connections to backends and the
- * buffers; nothing slow runs here.
+/* A worker: one thread that serves the sessions that were let in. It owns them, their exchanges, its
+ * connections to backends and the buffers; nothing slow runs here.
  *
  * Made on the main thread before its thread runs; after that it is reached by its desk and by mails only. */
 #ifndef SP_PROXY_WORKER_H
@@ -29,7 +29,8 @@ void sp_worker_free(struct sp_worker *w);
 /* Where gates put new sessions down. Valid as long as the worker. */
 struct sp_desk *sp_worker_desk(struct sp_worker *w);
 
-/* A new snapshot: from the next exchange on, every session is judged by it. An exchange in flight ends as it began. */
+/* A new snapshot: from the next exchange on, every session is judged by it. An exchange in flight ends as it
+ * began. */
 struct sp_worker_update {
     struct sp_mail mail;
     struct sp_worker *worker;
@@ -39,8 +40,8 @@ SP_MUST_USE struct sp_worker_update *sp_worker_update_new(struct sp_worker *w, s
 void sp_worker_post(struct sp_worker_update *u);        /* any thread; hands over `u` */
 void sp_worker_update_free(struct sp_worker_update *u); /* one that was not posted; takes NULL */
 
-/* On the worker's thread (post a mail): answers say Connection: close from now on, and idle sessions are closed after `grace_ms`, in
- * which a request that is already under way still gets its answer. */
+/* On the worker's thread (post a mail): answers say Connection: close from now on, and idle sessions are closed
+ * after `grace_ms`, in which a request that is already under way still gets its answer. */
 void sp_worker_drain(struct sp_worker *w, uint64_t grace_ms);
 
 #endif

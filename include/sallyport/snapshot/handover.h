@@ -1,5 +1,5 @@
-/* The hand-over between the two doors: what a gate passes to a worker, and where it puts it down. At that moment nothing of the
- * connection is registered with a loop. */
+/* The hand-over between the two doors: what a gate passes to a worker, and where it puts it down. At that
+ * moment nothing of the connection is registered with a loop. */
 #ifndef SP_SNAPSHOT_HANDOVER_H
 #define SP_SNAPSHOT_HANDOVER_H
 
@@ -11,7 +11,8 @@
 #include "sallyport/pki/identity.h"
 #include "sallyport/snapshot/snapshot.h"
 
-/* What is counted over all threads because a limit stands on it. One atomic each, touched once a connection, never by a request. */
+/* What is counted over all threads because a limit stands on it. One atomic each, touched once a connection,
+ * never by a request. */
 struct sp_tally {
     _Atomic uint32_t connections; /* client connections, from accept to close */
     _Atomic uint32_t handshakes;  /* of those, in the handshake */

@@ -1,5 +1,5 @@
-/* A snapshot: one immutable build of configuration, trust, TLS contexts and rules. Built on the builder thread, then shared by
- * reference count; the last reference frees it, on whichever thread that is. */
+/* A snapshot: one immutable build of configuration, trust, TLS contexts and rules. Built on the builder thread,
+ * then shared by reference count; the last reference frees it, on whichever thread that is. */
 #ifndef SP_SNAPSHOT_SNAPSHOT_H
 #define SP_SNAPSHOT_SNAPSHOT_H
 
@@ -27,8 +27,8 @@ struct sp_snapshot {
     size_t listener_count;
 };
 
-/* Reads `file` and everything it names. All that is wrong goes to `diags`. On SP_OK hands over one reference. `gates`: how many TLS
- * contexts a listener needs; 0: as the configuration says. */
+/* Reads `file` and everything it names. All that is wrong goes to `diags`. On SP_OK hands over one reference.
+ * `gates`: how many TLS contexts a listener needs; 0: as the configuration says. */
 SP_MUST_USE enum sp_rc sp_snapshot_load(
     const char *file, unsigned gates, uint64_t generation, struct sp_snapshot **out, struct sp_diags *diags);
 struct sp_snapshot *sp_snapshot_ref(struct sp_snapshot *s); /* any thread */

@@ -3,7 +3,8 @@
  *   sp_tls_server   per listener and gate: an SSL_CTX for each certificate, chosen in the ClientHello callback
  *   sp_tls_conn     a transport that is first driven by sp_tls_handshake and is an ordinary transport afterwards
  *
- * No resumption, no 0-RTT, no renegotiation, no post-handshake authentication: every connection proves itself anew. */
+ * No resumption, no 0-RTT, no renegotiation, no post-handshake authentication: every connection proves itself
+ * anew. */
 #ifndef SP_TLS_SERVER_H
 #define SP_TLS_SERVER_H
 
@@ -15,8 +16,8 @@
 #include "sallyport/pki/trust.h"
 
 struct sp_tls_server;
-/* Loads certificates and keys (a key that does not belong to its certificate, an expired certificate: named). Borrows `trust` for
- * its life. NULL: `diags` says why. Builder thread; used by one gate afterwards. */
+/* Loads certificates and keys (a key that does not belong to its certificate, an expired certificate: named).
+ * Borrows `trust` for its life. NULL: `diags` says why. Builder thread; used by one gate afterwards. */
 SP_MUST_USE struct sp_tls_server *sp_tls_server_new(const char *config_file,
     const struct sp_config_listener *listener, const struct sp_trust *trust, struct sp_diags *diags);
 void sp_tls_server_free(struct sp_tls_server *s); /* takes NULL */
@@ -28,16 +29,19 @@ struct sp_tls_refusal {
     struct sp_cert_facts cert; /* of the leaf that the client sent; empty strings if none */
 };
 
-/* A connection on `fd`, which is taken over. Borrows `server` until the handshake is over. NULL without memory: fd is the caller's. */
+/* A connection on `fd`, which is taken over. Borrows `server` until the handshake is over. NULL without memory:
+ * fd is the caller's. */
 SP_MUST_USE struct sp_transport *sp_tls_conn_new(struct sp_tls_server *server, int fd);
-/* Goes on as far as it can. SP_OK: done and let in; the transport is ready for its new owner. SP_AGAIN: an edge will come.
- * SP_FAIL: `refusal` is filled; the alert has been sent as far as the socket took it. Gate thread. */
+/* Goes on as far as it can. SP_OK: done and let in; the transport is ready for its new owner. SP_AGAIN: an edge
+ * will come. SP_FAIL: `refusal` is filled; the alert has been sent as far as the socket took it. Gate thread. */
 SP_MUST_USE enum sp_rc sp_tls_handshake(struct sp_transport *t, struct sp_tls_refusal *refusal);
-/* The caller's deadline is over: fills `refusal` with handshake_timeout and how far it had come, or with what was found out before
- * (plain_http, whose client still holds on to its answer). The transport can only be freed afterwards. Gate thread. */
+/* The caller's deadline is over: fills `refusal` with handshake_timeout and how far it had come, or with what
+ * was found out before (plain_http, whose client still holds on to its answer). The transport can only be freed
+ * afterwards. Gate thread. */
 void sp_tls_handshake_expired(struct sp_transport *t, struct sp_tls_refusal *refusal);
-/* After a refusal was reported: reads and drops what the client still sends, so that the alert, which tells it why, is not destroyed by a
- * reset. SP_AGAIN: more may come, an edge will; else the connection may be freed. Bounded in bytes; the time is the caller's job. */
+/* After a refusal was reported: reads and drops what the client still sends, so that the alert, which tells it
+ * why, is not destroyed by a reset. SP_AGAIN: more may come, an edge will; else the connection may be freed.
+ * Bounded in bytes; the time is the caller's job. */
 SP_MUST_USE enum sp_rc sp_tls_linger(struct sp_transport *t);
 /* After SP_OK: hands over the identity; NULL for a client without a certificate on an optional listener. Once. */
 struct sp_identity *sp_tls_take_identity(struct sp_transport *t);
