@@ -346,6 +346,8 @@ static bool is_finished(struct sp_log *log)
 static int choose_rest(struct sp_log *log, size_t lines)
 {
     if (is_stopping(log)) {
+        if (has_lines(log) && !is_all_stalled(log))
+            return 0; /* an output came back after the rings were looked at: nobody would wake us for them */
         uint64_t now = sp_mono_ms();
         return now < log->stop_by_ms ? (int)(log->stop_by_ms - now) : 0;
     }

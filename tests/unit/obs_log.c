@@ -452,6 +452,10 @@ struct producer {
     uint64_t lines;
 };
 
+enum {
+    BURST = 6000
+}; /* more than a ring holds; then the writer gets its turn, however busy the machine is */
+
 static void *produce(void *arg)
 {
     struct producer *p = arg;
@@ -461,6 +465,8 @@ static void *produce(void *arg)
             sp_log_event(p->logger, SP_LOG_INFO, "e", fields, SP_COUNTOF(fields));
         else
             sp_log_access(p->logger, fields, SP_COUNTOF(fields));
+        if (i % BURST == BURST - 1)
+            WAIT_UNTIL(sp_ring_head(&p->logger->ring) == sp_ring_tail(&p->logger->ring));
     }
     return NULL;
 }
