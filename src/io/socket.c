@@ -145,6 +145,17 @@ static void set_nodelay(int fd, int family)
         (void)set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
+/* An IPv4 client of an "[::]" listener is called what everybody calls it. */
+static void unmap(struct sp_addr *a)
+{
+    if (a->u.sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr))
+        return;
+    struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = a->u.in6.sin6_port};
+    memcpy(&in4.sin_addr, &a->u.in6.sin6_addr.s6_addr[12], sizeof in4.sin_addr);
+    a->u.in4 = in4;
+    a->len = sizeof in4;
+}
+
 enum sp_rc sp_socket_accept(int listen_fd, int *fd, struct sp_addr *peer, int *errnum)
 {
     for (int skips = 0; skips < ACCEPT_SKIPS; skips++) {
@@ -154,6 +165,7 @@ enum sp_rc sp_socket_accept(int listen_fd, int *fd, struct sp_addr *peer, int *e
         if (s >= 0) {
             peer->len = len;
             set_nodelay(s, peer->u.sa.sa_family);
+            unmap(peer);
             *fd = s;
             return SP_OK;
         }

@@ -99,6 +99,9 @@ static void connect_to(struct sp_loop *loop, const struct sp_addr *to, int liste
     assert_int_equal(sp_socket_connect_result(*client, &errnum), SP_OK);
     wait_edge(loop, listener, SP_EV_READ);
     assert_int_equal(sp_socket_accept(listener, server, &peer, &errnum), SP_OK);
+    struct sp_addr own; /* an IPv4 client is known as one, also to "[::]" */
+    assert_int_equal(sp_socket_local(*client, &own), SP_OK);
+    assert_true(sp_addr_is_unix(&own) || sp_addr_equal(&peer, &own));
     assert_true(fcntl(*server, F_GETFL) & O_NONBLOCK);
     assert_true(fcntl(*server, F_GETFD) & FD_CLOEXEC);
     assert_int_equal(sp_socket_accept(listener, server, &peer, &errnum), SP_AGAIN);
