@@ -19,6 +19,16 @@ _Noreturn void sp_assert_failed(const char *cond, const char *file, int line)
     abort();
 }
 
+/* Returns how long the whole text is, which may be more than fits; 0 when it cannot be formatted. */
+static size_t format(char text[SP_ERR_TEXT], const char *fmt, va_list ap) SP_PRINTF(2, 0);
+static size_t format(char text[SP_ERR_TEXT], const char *fmt, va_list ap)
+{
+    int n = vsnprintf(text, SP_ERR_TEXT, fmt, ap);
+    if (n < 0)
+        text[0] = '\0';
+    return n < 0 ? 0 : (size_t)n;
+}
+
 enum sp_rc sp_err_set(struct sp_err *err, const char *fmt, ...)
 {
     if (err == NULL)
@@ -26,8 +36,7 @@ enum sp_rc sp_err_set(struct sp_err *err, const char *fmt, ...)
     char text[SP_ERR_TEXT];
     va_list ap;
     va_start(ap, fmt);
-    if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
-        text[0] = '\0';
+    (void)format(text, fmt, ap);
     va_end(ap);
     err->sys = 0;
     memcpy(err->text, text, sizeof(text));
@@ -53,14 +62,10 @@ enum sp_rc sp_err_sys(struct sp_err *err, int sys, const char *fmt, ...)
     char text[SP_ERR_TEXT];
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(text, sizeof(text), fmt, ap);
+    size_t len = format(text, fmt, ap);
     va_end(ap);
-    if (n < 0) {
-        text[0] = '\0';
-        n = 0;
-    }
     char meaning[128];
-    append_tail(text, (size_t)n, strerror_r(sys, meaning, sizeof(meaning)));
+    append_tail(text, len, strerror_r(sys, meaning, sizeof(meaning)));
     err->sys = sys;
     memcpy(err->text, text, sizeof(text));
     return SP_FAIL;
@@ -73,13 +78,9 @@ enum sp_rc sp_err_wrap(struct sp_err *err, const char *fmt, ...)
     char text[SP_ERR_TEXT];
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(text, sizeof(text), fmt, ap);
+    size_t len = format(text, fmt, ap);
     va_end(ap);
-    if (n < 0) {
-        text[0] = '\0';
-        n = 0;
-    }
-    append_tail(text, (size_t)n, err->text);
+    append_tail(text, len, err->text);
     memcpy(err->text, text, sizeof(text));
     return SP_FAIL;
 }

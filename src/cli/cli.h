@@ -1,9 +1,9 @@
 /* The subcommands: one file each, one row each in main.c. Exit codes: 0 fine, 1 failed while running, 2 bad
- * usage or configuration, 3 refused. */
+ * usage or configuration. */
 #ifndef SP_CLI_H
 #define SP_CLI_H
 
-enum { SP_EXIT_OK = 0, SP_EXIT_FAILED = 1, SP_EXIT_USAGE = 2, SP_EXIT_REFUSED = 3 };
+enum { SP_EXIT_OK = 0, SP_EXIT_FAILED = 1, SP_EXIT_USAGE = 2 };
 
 /* argv[0] is the subcommand's name. */
 int sp_cli_run(int argc, char **argv);

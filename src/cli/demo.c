@@ -1,4 +1,4 @@
-/* sallyport demo [--run-once] */
+/* sallyport demo [--run-once]: passes on to the room `demo`, which runs this very program as its proxy. */
 #include "sallyport/demo/demo.h"
 
 #include <limits.h>

@@ -40,7 +40,7 @@ static int help(int argc, char **argv)
     puts("sallyport " SP_VERSION ": a reverse proxy that terminates mutual TLS\n");
     for (size_t i = 0; i < SP_COUNTOF(COMMANDS); i++)
         printf("  sallyport %-9s %-24s %s\n", COMMANDS[i].name, COMMANDS[i].arguments, COMMANDS[i].meaning);
-    puts("\nexit codes: 0 fine, 1 failed while running, 2 bad usage or configuration, 3 refused");
+    puts("\nexit codes: 0 fine, 1 failed while running, 2 bad usage or configuration");
     return SP_EXIT_OK;
 }
 

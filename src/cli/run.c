@@ -1,4 +1,4 @@
-/* sallyport run -c FILE */
+/* sallyport run -c FILE: passes on to the room `daemon`. */
 #include "cli.h"
 #include "sallyport/base/base.h"
 #include "sallyport/daemon/daemon.h"

@@ -287,9 +287,30 @@ static void warn_optional(struct sp_reader *r, const struct sp_config *config)
     }
 }
 
+/* The other way round: somebody is described whom no listener lets in. */
+static void warn_anonymous(struct sp_reader *r, const struct sp_config *config)
+{
+    struct sp_where callers = {.key = SP_SLICE("callers")};
+
+    for (size_t i = 0; i < config->listener_count; i++) {
+        if (config->listeners[i].client_auth.mode == SP_AUTH_OPTIONAL)
+            return;
+    }
+    for (size_t i = 0; i < config->caller_count && config->listener_count > 0; i++) {
+        struct sp_where caller = {.up = &callers, .key = sp_slice_of(config->callers[i].name)};
+        struct sp_where entry = {.up = &caller};
+        for (; entry.index < config->callers[i].entry_count; entry.index++) {
+            if (config->callers[i].entries[entry.index].any == SP_CALLER_ANY_ANONYMOUS)
+                sp_report(r, SP_DIAG_WARNING, &entry, config->callers[i].entries[entry.index].at,
+                    "\"any: anonymous\" is nobody: no listener has \"client_auth.mode: optional\"");
+        }
+    }
+}
+
 void sp_check_all(struct sp_reader *r, const struct sp_node *root, struct sp_config *config)
 {
     check_references(r, root, config);
     check_addresses(r, root, config);
     warn_optional(r, config);
+    warn_anonymous(r, config);
 }

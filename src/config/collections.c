@@ -9,11 +9,6 @@
 typedef bool read_item(
     struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, const char **out);
 
-static void *field_of(const struct sp_key *key, void *base)
-{
-    return (char *)base + key->offset;
-}
-
 static size_t *count_of(const struct sp_key *key, void *base)
 {
     return (size_t *)(void *)((char *)base + key->extra);
@@ -45,7 +40,7 @@ static bool want_scalar(
 static void read_section(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
     const struct sp_where *where, void *base)
 {
-    void *inner = field_of(key, base);
+    void *inner = sp_key_field(key, base);
 
     if (key->section->at_offset != SP_NOWHERE)
         *(struct sp_pos *)(void *)((char *)inner + key->section->at_offset) = node->at;
@@ -76,7 +71,7 @@ static void read_sections(struct sp_reader *r, const struct sp_key *key, const s
         return;
     for (const struct sp_node *n = node->first; n != NULL; n = n->next, inner.index++)
         read_element(r, section, n, &inner, n->at, elements + inner.index * section->size);
-    *(void **)field_of(key, base) = elements;
+    *(void **)sp_key_field(key, base) = elements;
     *count_of(key, base) = node->count;
 }
 
@@ -98,7 +93,7 @@ static void read_named(struct sp_reader *r, const struct sp_key *key, const stru
         *(const char **)(void *)(element + section->name_offset) = sp_reader_copy(r, n->key);
         read_element(r, section, n, &inner, n->key_at, element);
     }
-    *(void **)field_of(key, base) = elements;
+    *(void **)sp_key_field(key, base) = elements;
     *count_of(key, base) = node->count;
 }
 
@@ -118,7 +113,7 @@ static void read_strings(struct sp_reader *r, const struct sp_key *key, const st
         if (n->kind != SP_NODE_BAD && !item(r, n, &inner, &items[inner.index]))
             items[inner.index] = NULL;
     }
-    *(struct sp_strings *)field_of(key, base) = (struct sp_strings){items, at, node->count};
+    *(struct sp_strings *)sp_key_field(key, base) = (struct sp_strings){items, at, node->count};
 }
 
 static bool path_item(
@@ -182,7 +177,7 @@ static void read_flags(struct sp_reader *r, const struct sp_key *key, const stru
         if (want_scalar(r, n, &inner, "a word") && sp_read_word(r, key->words, n, &inner, &flag))
             flags |= flag;
     }
-    *(unsigned *)field_of(key, base) = flags;
+    *(unsigned *)sp_key_field(key, base) = flags;
 }
 
 /* ---- shapes of their own ---- */
@@ -205,7 +200,7 @@ static void read_endpoints(struct sp_reader *r, const struct sp_key *key, const 
         if (e->address.len != 0 && !sp_addr_is_unix(&e->address) && sp_addr_port(&e->address) == 0)
             sp_report(r, SP_DIAG_ERROR, &inner, n->at, "nothing can be connected to at port 0");
     }
-    *(const struct sp_config_endpoint **)field_of(key, base) = endpoints;
+    *(const struct sp_config_endpoint **)sp_key_field(key, base) = endpoints;
     *count_of(key, base) = node->count;
 }
 
@@ -248,7 +243,7 @@ static void read_subject(struct sp_reader *r, const struct sp_key *key, const st
             sp_report_expected(r, &inner, n, "the attribute's value");
         attrs[count++] = (struct sp_config_attr){sp_reader_copy(r, n->key), sp_reader_copy(r, n->text)};
     }
-    *(const struct sp_config_attr **)field_of(key, base) = attrs;
+    *(const struct sp_config_attr **)sp_key_field(key, base) = attrs;
     *count_of(key, base) = count;
 }
 

@@ -1,7 +1,7 @@
 /* From a file or a text to a configuration. Parsing is pure: it opens nothing and looks nothing up, so that it
  * can be fuzzed and run on what an editor holds; only sp_config_load reads the file and resolves endpoints'
- * names. Invariant: *out is set only for a configuration in which nothing was wrong. Elsewhere: the walk over
- * the keys (table.c), names to addresses (resolve.c). */
+ * names. Invariant: *out is set only for a text in which nothing was wrong; what fails afterwards is a name that
+ * has no address. Elsewhere: the walk over the keys (table.c), names to addresses (resolve.c). */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -115,14 +115,10 @@ enum sp_rc sp_config_load(const char *file, struct sp_config **out, struct sp_di
         goto out;
     struct sp_reader reader = reader_of(config, file, diags);
     sp_config_resolve(&reader, config);
-    if (diags->errors == errors_before) {
-        *out = config;
-        config = NULL;
-    }
+    *out = config;
 out:
     sp_buf_free(&text);
-    sp_config_free(config);
-    return *out != NULL ? SP_OK : SP_FAIL;
+    return diags->errors == errors_before ? SP_OK : SP_FAIL;
 }
 
 void sp_config_free(struct sp_config *config)

@@ -93,6 +93,12 @@ struct sp_key {
     const struct sp_word *words;      /* of a choice; ends with a NULL word */
 };
 
+/* The key's field in the struct at `base`. */
+static inline void *sp_key_field(const struct sp_key *key, void *base)
+{
+    return (char *)base + key->offset;
+}
+
 /* Reads a mapping into the struct at `base`: unknown keys, missing keys, defaults, then the section's check.
  * `node` NULL: as if an empty mapping were written. */
 void sp_section_read(struct sp_reader *r, const struct sp_section *section, const struct sp_node *node,

@@ -9,11 +9,6 @@
 #define NAME_MAX_BYTES 64
 #define HOST_MAX_BYTES 253
 
-static void *field_of(const struct sp_key *key, void *base)
-{
-    return (char *)base + key->offset;
-}
-
 /* ---- numbers ---- */
 
 char *sp_format_size(uint64_t bytes, char out[SP_SIZE_TEXT])
@@ -75,7 +70,7 @@ static void read_count(struct sp_reader *r, const struct sp_key *key, const stru
 {
     uint64_t value = 0;
     if (read_number(r, key, node, where, sp_parse_u64, &value))
-        *(unsigned *)field_of(key, base) = (unsigned)value;
+        *(unsigned *)sp_key_field(key, base) = (unsigned)value;
 }
 
 /* "auto" is kept as 0 until the configuration is finished (load.c). */
@@ -91,7 +86,7 @@ static void read_duration(struct sp_reader *r, const struct sp_key *key, const s
 {
     uint64_t value = 0;
     if (read_number(r, key, node, where, sp_parse_duration_ms, &value))
-        *(uint64_t *)field_of(key, base) = value;
+        *(uint64_t *)sp_key_field(key, base) = value;
 }
 
 static void read_size(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
@@ -99,7 +94,7 @@ static void read_size(struct sp_reader *r, const struct sp_key *key, const struc
 {
     uint64_t value = 0;
     if (read_number(r, key, node, where, sp_parse_size, &value))
-        *(unsigned *)field_of(key, base) = (unsigned)value;
+        *(unsigned *)sp_key_field(key, base) = (unsigned)value;
 }
 
 static void read_body_size(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
@@ -108,7 +103,7 @@ static void read_body_size(struct sp_reader *r, const struct sp_key *key, const 
     uint64_t value = 0;
     bool unlimited = sp_slice_equal(node->text, SP_SLICE("unlimited"));
     if (unlimited || read_number(r, key, node, where, sp_parse_size, &value))
-        *(uint64_t *)field_of(key, base) = value;
+        *(uint64_t *)sp_key_field(key, base) = value;
 }
 
 /* ---- words ---- */
@@ -118,7 +113,7 @@ static void read_choice(struct sp_reader *r, const struct sp_key *key, const str
 {
     unsigned value = 0;
     if (sp_read_word(r, key->words, node, where, &value) && key->offset != SP_NOWHERE)
-        memcpy(field_of(key, base), &value,
+        memcpy(sp_key_field(key, base), &value,
             sizeof(value)); /* an int, an unsigned or an enum: all of that size */
 }
 
@@ -163,13 +158,13 @@ static void read_name(struct sp_reader *r, const struct sp_key *key, const struc
     const struct sp_where *where, void *base)
 {
     sp_check_name(r, node->text, node->at, where);
-    *(const char **)field_of(key, base) = sp_reader_copy(r, node->text);
+    *(const char **)sp_key_field(key, base) = sp_reader_copy(r, node->text);
 }
 
 static void read_reference(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
     const struct sp_where *where, void *base)
 {
-    *(const char **)field_of(key, base) = sp_reader_copy(r, node->text);
+    *(const char **)sp_key_field(key, base) = sp_reader_copy(r, node->text);
     *(struct sp_pos *)(void *)((char *)base + key->extra) = node->at;
     (void)where;
 }
@@ -182,7 +177,7 @@ static void read_pattern(struct sp_reader *r, const struct sp_key *key, const st
     for (size_t i = 0; good && i < node->text.len; i++)
         good = node->text.ptr[i] >= 0x20 && node->text.ptr[i] <= 0x7E;
     if (good)
-        *(const char **)field_of(key, base) = sp_reader_copy(r, node->text);
+        *(const char **)sp_key_field(key, base) = sp_reader_copy(r, node->text);
     else
         sp_report_expected(r, where, node, key->type->expected);
 }
@@ -195,7 +190,7 @@ static void read_fingerprint(struct sp_reader *r, const struct sp_key *key, cons
     char hex[2 * sizeof(digest) + 1];
 
     if (sp_unhex(node->text, digest, sizeof(digest)))
-        *(const char **)field_of(key, base) =
+        *(const char **)sp_key_field(key, base) =
             sp_reader_copy(r, sp_slice_of(sp_hex(digest, sizeof(digest), hex)));
     else
         sp_report_expected(r, where, node, key->type->expected);
@@ -224,7 +219,7 @@ const char *sp_read_path(struct sp_reader *r, const struct sp_node *node, const 
 static void read_path(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
     const struct sp_where *where, void *base)
 {
-    *(const char **)field_of(key, base) = sp_read_path(r, node, where);
+    *(const char **)sp_key_field(key, base) = sp_read_path(r, node, where);
 }
 
 static void read_output(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
@@ -234,7 +229,7 @@ static void read_output(struct sp_reader *r, const struct sp_key *key, const str
 
     for (size_t i = 0; i < SP_COUNTOF(words); i++) {
         if (sp_slice_equal(node->text, sp_slice_of(words[i]))) {
-            *(const char **)field_of(key, base) = words[i];
+            *(const char **)sp_key_field(key, base) = words[i];
             return;
         }
     }
@@ -298,7 +293,7 @@ static void read_address(struct sp_reader *r, const struct sp_key *key, const st
 
     if (!sp_read_address(r, node, where, false, &text, &address))
         return;
-    *(struct sp_addr *)field_of(key, base) = address;
+    *(struct sp_addr *)sp_key_field(key, base) = address;
     *(const char **)(void *)((char *)base + key->extra) = text;
 }
 

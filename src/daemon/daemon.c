@@ -33,8 +33,9 @@ static void on_signal(void *arg, unsigned signo)
 
 static const int SIGNALS[] = {SIGHUP, SIGUSR1, SIGTERM, SIGINT};
 
-/* Those that would end a process that has not said yet what it does with them: while it starts, they wait. */
-static void hold_signals(int how)
+/* Those that would end a process that has not said yet what it does with them: while it starts, they wait.
+ * `how`: SIG_BLOCK or SIG_UNBLOCK. */
+static void mask_signals(int how)
 {
     sigset_t set;
 
@@ -51,7 +52,7 @@ static enum sp_rc start_signals(struct sp_daemon *d, struct sp_err *err)
         if (d->signals[i] == NULL)
             return sp_err_set(err, "signal %d: not enough memory", SIGNALS[i]);
     }
-    hold_signals(SIG_UNBLOCK);
+    mask_signals(SIG_UNBLOCK);
     return SP_OK;
 }
 
@@ -329,7 +330,7 @@ int sp_daemon_run(const char *file)
     enum sp_rc rc = SP_OK;
 
     signal(SIGPIPE, SIG_IGN);
-    hold_signals(SIG_BLOCK);
+    mask_signals(SIG_BLOCK);
     sp_list_init(&d.bindings);
     if (sp_snapshot_load(file, 0, 1, &d.snapshot, &diags) != SP_OK) {
         print_diags(&diags);

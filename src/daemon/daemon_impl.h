@@ -6,7 +6,7 @@
  *   workers   src/proxy, one a thread
  *   (the log writer's thread is obs's own)
  *
- * Nothing of it is touched by another thread but what the mails carry. */
+ * Other threads touch only what a mail brings them, the counters in `tally` and `gates_drained`. */
 #ifndef SP_DAEMON_IMPL_H
 #define SP_DAEMON_IMPL_H
 

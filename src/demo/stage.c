@@ -11,7 +11,6 @@
  * user: an abstract socket, which goes away with its process however that ends, is held as the claim to the
  * well-known one. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -24,21 +23,7 @@
 #define PORT     8443 /* kept free of other demos by the claim, of anybody else by a look */
 #define READY_MS 20000
 
-/* ---- the process: standard descriptors, signals, terminal ---- */
-
-/* A closed one would be given to the next file that is opened, and our output would go there. */
-static enum sp_rc open_standard_fds(struct sp_err *err)
-{
-    int fd;
-
-    do {
-        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    } while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd < 0)
-        return sp_err_sys(err, errno, "/dev/null");
-    close(fd);
-    return SP_OK;
-}
+/* ---- the process: signals, terminal ---- */
 
 static bool is_ignored(int signo)
 {
@@ -82,8 +67,6 @@ static void choose_attributes(struct sp_demo_stage *s)
 
 static enum sp_rc prepare_process(struct sp_demo_stage *s, struct sp_err *err)
 {
-    if (open_standard_fds(err) != SP_OK)
-        return SP_FAIL;
     choose_attributes(s);
     return catch_signals(s, err);
 }

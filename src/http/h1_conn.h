@@ -38,7 +38,8 @@ struct h1 {
     /* receiving */
     enum h1_rx rx;
     bool received; /* a byte of this exchange's message has come */
-    bool unasked; /* the last read gave bytes: before the next, the kernel is asked for what came with them */
+    /* The last read gave bytes: before the next one, the kernel is asked for what came with them. */
+    bool ask_again;
     bool keep_alive;            /* as the peer's final head said */
     uint8_t interim;            /* 1xx heads so far */
     char *in;                   /* a block, or NULL */

@@ -108,17 +108,13 @@ static enum sp_rc take_transfer_encoding(
 static enum sp_rc take_connection(struct sp_h1_parser *p, struct sp_slice value, struct sp_fault *fault)
 {
     struct sp_slice option;
-    while (http_list_next(&value, &option)) {
-        if (option.len == 0)
-            continue;
+    while (sp_field_list_next(&value, &option)) {
         if (!http_is_token(option))
             return http_fault(fault, SP_REFUSAL_bad_header, 400, "Connection is not a list of tokens");
         if (sp_slice_equal_nocase(option, SP_SLICE("close")))
             p->flags |= FIELD_SAYS_CLOSE;
         else if (sp_slice_equal_nocase(option, SP_SLICE("keep-alive")))
             p->flags |= FIELD_SAYS_KEEP;
-        else if (sp_slice_equal_nocase(option, SP_SLICE("upgrade")))
-            p->flags |= FIELD_SAYS_UPGRADE;
     }
     return SP_OK;
 }
@@ -155,9 +151,6 @@ static enum sp_rc take_known(struct sp_h1_parser *p, enum sp_header_id id, struc
         return is_request ? take_host(p, value, fault) : SP_OK;
     case SP_HDR_EXPECT:
         return is_request ? take_expect(p, value, fault) : SP_OK;
-    case SP_HDR_UPGRADE:
-        p->flags |= FIELD_UPGRADE;
-        return SP_OK;
     default:
         return SP_OK;
     }

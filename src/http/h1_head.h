@@ -15,13 +15,11 @@ enum {
     FIELD_HOST = 4,  /* fields of that name were seen: */
     FIELD_LENGTH = 8,
     FIELD_CODING = 16, /* ... and it was "chunked" */
-    FIELD_UPGRADE = 32,
-    FIELD_EXPECT = 64,
-    FIELD_SAYS_CLOSE = 128, /* Connection named this: */
-    FIELD_SAYS_KEEP = 256,
-    FIELD_SAYS_UPGRADE = 512,
-    FIELD_SLASH_PATH = 1024, /* an absolute-form target without a path: it is "/" */
-    FIELD_STAR_PATH = 2048,  /* or, for OPTIONS, "*" */
+    FIELD_EXPECT = 32,
+    FIELD_SAYS_CLOSE = 64, /* Connection named this: */
+    FIELD_SAYS_KEEP = 128,
+    FIELD_SLASH_PATH = 256, /* an absolute-form target without a path: it is "/" */
+    FIELD_STAR_PATH = 512,  /* or, for OPTIONS, "*" */
 };
 
 static inline struct sp_slice h1_slice(struct sp_slice in, struct sp_h1_span span)

@@ -47,13 +47,13 @@ static void give_block(struct h1 *h)
 static enum sp_rc fill(struct h1 *h)
 {
     size_t n = 0;
-    if (h->unasked)
+    if (h->ask_again)
         sp_transport_expect_more(h->transport);
-    h->unasked = false;
+    h->ask_again = false;
     enum sp_rc rc = sp_transport_read(h->transport, h->in + h->in_end, SP_IO_BLOCK - h->in_end, &n);
     if (rc == SP_OK) {
         h->in_end += (uint32_t)n;
-        h->received = h->unasked = true;
+        h->received = h->ask_again = true;
     }
     return rc;
 }
@@ -251,5 +251,5 @@ void h1_recv_reset(struct h1 *h)
     give_block(h);
     sp_pool_give(h->blocks, h->scratch);
     h->scratch = NULL;
-    h->unasked = false;
+    h->ask_again = false;
 }

@@ -113,7 +113,6 @@ static enum sp_rc judge_request(
         return rc;
     bool has_body = head->framing == SP_FRAMING_CHUNKED || head->content_length > 0;
     head->expect_continue = (p->flags & FIELD_EXPECT) && p->minor == 1 && has_body;
-    head->wants_upgrade = (p->flags & FIELD_UPGRADE) && (p->flags & FIELD_SAYS_UPGRADE);
     /* RFC 9112 §9.3: HTTP/1.0 clients behind other proxies may not mean what their keep-alive says */
     head->keep_alive = p->minor == 1 && !(p->flags & FIELD_SAYS_CLOSE);
     return SP_OK;

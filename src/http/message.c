@@ -1,6 +1,9 @@
-/* The vocabulary of HTTP as tables: methods, the fields that we must know, status phrases. Pure. Every look-up
- * is a switch on the length and at most two comparisons, since each field of each message goes through here. */
+/* The vocabulary of HTTP as tables: methods, the fields that we must know, status phrases; and lists in field
+ * values. Pure. Every look-up is a switch on the length and at most two comparisons, since each field of each
+ * message goes through here. */
 #include "sallyport/http/message.h"
+
+#include "syntax.h"
 
 static bool text_is(struct sp_slice s, const char *literal)
 {
@@ -205,6 +208,20 @@ static const struct {
     {508, "Loop Detected"},
     {511, "Network Authentication Required"},
 };
+
+bool sp_method_is_token(struct sp_slice text)
+{
+    return http_is_token(text);
+}
+
+bool sp_field_list_next(struct sp_slice *rest, struct sp_slice *member)
+{
+    while (http_list_next(rest, member)) {
+        if (member->len > 0)
+            return true;
+    }
+    return false;
+}
 
 const char *sp_status_phrase(unsigned status)
 {

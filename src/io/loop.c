@@ -3,10 +3,10 @@
  * A turn is ours, not libevent's: libevent waits and delivers descriptor events and the timers that are due,
  * then we run the mail and the tasks that were deferred, and free what was buried.
  *
- * Invariants: - everything but `inbox`, `stopping` and writing `mail_fd` belongs to the loop's own thread (no
- * evthread, NOLOCK); - the eventfd is edge-triggered and never read: each write is an edge, and its counter
- * cannot overflow in practice; - mail keeps the order of each sender: it is pushed newest first and reversed by
- * the receiver.
+ * Invariants: everything but `inbox`, `stopping` and writing `mail_fd` belongs to the loop's own thread (the
+ * event base has no locks). The eventfd is edge-triggered and never read: each write is an edge, and its
+ * counter cannot overflow in practice. Mail keeps the order of each sender: it is pushed newest first and
+ * reversed by the receiver.
  *
  * Elsewhere: timer.c the deadlines, watch.c descriptors and signals. */
 #include "loop_private.h"

@@ -384,7 +384,7 @@ static void rest(struct sp_log *log, size_t lines)
 void *sp_log_writer_main(void *arg)
 {
     struct sp_log *log = arg;
-    pthread_setname_np(pthread_self(), "sp-log");
+    pthread_setname_np(pthread_self(), "log");
     for (;;) {
         bool stopping = is_stopping(log); /* before the turn, which then sees all there will ever be */
         size_t lines = turn(log);

@@ -16,8 +16,7 @@ struct sp_trust {
     struct sp_crls crls;
     struct sp_crl_policy crl_policy;
     X509_STORE *store;
-    struct sp_verified
-        *verified; /* what was accepted lately; the one part that changes, behind locks of its own */
+    struct sp_verified *verified; /* accepted lately; the one part that changes, behind its own locks */
     unsigned depth;
     uint8_t policy_id[32];
 };

@@ -1,5 +1,5 @@
 /* The chains that this trust has accepted lately, with the identity that came of each: a client that connects
- * again is recognised by its certificates' bytes and spares both sides of us the two or three signatures of its
+ * again is recognised by its certificates' bytes and spares the gate the two or three signatures of its
  * chain. Private to `pki`.
  *
  * It cannot let in anybody whom verification would not: positives only; the key is a digest over every byte

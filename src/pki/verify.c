@@ -5,8 +5,8 @@
  * Revocation is ours (revocation.c) and comes after the signatures: nothing is looked up, remembered or counted
  * for a chain that is not proven. The verdict starts as refused, and there is one line that makes it accepted.
  *
- * Every parameter is set here and not on the SSL_CTX, so that a handshake and `verify` on the command line
- * agree. */
+ * Every parameter is set here and not on the SSL_CTX, so that sp_trust_verify_der judges exactly as a
+ * handshake does. */
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>

@@ -100,17 +100,6 @@ static void compile_from(
     }
 }
 
-static bool is_token(struct sp_slice s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = sp_lower(s.ptr[i]);
-        bool is_alnum = (c >= 'a' && c <= 'z') || sp_is_digit(c);
-        if (!is_alnum && (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL))
-            return false;
-    }
-    return s.len > 0;
-}
-
 /* "get" is another method than "GET" and no client sends it: say so before somebody wonders why the rule never
  * matches. */
 static bool is_known_in_upper_case(struct sp_slice s)
@@ -132,7 +121,7 @@ static void compile_methods(struct sp_policy_build *b, const struct sp_config_ru
     out->method_count = in->methods.count;
     for (size_t i = 0; i < in->methods.count; i++) {
         methods[i] = sp_slice_of(in->methods.items[i]);
-        if (!is_token(methods[i]))
+        if (!sp_method_is_token(methods[i]))
             sp_policy_wrong(b, in->methods.at[i], in->methods.items[i], "expected an HTTP method such as GET",
                 "rules[%zu].methods", index_of(b, in));
         else if (is_known_in_upper_case(methods[i]))

@@ -316,18 +316,13 @@ void sp_exchange_abandon(struct sp_exchange *x, enum sp_refusal reason, const ch
 
 /* ---- the loop ---- */
 
-static enum sp_next step_relay(struct sp_exchange *x)
-{
-    return sp_relay(x);
-}
-
 static enum sp_next (*const STEPS[])(struct sp_exchange *x) = {
     [SP_STEP_HEAD] = step_head,
     [SP_STEP_JUDGE] = step_judge,
     [SP_STEP_CONNECT] = step_connect,
     [SP_STEP_CONNECTING] = step_connecting,
     [SP_STEP_SEND] = step_send,
-    [SP_STEP_RELAY] = step_relay,
+    [SP_STEP_RELAY] = sp_relay,
     [SP_STEP_FLUSH] = step_flush,
     [SP_STEP_DONE] = step_done,
 };

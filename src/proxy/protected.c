@@ -78,7 +78,7 @@ static bool matches(struct sp_slice name, const char *pattern)
 
 bool sp_name_is_protected(struct sp_slice name)
 {
-    if (name.len < 9) /* the shortest above is "forwarded"; "x-ssl-*" is looked at below */
+    if (name.len < 9) /* the shortest above is "forwarded", but for what "x-ssl-*" stands for */
         return name.len >= 6 && matches(name, "x-ssl-*");
     switch (fold(name.ptr[0])) {
     case 'c':

@@ -32,8 +32,8 @@ struct sp_worker {
     struct sp_upstreams *upstreams;
     struct sp_view *view;
     struct sp_list sessions;
-    struct sp_list
-        walked; /* a bookmark among the sessions: those behind it are still to be moved to the view */
+    /* A bookmark among `sessions`: those behind it are still to be moved to the view. */
+    struct sp_list walked;
     struct sp_task walk;
     struct sp_random random;
     uint64_t grace_ms; /* how long a session that is to leave may still begin a request */
@@ -45,11 +45,13 @@ struct sp_worker {
 
 /* ---- exchange ---- */
 /*
- *   HEAD --> JUDGE --> CONNECT <--> CONNECTING --> SEND --> RELAY --> DONE --> HEAD (or the session ends)
- *     |        |          |              |          |         |        ^
- *     +--------+----------+--------------+----------+---------+-> FLUSH+      a local answer was written
- *                                                             |
- *                                                             +-> (the session is cut: the answer cannot be completed)
+ *   HEAD --> JUDGE --> CONNECT --> CONNECTING --> SEND --> RELAY --> FLUSH --> DONE --> HEAD
+ *                       ^   ^          |           |         |
+ *                       |   +----------+           |         |    next_endpoint
+ *                       +--------------------------+---------+    sp_exchange_backend_failed: once, if harmless
+ *
+ * From every step before FLUSH, sp_answer leads to FLUSH with an answer of our own. The session may end after DONE,
+ * or at any step when the client is gone or its answer cannot be completed.
  */
 enum sp_step {
     SP_STEP_HEAD,
@@ -76,7 +78,7 @@ enum sp_half { SP_HALF_HEAD, SP_HALF_BODY, SP_HALF_DONE };
 
 struct sp_exchange {
     struct sp_session *session;
-    struct sp_view *view; /* from JUDGE to DONE */
+    struct sp_view *view; /* from the end of HEAD to DONE; NULL: there is nothing to record */
     enum sp_step step;
     const struct sp_head *head; /* the request; valid until DONE is over */
     const struct sp_head *seen; /* of a request without a head: what the record may tell of it, or NULL */
@@ -128,13 +130,12 @@ struct sp_session {
     struct sp_grave grave;
     struct sp_worker *worker;
     struct sp_view *view;
-    struct sp_handover *who; /* peer, SNI, TLS version, identity, transport: owned */
+    struct sp_handover *who; /* listener, peer, SNI, TLS version, identity, transport: owned */
     struct sp_stream *stream;
     struct sp_watch *watch;
     struct sp_timer *timer;
     struct sp_task resume; /* more to do than one turn may take */
     struct sp_config_listener_timeouts timeouts;
-    const char *listener;         /* the name of the one that let it in */
     struct sp_caller_set callers; /* of the view; bits NULL: not computed yet */
     struct sp_arena arena;        /* identity lines */
     struct sp_identity_lines identity_lines[SP_IDENTITY_MASKS];
@@ -178,7 +179,8 @@ void sp_exchange_run(struct sp_exchange *x);
 void sp_exchange_timeout(struct sp_exchange *x, enum sp_wait wait);
 /* Writes the record (if a request was read) and lets go of the backend: the session ends now. */
 void sp_exchange_abandon(struct sp_exchange *x, enum sp_refusal reason, const char *detail);
-/* The backend failed before a byte of its answer: another connection, another endpoint, or the answer `status`. */
+/* The backend failed: the request is repeated on a new connection if that can do no harm, else answered with
+ * `status`; when an answer has begun already, the session is cut. */
 enum sp_next sp_exchange_backend_failed(
     struct sp_exchange *x, enum sp_refusal reason, unsigned status, const char *detail);
 
@@ -187,9 +189,6 @@ enum sp_next sp_relay(struct sp_exchange *x);
 
 /* answer.c: a small answer of our own; leads to FLUSH. */
 enum sp_next sp_answer(struct sp_exchange *x, unsigned status, enum sp_refusal reason, const char *detail);
-
-/* field_list.c: the members of a comma-separated field value, empty ones skipped. False: there are no more. */
-bool sp_list_next(struct sp_slice *rest, struct sp_slice *member);
 
 /* request_head.c */
 /* Judges what the policy does not: fields that must not be there, or must not be removed. SP_FAIL fills

@@ -46,7 +46,7 @@ void sp_record(const struct sp_exchange *x)
     if (!sp_logger_has_access(s->worker->o.logger))
         return;
     fields[n++] = SP_LOG_C("id", x->id);
-    fields[n++] = SP_LOG_C("listener", s->listener);
+    fields[n++] = SP_LOG_C("listener", who->listener);
     fields[n++] = SP_LOG_C("peer", who->peer);
     fields[n++] = SP_LOG_C("tls", who->tls);
     if (who->sni[0] != '\0')

@@ -17,7 +17,7 @@ static void add_tokens(struct tokens *t, struct sp_slice list)
 {
     struct sp_slice token;
 
-    while (sp_list_next(&list, &token)) {
+    while (sp_field_list_next(&list, &token)) {
         if (t->count == TOKENS_MAX) {
             t->overflow = true;
             return;

@@ -7,7 +7,7 @@ static bool varies_by_identity(struct sp_slice vary)
 {
     struct sp_slice name;
 
-    while (sp_list_next(&vary, &name)) {
+    while (sp_field_list_next(&vary, &name)) {
         if (sp_name_is_protected(name))
             return true;
     }
@@ -22,7 +22,7 @@ static bool is_connection_listed(const struct sp_head *head, struct sp_slice nam
         struct sp_slice list = head->headers[i].value;
         if (head->headers[i].id != SP_HDR_CONNECTION)
             continue;
-        while (sp_list_next(&list, &token)) {
+        while (sp_field_list_next(&list, &token)) {
             if (sp_slice_equal_nocase(token, name))
                 return true;
         }

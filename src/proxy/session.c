@@ -238,7 +238,6 @@ void sp_session_start(struct sp_worker *w, struct sp_handover *h)
         return;
     }
     s->who = h;
-    s->listener = h->listener;
     s->timeouts = h->timeouts;
     s->leaving = w->draining;
     sp_arena_init(&s->arena, 0);

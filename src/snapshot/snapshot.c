@@ -44,8 +44,10 @@ static bool build_listener(struct sp_snapshot *s, struct sp_snapshot_listener *l
     const char *file = s->config->file;
 
     l->trust = sp_trust_new(file, &l->config->client_auth, diags);
-    if (l->trust == NULL)
+    if (l->trust == NULL) {
+        sp_tls_server_free(sp_tls_server_new(file, l->config, NULL, diags)); /* for what it tells */
         return false;
+    }
     l->tls = sp_alloc(s->gates, sizeof(struct sp_tls_server *));
     if (l->tls == NULL)
         return false;
@@ -87,8 +89,8 @@ enum sp_rc sp_snapshot_load(
     struct sp_config *config = NULL;
 
     *out = NULL;
-    if (sp_config_load(file, &config, diags) != SP_OK)
-        return SP_FAIL;
+    if (sp_config_load(file, &config, diags) != SP_OK && config == NULL)
+        return SP_FAIL; /* with one, `diags` has the error that ends this below, after all others are told */
     struct sp_snapshot *s = SP_NEW(struct sp_snapshot);
     if (s == NULL) {
         no_memory(config, diags);

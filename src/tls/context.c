@@ -72,7 +72,8 @@ SSL_CTX *context_new(
     if (ctx == NULL)
         goto failed;
     set_plain_options(ctx);
-    if (!set_protocol(ctx, listener->min_version) || !set_trust(ctx, listener->client_auth.mode, trust))
+    if (!set_protocol(ctx, listener->min_version) ||
+        (trust != NULL && !set_trust(ctx, listener->client_auth.mode, trust)))
         goto failed;
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);

@@ -94,7 +94,7 @@ struct sp_tls_server *sp_tls_server_new(const char *config_file, const struct sp
         goto no_memory;
     for (size_t i = 0; i < listener->certificate_count; i++)
         add_certificate(server, config_file, listener, i, diags);
-    if (diags->errors == errors_before && server->site_count > 0)
+    if (diags->errors == errors_before && server->site_count > 0 && trust != NULL)
         return server;
     sp_tls_server_free(server);
     return NULL;

@@ -81,7 +81,7 @@ struct conn {
     enum stage stage;
     struct tls_shared *shared;
     struct sp_tls_server *server; /* NULL once the handshake is over: it may be freed then */
-    SSL *ssl;                     /* NULL until the first bytes look like TLS: an SSL costs 70 KiB by then */
+    SSL *ssl; /* NULL until the first bytes look like TLS: an SSL takes 70 KiB in the handshake */
     struct proof *proof;
     struct sp_identity *identity;
     char *sni; /* NULL: none */

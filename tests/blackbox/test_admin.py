@@ -2,6 +2,7 @@
 
 import re
 import socket
+import time
 
 import pytest
 
@@ -45,6 +46,7 @@ def test_metrics_are_what_prometheus_reads(gate, world):
         assert len(set(labels)) == len(labels)
     assert len(families["sallyport_refusals_total"][1]) > 40
     assert families["sallyport_build_info"][1][0][1] == 1
+    assert abs(families["sallyport_configuration_loaded_timestamp_seconds"][1][0][1] - time.time()) < 3600
 
 
 def test_what_happens_is_counted(gate, world, backend):

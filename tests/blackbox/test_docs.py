@@ -1,6 +1,7 @@
 """The pages that are printed from tables are the ones that the program prints; the files that are shipped are usable."""
 
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -29,3 +30,18 @@ def test_a_shipped_configuration_passes_check_with_development_certificates(tmp_
     assert checked.returncode == 0, checked.stderr
     assert checked.stderr == ""
     assert "ok, 0 warnings" in checked.stdout
+
+
+def test_every_event_of_the_sources_is_explained_to_operators():
+    sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.c"))
+    events = set(re.findall(r'SP_LOG_(?:DEBUG|INFO|WARN|ERROR), "([a-z_]+)"', sources))
+    assert {"ready", "refused"} <= events
+    told = (ROOT / "docs/operations.md").read_text().partition("### Events")[2].partition("### Access records")[0]
+    assert sorted(events - set(re.findall(r"`([a-z_]+)`", told))) == []
+
+
+def test_the_commented_configuration_shows_every_key():
+    keys = set(re.findall(r"^\| `([a-z0-9_]+)` \|", (ROOT / "docs/configuration.md").read_text(), re.M))
+    assert {"workers", "crl_stale", "max_idle"} <= keys
+    shown = (ROOT / "conf/sallyport.yaml").read_text()
+    assert sorted(key for key in keys if not re.search(rf"(?<![a-z0-9_]){key}:", shown)) == []

@@ -308,6 +308,9 @@ def test_a_kept_connection_that_turns_out_closed_costs_no_safe_request(gate, wor
         assert client.get("/1").status == 200
         assert client.get("/2").status == 200
     assert [r.line.split()[1] for r in backend.requests] == ["/1", "/2"]
+    numbers = gate.metrics()  # found closed before, or only when it was written to
+    assert numbers["sallyport_upstream_connects_total"] == 2
+    assert numbers["sallyport_upstream_reuses_total"] == numbers["sallyport_upstream_retries_total"] <= 1
 
 
 def test_a_backend_that_takes_no_connection_is_502_or_503(start_gate, world):

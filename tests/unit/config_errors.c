@@ -344,6 +344,9 @@ static void test_what_is_allowed_but_looks_like_a_mistake_is_a_warning(void **st
     sp_config_free(parse_good("x.yaml", CLIENT_AUTH("client_auth: {mode: optional, ca: [a], crl: [r]}"),
         "x.yaml:2:14: warning: listeners[0].client_auth: \"mode: optional\" lets clients without a certificate in, but no "
         "caller has \"any: anonymous\", so no rule can allow them anything\n"));
+    sp_config_free(parse_good("x.yaml",
+        LISTENERS "callers: {c: [{uri: \"spiffe://x/y\"}, {any: anonymous}]}\n" RULES UPSTREAMS,
+        "x.yaml:2:38: warning: callers.c[1]: \"any: anonymous\" is nobody: no listener has \"client_auth.mode: optional\"\n"));
 }
 
 static void test_all_that_is_wrong_is_told_at_once_in_the_order_of_the_file(void **state)

@@ -285,60 +285,60 @@ static void test_well_formed_heads_are_read_in_one_way(void **state)
     (void)state;
     static const struct ok_case cases[] = {
         {"plain GET", IN(GET H END), 0,
-            "method 1 status 0 minor 1 framing 0 length 0 keep 1 expect 0 upgrade 0\nmethod=[GET]\ntarget=[/]\n"
+            "method 1 status 0 minor 1 framing 0 length 0 keep 1 expect 0\nmethod=[GET]\ntarget=[/]\n"
             "scheme absent\npath=[/]\nquery absent\nhost=[a.example]\nreason absent\nname=[Host]\nvalue=[a.example]\n"},
         {"an empty line first", IN("\r\n" GET H END "next"), 4,
-            "method 1 status 0 minor 1 framing 0 length 0 keep 1 expect 0 upgrade 0\nmethod=[GET]\ntarget=[/]\n"
+            "method 1 status 0 minor 1 framing 0 length 0 keep 1 expect 0\nmethod=[GET]\ntarget=[/]\n"
             "scheme absent\npath=[/]\nquery absent\nhost=[a.example]\nreason absent\nname=[Host]\nvalue=[a.example]\n"},
         {"length, blanks around values, other case",
             IN("PUT /a%20b/%C3%A9?x=%2f&y=/?;: HTTP/1.1\r\nhOsT:\t A.example:8443 \t\r\nCONTENT-length:  0012\r\nX:\r\n"
                "Y: a\tb\xc3\xa9\r\n" END "body"),
             4,
-            "method 4 status 0 minor 1 framing 1 length 12 said keep 1 expect 0 upgrade 0\nmethod=[PUT]\n"
+            "method 4 status 0 minor 1 framing 1 length 12 said keep 1 expect 0\nmethod=[PUT]\n"
             "target=[/a%20b/%C3%A9?x=%2f&y=/?;:]\nscheme absent\npath=[/a%20b/%C3%A9]\nquery=[x=%2f&y=/?;:]\n"
             "host=[A.example:8443]\nreason absent\nname=[hOsT]\nvalue=[A.example:8443]\nname=[CONTENT-length]\n"
             "value=[0012]\nname=[X]\nvalue=[]\nname=[Y]\nvalue=[a\tb\xc3\xa9]\n"},
         {"chunked with Expect", IN(POST "Transfer-Encoding: Chunked\r\nExpect: 100-Continue\r\n" END), 0,
-            "method 3 status 0 minor 1 framing 2 length 0 keep 1 expect 1 upgrade 0\nmethod=[POST]\ntarget=[/]\n"
+            "method 3 status 0 minor 1 framing 2 length 0 keep 1 expect 1\nmethod=[POST]\ntarget=[/]\n"
             "scheme absent\npath=[/]\nquery absent\nhost=[a.example]\nreason absent\nname=[Host]\nvalue=[a.example]\n"
             "name=[Transfer-Encoding]\nvalue=[Chunked]\nname=[Expect]\nvalue=[100-Continue]\n"},
         {"HTTP/1.0 never keeps alive and expects nothing",
             IN("POST / HTTP/1.0\r\n" H
                "Connection: keep-alive\r\nContent-Length: 1\r\nExpect: 100-continue\r\n" END),
             0,
-            "method 3 status 0 minor 0 framing 1 length 1 said keep 0 expect 0 upgrade 0\nmethod=[POST]\ntarget=[/]\n"
+            "method 3 status 0 minor 0 framing 1 length 1 said keep 0 expect 0\nmethod=[POST]\ntarget=[/]\n"
             "scheme absent\npath=[/]\nquery absent\nhost=[a.example]\nreason absent\nname=[Host]\nvalue=[a.example]\n"
             "name=[Connection]\nvalue=[keep-alive]\nname=[Content-Length]\nvalue=[1]\nname=[Expect]\n"
             "value=[100-continue]\n"},
         {"absolute form", IN("GET HTTP://A.example:80/x?y HTTP/1.1\r\n" H END), 0,
-            "method 1 status 0 minor 1 framing 0 length 0 keep 1 expect 0 upgrade 0\nmethod=[GET]\n"
+            "method 1 status 0 minor 1 framing 0 length 0 keep 1 expect 0\nmethod=[GET]\n"
             "target=[HTTP://A.example:80/x?y]\nscheme=[HTTP]\npath=[/x]\nquery=[y]\nhost=[a.example]\nreason absent\n"
             "name=[Host]\nvalue=[a.example]\n"},
         {"absolute form without path", IN("GET https://a.example?y HTTP/1.1\r\nHost: a.example:443\r\n" END),
             0,
-            "method 1 status 0 minor 1 framing 0 length 0 keep 1 expect 0 upgrade 0\nmethod=[GET]\n"
+            "method 1 status 0 minor 1 framing 0 length 0 keep 1 expect 0\nmethod=[GET]\n"
             "target=[https://a.example?y]\nscheme=[https]\npath=[/]\nquery=[y]\nhost=[a.example:443]\nreason absent\n"
             "name=[Host]\nvalue=[a.example:443]\n"},
         {"OPTIONS of the server, absolute form", IN("OPTIONS http://a.example HTTP/1.1\r\n" H END), 0,
-            "method 6 status 0 minor 1 framing 0 length 0 keep 1 expect 0 upgrade 0\nmethod=[OPTIONS]\n"
+            "method 6 status 0 minor 1 framing 0 length 0 keep 1 expect 0\nmethod=[OPTIONS]\n"
             "target=[http://a.example]\nscheme=[http]\npath=[*]\nquery absent\nhost=[a.example]\nreason absent\n"
             "name=[Host]\nvalue=[a.example]\n"},
         {"OPTIONS *", IN("OPTIONS * HTTP/1.1\r\n" H END), 0,
-            "method 6 status 0 minor 1 framing 0 length 0 keep 1 expect 0 upgrade 0\nmethod=[OPTIONS]\ntarget=[*]\n"
+            "method 6 status 0 minor 1 framing 0 length 0 keep 1 expect 0\nmethod=[OPTIONS]\ntarget=[*]\n"
             "scheme absent\npath=[*]\nquery absent\nhost=[a.example]\nreason absent\nname=[Host]\nvalue=[a.example]\n"},
         {"upgrade and an empty query",
             IN("GET /a? HTTP/1.1\r\n" H "Upgrade: websocket\r\nConnection: ,Keep-Alive , Upgrade\r\n" END), 0,
-            "method 1 status 0 minor 1 framing 0 length 0 keep 1 expect 0 upgrade 1\nmethod=[GET]\ntarget=[/a?]\n"
+            "method 1 status 0 minor 1 framing 0 length 0 keep 1 expect 0\nmethod=[GET]\ntarget=[/a?]\n"
             "scheme absent\npath=[/a]\nquery=[]\nhost=[a.example]\nreason absent\nname=[Host]\nvalue=[a.example]\n"
             "name=[Upgrade]\nvalue=[websocket]\nname=[Connection]\nvalue=[,Keep-Alive , Upgrade]\n"},
         {"close in the second of two Connection lines",
             IN("M-SEARCH /... HTTP/1.1\r\n" H "Connection: x\r\nConnection: y,CLOSE\r\n" END), 0,
-            "method 0 status 0 minor 1 framing 0 length 0 keep 0 expect 0 upgrade 0\nmethod=[M-SEARCH]\ntarget=[/...]\n"
+            "method 0 status 0 minor 1 framing 0 length 0 keep 0 expect 0\nmethod=[M-SEARCH]\ntarget=[/...]\n"
             "scheme absent\npath=[/...]\nquery absent\nhost=[a.example]\nreason absent\nname=[Host]\nvalue=[a.example]\n"
             "name=[Connection]\nvalue=[x]\nname=[Connection]\nvalue=[y,CLOSE]\n"},
         {"an Upgrade field alone asks for nothing",
             IN("get /.a/b. HTTP/1.1\r\nHost: [::1]:1\r\nUpgrade: h2c\r\n" END), 0,
-            "method 0 status 0 minor 1 framing 0 length 0 keep 1 expect 0 upgrade 0\nmethod=[get]\ntarget=[/.a/b.]\n"
+            "method 0 status 0 minor 1 framing 0 length 0 keep 1 expect 0\nmethod=[get]\ntarget=[/.a/b.]\n"
             "scheme absent\npath=[/.a/b.]\nquery absent\nhost=[[::1]:1]\nreason absent\nname=[Host]\nvalue=[[::1]:1]\n"
             "name=[Upgrade]\nvalue=[h2c]\n"},
     };

@@ -143,7 +143,7 @@ static void test_the_end_of_a_body_follows_rfc_9112(void **state)
         h1_run(&h1_test_limits, (int)c->method, c->in, &o);
         if (o.rc != SP_OK)
             fail_msg("%s: rc %d %s", c->name, o.rc, o.rc == SP_FAIL ? o.fault.detail : "");
-        snprintf(want, sizeof(want), "framing %d length %llu%s keep %d expect 0 upgrade 0\n", (int)c->framing,
+        snprintf(want, sizeof(want), "framing %d length %llu%s keep %d expect 0\n", (int)c->framing,
             (unsigned long long)c->length, c->said ? " said" : "", c->keep);
         if (strstr(o.text, want) == NULL)
             fail_msg("%s: want %sin %s", c->name, want, o.text);

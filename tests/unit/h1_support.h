@@ -36,10 +36,9 @@ static inline void outcome_add(struct outcome *o, const char *name, struct sp_sl
 static inline void outcome_dump(struct outcome *o, const struct sp_head *head)
 {
     snprintf(o->text, sizeof(o->text),
-        "method %d status %u minor %u framing %d length %llu%s keep %d expect %d upgrade %d\n",
-        (int)head->method, head->status, head->minor, (int)head->framing,
-        (unsigned long long)head->content_length, head->has_content_length ? " said" : "", head->keep_alive,
-        head->expect_continue, head->wants_upgrade);
+        "method %d status %u minor %u framing %d length %llu%s keep %d expect %d\n", (int)head->method,
+        head->status, head->minor, (int)head->framing, (unsigned long long)head->content_length,
+        head->has_content_length ? " said" : "", head->keep_alive, head->expect_continue);
     outcome_add(o, "method", head->method_text);
     outcome_add(o, "target", head->target);
     outcome_add(o, "scheme", head->scheme);

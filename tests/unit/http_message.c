@@ -85,6 +85,26 @@ static void test_the_first_field_of_an_id_is_found(void **state)
     assert_null(sp_head_find(&head, SP_HDR_DATE));
 }
 
+static void test_a_list_gives_its_members_trimmed_and_never_an_empty_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list;
+        const char *members; /* each with a '|' behind it */
+    } cases[] = {
+        {"", ""}, {" \t", ""}, {",, ,", ""}, {"a", "a|"}, {" a\t,b ", "a|b|"}, {",a,,b c,", "a|b c|"}};
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        char got[64] = "";
+        struct sp_slice rest = sp_slice_of(cases[i].list), member;
+        while (sp_field_list_next(&rest, &member)) {
+            strncat(got, member.ptr, member.len);
+            strcat(got, "|");
+        }
+        assert_string_equal(got, cases[i].members);
+        assert_false(sp_field_list_next(&rest, &member));
+    }
+}
+
 static void test_statuses_have_their_phrases(void **state)
 {
     (void)state;
@@ -104,6 +124,7 @@ int main(void)
         cmocka_unit_test(test_every_known_field_is_found_in_any_case_and_no_other),
         cmocka_unit_test(test_methods_are_told_by_their_exact_case),
         cmocka_unit_test(test_the_first_field_of_an_id_is_found),
+        cmocka_unit_test(test_a_list_gives_its_members_trimmed_and_never_an_empty_one),
         cmocka_unit_test(test_statuses_have_their_phrases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

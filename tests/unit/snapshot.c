@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -125,15 +126,35 @@ static void test_all_that_is_wrong_is_told_at_once_and_there_is_no_snapshot(void
     char text[4096];
     size_t at = (size_t)snprintf(text, sizeof(text), "%slisteners:\n", REST);
 
-    at += put_listener(f, text + at, sizeof(text) - at, "no-ca", NULL, NULL, "nowhere.pem");
+    at += put_listener(f, text + at, sizeof(text) - at, "no-ca", "nowhere.pem", NULL, "nowhere.pem");
     at += put_listener(f, text + at, sizeof(text) - at, "good", NULL, NULL, NULL);
     at += put_listener(f, text + at, sizeof(text) - at, "no-chain", "nowhere.pem", NULL, NULL);
     put_listener(f, text + at, sizeof(text) - at, "no-key", NULL, "nowhere.pem", NULL);
     assert_int_equal(sp_snapshot_load(fix_write_text("bad.yaml", text), 2, 1, &s, &diags), SP_FAIL);
     assert_null(s);
-    assert_int_equal(diags.errors, 3);
+    assert_int_equal(diags.errors, 4);
     for (size_t i = 0; i < diags.count; i++)
         assert_non_null(strstr(diags.items[i].text, "nowhere.pem"));
+    sp_diags_free(&diags);
+}
+
+static void test_a_name_without_an_address_hides_nothing_else(void **state)
+{
+    struct files *f = *state;
+    struct sp_snapshot *s = (struct sp_snapshot *)f;
+    struct sp_diags diags = {0};
+    char text[4096];
+    size_t at = (size_t)snprintf(text, sizeof(text),
+        "callers: {c: [{uri: \"spiffe://x/y\"}]}\n"
+        "rules: [{name: r, from: [c], path: /a/**/b, upstream: u}]\n"
+        "upstreams: {u: {endpoints: [\"nowhere.invalid:80\"]}}\n"
+        "listeners:\n");
+
+    put_listener(f, text + at, sizeof(text) - at, "no-key", NULL, "nowhere.pem", NULL);
+    assert_int_equal(setenv("RES_OPTIONS", "timeout:1 attempts:1", 1), 0); /* where no resolver answers */
+    assert_int_equal(sp_snapshot_load(fix_write_text("bad.yaml", text), 2, 1, &s, &diags), SP_FAIL);
+    assert_null(s);
+    assert_int_equal(diags.errors, 3);
     sp_diags_free(&diags);
 }
 
@@ -193,6 +214,7 @@ int main(void)
         cmocka_unit_test(test_without_a_number_of_gates_the_configurations_counts),
         cmocka_unit_test(test_it_lives_as_long_as_somebody_holds_it),
         cmocka_unit_test(test_all_that_is_wrong_is_told_at_once_and_there_is_no_snapshot),
+        cmocka_unit_test(test_a_name_without_an_address_hides_nothing_else),
         cmocka_unit_test(test_a_file_that_is_not_there_makes_no_snapshot),
         cmocka_unit_test(test_a_session_goes_to_the_desk_with_the_fewest),
     };

@@ -1,4 +1,4 @@
-/* Memory. Three shapes, and what each is for:
+/* Memory. Four shapes, and what each is for:
  *   sp_alloc   one zeroed object, may fail
  *   sp_arena   many objects that live and die together (a configuration, an identity)
  *   sp_buf     a growing run of bytes with a cap
@@ -40,8 +40,8 @@ struct sp_buf {
     char *ptr;
     size_t len, cap;
     size_t max; /* cap on len; 0 none */
-    bool
-        failed; /* an append did not fit or had no memory: sticky, so that a chain of appends is checked once */
+    /* An append did not fit or had no memory. Sticky, so that a chain of appends is checked once. */
+    bool failed;
 };
 
 void sp_buf_init(struct sp_buf *b, size_t max);

@@ -1,4 +1,4 @@
-/* Numbers that need not be secret: request ids, jitter, choice of a worker. Never keys, never tokens. */
+/* Numbers that need not be secret: request ids. Never keys, never tokens. */
 #ifndef SP_BASE_RANDOM_H
 #define SP_BASE_RANDOM_H
 

@@ -158,7 +158,9 @@ struct sp_config {
 /* Reads and checks the file: YAML, keys, types, bounds, names that refer to each other. Does not open the files
  * that it names (certificates, CRLs): their rooms do, and report into the same `diags`. All errors of the file
  * are told at once. Endpoints given by name are then looked up, each address becoming an endpoint; that may
- * block. On SP_OK hands over *out, to be freed with sp_config_free; there may still be warnings in `diags`. */
+ * block. On SP_OK hands over *out, to be freed with sp_config_free; there may still be warnings in `diags`. On
+ * SP_FAIL *out is NULL, unless names without an address are all that is wrong: it is then handed over too, only
+ * so that the files that it names can be checked as well. */
 SP_MUST_USE enum sp_rc sp_config_load(const char *file, struct sp_config **out, struct sp_diags *diags);
 /* The same from memory, without any I/O: an endpoint given by name is left with address.len 0. `file` names the
  * text in messages and anchors relative paths. For tests, the demo and fuzzing. */

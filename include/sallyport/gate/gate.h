@@ -43,12 +43,12 @@ struct sp_gate_update {
     size_t socket_count;
     struct sp_gate_socket sockets[];
 };
-/* Any thread. Hands over `u`, which sp_gate_update_new made. */
+/* Any thread. NULL without memory. The caller fills in the sockets. */
 SP_MUST_USE struct sp_gate_update *sp_gate_update_new(
     struct sp_gate *g, struct sp_snapshot *snapshot, size_t socket_count);
-void sp_gate_post(struct sp_gate_update *u);
-void sp_gate_update_free(
-    struct sp_gate_update *u); /* one that was not posted; leaves its descriptors alone; takes NULL */
+void sp_gate_post(struct sp_gate_update *u); /* any thread; hands over `u` */
+/* One that was not posted. Leaves its descriptors alone. Takes NULL. */
+void sp_gate_update_free(struct sp_gate_update *u);
 /* On the gate's thread (post a mail): takes what still waits, closes the listening sockets; handshakes go on. */
 void sp_gate_drain(struct sp_gate *g);
 

@@ -33,7 +33,7 @@ struct sp_codec_ops {
      * a record, see sp_h1_seen_request. NULL: nothing. Valid until next() or free. An answer that follows is
      * one to that method. */
     const struct sp_head *(*seen)(struct sp_stream *s);
-    /* SP_OK: *data is a non-empty view, valid until sp_stream_consume. SP_AGAIN. SP_EOF: the body is complete.
+    /* SP_OK: *data is a non-empty view, valid until consume(). SP_AGAIN. SP_EOF: the body is complete.
      * SP_FAIL. */
     enum sp_rc (*recv_body)(struct sp_stream *s, struct sp_slice *data, struct sp_fault *fault);
     void (*consume)(struct sp_stream *s, size_t n); /* n <= the view's length */
@@ -67,12 +67,10 @@ struct sp_stream {
 enum sp_side { SP_SERVER, SP_CLIENT };
 
 /* HTTP/1.1 over `transport`. Borrows transport and pool for its life; copies limits. NULL without memory. An
- * idle stream holds no block. */
+ * idle stream holds no block. A stream notes the method of its exchange by itself, because framing
+ * depends on it: a client stream in send_head, a server stream in recv_head or seen. */
 SP_MUST_USE struct sp_stream *sp_h1_new(enum sp_side side, struct sp_transport *transport,
     struct sp_pool *blocks, const struct sp_h1_limits *limits);
-/* A client stream must know the method before it reads the response; send_head notes it. A server stream
- * answering HEAD likewise. */
-
 /* True while not a byte of the next head has come: the connection may be closed without wronging anybody. */
 bool sp_h1_is_idle(const struct sp_stream *s);
 /* A client stream: has any byte of the response come? (If not, the exchange may be tried elsewhere.) */

@@ -1,5 +1,5 @@
 /* An HTTP message head as plain data, whichever codec read it or will write it. Slices point into the
- * connection's input block and are valid until the codec is told to go on (sp_stream_next), so nothing of a
+ * connection's input block and are valid until the codec is told to go on (sp_codec_ops.next), so nothing of a
  * head is ever copied to be read. */
 #ifndef SP_HTTP_MESSAGE_H
 #define SP_HTTP_MESSAGE_H
@@ -22,6 +22,7 @@ enum sp_method {
     SP_METHOD_CONNECT,
 };
 enum sp_method sp_method_of(struct sp_slice text); /* case-sensitive, RFC 9110 §9.1 */
+bool sp_method_is_token(struct sp_slice text);     /* it may be a method: a token, RFC 9110 §5.6.2 */
 /* RFC 9110 §9.2.2: doing it twice is doing it once. SP_METHOD_OTHER is not. */
 bool sp_method_is_idempotent(enum sp_method m);
 
@@ -81,7 +82,6 @@ struct sp_head {
     struct sp_slice query; /* without '?'; absent (ptr NULL) when there is no '?' */
     struct sp_slice host;  /* canonical form is sp_host_canonical's business; with port if given */
     bool expect_continue;
-    bool wants_upgrade; /* Connection: upgrade with an Upgrade field */
     /* responses */
     unsigned status;
     struct sp_slice reason;
@@ -98,8 +98,12 @@ struct sp_head {
 /* The first field of that id, or NULL. */
 const struct sp_header *sp_head_find(const struct sp_head *head, enum sp_header_id id);
 
-/* What is wrong with a message and what to answer. `detail` is a literal; `at` the offset in the head, if
- * known. */
+/* The members of a comma-separated field value (RFC 9110 §5.6.1), trimmed, empty ones passed over: cuts the
+ * next one off the front of *rest. For lists of tokens, where a comma always ends a member. False: there are no
+ * more. */
+bool sp_field_list_next(struct sp_slice *rest, struct sp_slice *member);
+
+/* What is wrong with a message and what to answer. `detail` is a literal. */
 struct sp_fault {
     enum sp_refusal reason;
     unsigned status;

@@ -13,12 +13,13 @@ struct sp_loop;
 
 SP_MUST_USE enum sp_rc sp_loop_new(struct sp_loop **out, struct sp_err *err);
 void sp_loop_free(struct sp_loop *loop); /* takes NULL; buries what is in the graveyard */
-/* Runs turns until sp_loop_stop. A turn: events, mail, then the graveyard. */
+/* Runs turns until sp_loop_stop. A turn: events, mail, tasks, then the graveyard. */
 void sp_loop_run(struct sp_loop *loop);
-/* One turn, waiting for at most `wait_ms` (0: not at all). For tests. */
+/* One turn, waiting for at most `wait_ms` (0: not at all). For tests, and for what is left
+ * over when a loop's thread has ended. */
 void sp_loop_turn(struct sp_loop *loop, unsigned wait_ms);
 void sp_loop_stop(struct sp_loop *loop); /* any thread */
-/* Monotonic time read once a turn: for deadlines, not for measuring. */
+/* Monotonic time now: what deadlines are compared with. */
 uint64_t sp_loop_now_ms(const struct sp_loop *loop);
 
 /* ---- descriptors: edge-triggered, registered once for their whole stay ---- */
@@ -31,7 +32,7 @@ SP_MUST_USE struct sp_watch *sp_watch_new(
 /* Takes NULL. Safe inside its own callback: no further call comes. Does not close fd. */
 void sp_watch_free(struct sp_watch *w);
 
-/* Level-triggered read interest that can be switched, for listening sockets and signals. */
+/* Level-triggered read interest that can be switched, for listening sockets. */
 SP_MUST_USE struct sp_watch *sp_watch_new_level(
     struct sp_loop *loop, int fd, void (*on_event)(void *arg, unsigned events), void *arg);
 void sp_watch_enable(struct sp_watch *w, bool enabled); /* of a level-triggered one */

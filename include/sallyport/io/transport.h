@@ -16,7 +16,7 @@ struct sp_transport_ops {
     /* SP_OK: *n > 0 bytes. SP_AGAIN: an edge will come. SP_EOF: the peer ended its direction, rightly. SP_FAIL:
      * the connection is broken (reset, TLS error, TLS end without close_notify after data). */
     enum sp_rc (*read)(struct sp_transport *t, void *buf, size_t room, size_t *n);
-    /* Takes some bytes off the front of the vector: *taken > 0 on SP_OK. What was taken needs not be kept by
+    /* Takes some bytes off the front of the vector: *taken > 0 on SP_OK. What was taken need not be kept by
      * the caller, though it may still wait inside: see flush. SP_AGAIN: nothing taken, an edge will come. */
     enum sp_rc (*writev)(struct sp_transport *t, const struct iovec *iov, int count, size_t *taken);
     /* SP_OK: everything taken has gone to the kernel. SP_AGAIN: some waits for a writable edge. */

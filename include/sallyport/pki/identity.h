@@ -44,7 +44,7 @@ struct sp_identity {
 };
 
 /* From DER. `chain` are the DER certificates above the leaf (without the anchor). SP_FAIL: `err` names what is
- * hostile or malformed. For the `tls` room, `explain`, tests and fuzzing. Hands over *out. */
+ * hostile or malformed. For tests and fuzzing. Hands over *out. */
 SP_MUST_USE enum sp_rc sp_identity_from_der(struct sp_slice leaf, const struct sp_slice *chain,
     size_t chain_count, struct sp_identity **out, struct sp_err *err);
 struct sp_identity *sp_identity_ref(struct sp_identity *id); /* one more owner; any thread */

@@ -20,7 +20,7 @@ struct sp_trust;
  * an error: NULL. */
 SP_MUST_USE struct sp_trust *sp_trust_new(
     const char *config_file, const struct sp_config_client_auth *auth, struct sp_diags *diags);
-/* The same as of another time, for `verify --time`. Here a bundle of nothing but expired CAs is for the verdict
+/* The same as of another time, for tests. Here a bundle of nothing but expired CAs is for the verdict
  * to refuse (expired), and no error. */
 SP_MUST_USE struct sp_trust *sp_trust_new_at(
     const char *config_file, const struct sp_config_client_auth *auth, int64_t now, struct sp_diags *diags);
@@ -47,7 +47,7 @@ struct sp_verdict {
  * claim that the certificate is bad. */
 void sp_trust_verify(
     const struct sp_trust *t, struct x509_store_ctx_st *ctx, int64_t now, struct sp_verdict *out);
-/* The same from DER without TLS: for `verify`, `explain` and tests. */
+/* The same from DER without TLS: for tests. */
 void sp_trust_verify_der(const struct sp_trust *t, struct sp_slice leaf, const struct sp_slice *chain,
     size_t chain_count, int64_t now, struct sp_verdict *out);
 

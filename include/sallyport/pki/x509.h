@@ -10,15 +10,16 @@
 struct x509_st;
 struct stack_st_X509;
 
-/* The identity of a leaf whose chain has been verified. `verified_chain` is what SSL_get0_verified_chain gives:
+/* The identity of a leaf whose chain has been verified. `verified_chain` is what X509_STORE_CTX_get0_chain gives:
  * leaf first, trust anchor last; both ends are left out of client_cert_chain. NULL: no chain. Borrows both;
  * hands over *out. Any thread. SP_FAIL: `err` names what is hostile or malformed. */
 SP_MUST_USE enum sp_rc sp_identity_from_x509(const struct x509_st *leaf,
     const struct stack_st_X509 *verified_chain, struct sp_identity **out, struct sp_err *err);
 
-/* The whole judgement of a client in a handshake: sp_trust_verify, and the identity that comes of an accepted chain, to be given back with
- * sp_identity_free. NULL unless out->accepted. A chain that was accepted lately is recognised by its bytes (see verified.h). Any gate
- * thread; `ctx` as SSL made it for the trust's store. */
+/* The whole judgement of a client in a handshake: sp_trust_verify, and the identity that comes of an accepted
+ * chain, to be given back with sp_identity_free. NULL unless out->accepted. A chain that was accepted lately is
+ * recognised by its bytes and not verified again, until the first moment at which the verdict could be another
+ * one. Any gate thread; `ctx` as SSL made it for the trust's store. */
 struct x509_store_ctx_st;
 struct sp_trust;
 struct sp_verdict;

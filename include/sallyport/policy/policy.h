@@ -37,8 +37,8 @@ struct sp_policy_request {
 struct sp_decision {
     bool allowed;
     const char *rule; /* its name; NULL if none matched */
-    const char *
-        caller; /* the first of the rule's `from` that the identity is; if refused: the first caller it is, or NULL */
+    /* The first of the rule's `from` that the identity is; if refused: the first caller it is, or NULL. */
+    const char *caller;
     size_t upstream; /* index in config->upstreams */
 };
 void sp_policy_decide(const struct sp_policy *p, const struct sp_caller_set *callers,

@@ -16,8 +16,8 @@
 struct sp_tally {
     _Atomic uint32_t connections; /* client connections, from accept to close */
     _Atomic uint32_t handshakes;  /* of those, in the handshake */
-    uint32_t
-        room; /* connections that there are descriptors for, 0: more than any limit; set before the first thread runs */
+    /* Connections that there are descriptors for, 0: more than any limit. Set before the first thread runs. */
+    uint32_t room;
 };
 
 /* Made by a gate, owned by whoever has it. */
@@ -26,8 +26,8 @@ struct sp_handover {
     struct sp_desk *desk;
     struct sp_transport *transport;
     struct sp_identity *identity; /* NULL: anonymous */
-    struct sp_config_listener_timeouts
-        timeouts; /* the listener's, which a newer snapshot may not know any more */
+    /* The listener's, which a newer snapshot may not know any more. */
+    struct sp_config_listener_timeouts timeouts;
     char listener[65];
     char peer[SP_ADDR_TEXT];
     char sni[256];

@@ -17,7 +17,8 @@
 
 struct sp_tls_server;
 /* Loads certificates and keys (a key that does not belong to its certificate, an expired certificate: named).
- * Borrows `trust` for its life. NULL: `diags` says why. Builder thread; used by one gate afterwards. */
+ * Borrows `trust` for its life. NULL: `diags` says why. Without a `trust` there is never a server, but all that
+ * is wrong with the certificates is told. Builder thread; used by one gate afterwards. */
 SP_MUST_USE struct sp_tls_server *sp_tls_server_new(const char *config_file,
     const struct sp_config_listener *listener, const struct sp_trust *trust, struct sp_diags *diags);
 void sp_tls_server_free(struct sp_tls_server *s); /* takes NULL */

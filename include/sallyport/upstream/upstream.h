@@ -2,7 +2,7 @@
  * by its thread only; it outlives snapshots, so that a reload does not throw warm connections away.
  *
  *   take -> (connecting) -> in use -> put (kept for the next) or close
- * / */
+ */
 #ifndef SP_UPSTREAM_UPSTREAM_H
 #define SP_UPSTREAM_UPSTREAM_H
 
@@ -25,8 +25,8 @@ struct sp_upconn {
     struct sp_transport *transport;
     struct sp_stream *stream; /* client side; use it only once sp_upconn_connected says SP_OK */
     struct sp_endpoint *endpoint;
-    bool
-        reused; /* it has carried an exchange before: it may turn out closed without any fault of the backend */
+    /* It has carried an exchange before: it may turn out closed without any fault of the backend. */
+    bool reused;
     /* the rest is private to the room */
     bool connecting, idle;
     uint64_t idle_until_ms;
