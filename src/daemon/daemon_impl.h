@@ -72,7 +72,8 @@ struct sp_build {
     struct sp_diags diags;
     struct sp_snapshot *snapshot;
     uint64_t generation;
-    bool under_way, again; /* a HUP during a build means one more */
+    struct sp_receipts receipts; /* of the gates and workers that have it in force */
+    bool under_way, again;       /* a HUP during a build means one more */
 };
 
 struct sp_daemon {

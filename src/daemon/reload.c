@@ -1,9 +1,9 @@
 /* From HUP to a new snapshot in force, without dropping anything:
  *
- *   main: request --> builder: read, check, build --> main: bind, publish to gates and workers
- *                                   |                         |
+ *   main: request --> builder: read, check, build --> main: bind, publish to gates and workers --> main: "reloaded"
+ *                                   |                         |                       each signs when it has it
  *                                   +---- anything wrong -----+--> the one in force stays, and every error is logged
- */
+ * / */
 #include "daemon_impl.h"
 #include "sallyport/base/clock.h"
 
@@ -44,6 +44,23 @@ static void fail(struct sp_daemon *d, const char *detail)
     sp_log_event(d->logger, SP_LOG_ERROR, "reload_failed", fields, SP_COUNTOF(fields));
 }
 
+static void on_in_force(struct sp_mail *m);
+
+/* Every gate and worker signs; the last one's signature comes as a mail. */
+static void ask_receipts(
+    struct sp_daemon *d, struct sp_worker_update *const *workers, struct sp_gate_update *const *gates)
+{
+    struct sp_receipts *r = &d->build.receipts;
+
+    atomic_store_explicit(&r->due, d->worker_count + d->gate_count, memory_order_relaxed);
+    r->loop = d->loop;
+    r->mail.fn = on_in_force;
+    for (unsigned i = 0; i < d->worker_count; i++)
+        workers[i]->receipts = r;
+    for (unsigned i = 0; i < d->gate_count; i++)
+        gates[i]->receipts = r;
+}
+
 /* Every update is made before the first is posted: a snapshot is put in force everywhere or nowhere. Workers
  * are told before gates, so that they know the listeners of whom they are sent. */
 static enum sp_rc publish(struct sp_daemon *d, struct sp_snapshot *snapshot, struct sp_err *err)
@@ -59,6 +76,8 @@ static enum sp_rc publish(struct sp_daemon *d, struct sp_snapshot *snapshot, str
     if (rc == SP_OK)
         rc = sp_sockets_bind(d, snapshot, err);
     struct sp_gate_update **gates = rc == SP_OK ? sp_sockets_prepare(d, snapshot, err) : NULL;
+    if (gates != NULL)
+        ask_receipts(d, updates, gates);
     for (unsigned i = 0; updates != NULL && i < d->worker_count; i++) {
         if (gates != NULL)
             sp_worker_post(updates[i]);
@@ -94,14 +113,27 @@ static void warn_of_restart(struct sp_daemon *d, const struct sp_config *config)
     }
 }
 
-static void put_in_force(struct sp_daemon *d, struct sp_snapshot *snapshot)
+/* Nothing of it is under way any more. */
+static void finish(struct sp_build *build)
+{
+    struct sp_daemon *d = build->daemon;
+
+    build->under_way = false;
+    if (!d->draining)
+        sp_notify("READY=1");
+    if (build->again)
+        sp_reload_request(d);
+}
+
+/* SP_OK: on_in_force comes when all have it. */
+static enum sp_rc put_in_force(struct sp_daemon *d, struct sp_snapshot *snapshot)
 {
     struct sp_err err = {0};
 
     if (publish(d, snapshot, &err) != SP_OK) {
         fail(d, err.text);
         sp_snapshot_unref(snapshot);
-        return;
+        return SP_FAIL;
     }
     struct sp_log_options options = sp_log_options_of(snapshot->config);
     sp_log_reopen(d->log, &options);
@@ -109,11 +141,22 @@ static void put_in_force(struct sp_daemon *d, struct sp_snapshot *snapshot)
     sp_sockets_tell(d);
     sp_snapshot_unref(d->snapshot);
     d->snapshot = snapshot;
+    return SP_OK;
+}
+
+/* Main thread; every gate and worker goes by the new snapshot from here on, so it may be said. */
+static void on_in_force(struct sp_mail *m)
+{
+    struct sp_receipts *receipts = SP_CONTAINER_OF(m, struct sp_receipts, mail);
+    struct sp_build *build = SP_CONTAINER_OF(receipts, struct sp_build, receipts);
+    struct sp_daemon *d = build->daemon;
+    struct sp_log_field fields[] = {SP_LOG_N("generation", d->snapshot->generation)};
+
     sp_meter_add(d->meter, SP_METER_reloads, 1);
-    sp_meter_set(d->meter, SP_METER_generation, snapshot->generation);
+    sp_meter_set(d->meter, SP_METER_generation, d->snapshot->generation);
     sp_meter_set(d->meter, SP_METER_loaded_at, (uint64_t)(sp_wall_us() / 1000000));
-    struct sp_log_field fields[] = {SP_LOG_N("generation", snapshot->generation)};
     sp_log_event(d->logger, SP_LOG_INFO, "reloaded", fields, SP_COUNTOF(fields));
+    finish(build);
 }
 
 /* Back on the main thread. */
@@ -123,8 +166,9 @@ static void on_built(struct sp_mail *m)
     struct sp_daemon *d = build->daemon;
     struct sp_snapshot *snapshot = build->snapshot;
 
+    bool waits = false;
+
     build->snapshot = NULL;
-    build->under_way = false;
     sp_reload_tell(d, SP_LOG_WARN, "configuration_warning", &build->diags);
     sp_reload_tell(d, SP_LOG_ERROR, "configuration_error", &build->diags);
     if (snapshot == NULL)
@@ -132,12 +176,10 @@ static void on_built(struct sp_mail *m)
     else if (d->draining)
         sp_snapshot_unref(snapshot);
     else
-        put_in_force(d, snapshot);
+        waits = put_in_force(d, snapshot) == SP_OK;
     sp_diags_free(&build->diags);
-    if (!d->draining)
-        sp_notify("READY=1");
-    if (build->again)
-        sp_reload_request(d);
+    if (!waits)
+        finish(build);
 }
 
 /* On the builder's thread. */

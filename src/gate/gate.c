@@ -108,6 +108,7 @@ static void on_update(struct sp_mail *m)
     sp_snapshot_unref(g->snapshot);
     g->snapshot = u->snapshot;
     add_sockets(g, u);
+    sp_receipts_sign(u->receipts);
     sp_free(u);
 }
 

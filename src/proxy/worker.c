@@ -124,6 +124,7 @@ static void on_update(struct sp_mail *m)
         apply_limits(w);
         start_walk(w);
     }
+    sp_receipts_sign(u->receipts);
     sp_snapshot_unref(u->snapshot);
     sp_free(u);
 }

@@ -32,3 +32,9 @@ void sp_handover_free(struct sp_handover *h)
     sp_identity_free(h->identity);
     sp_free(h);
 }
+
+void sp_receipts_sign(struct sp_receipts *r)
+{
+    if (r != NULL && atomic_fetch_sub_explicit(&r->due, 1, memory_order_acq_rel) == 1)
+        sp_loop_post(r->loop, &r->mail);
+}

@@ -40,6 +40,7 @@ struct sp_gate_update {
     struct sp_mail mail;
     struct sp_gate *gate;
     struct sp_snapshot *snapshot; /* one reference, handed over */
+    struct sp_receipts *receipts; /* borrowed; signed once it is in force; NULL: nobody waits */
     size_t socket_count;
     struct sp_gate_socket sockets[];
 };

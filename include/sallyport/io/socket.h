@@ -16,8 +16,9 @@ SP_MUST_USE enum sp_rc sp_socket_listen(
 SP_MUST_USE enum sp_rc sp_socket_check_free(const struct sp_addr *address, struct sp_err *err);
 /* The address it is really bound to (port 0 was chosen by the kernel). */
 SP_MUST_USE enum sp_rc sp_socket_local(int fd, struct sp_addr *out);
-/* SP_OK: *fd and *peer (an IPv4 one as IPv4, also on an "[::]" socket). SP_AGAIN: nobody waits. SP_FAIL: *errnum says why (EMFILE, ENFILE, ENOBUFS, ENOMEM
- * mean: pause; a connection that was aborted before we came is skipped, never reported). */
+/* SP_OK: *fd and *peer (an IPv4 one as IPv4, also on an "[::]" socket). SP_AGAIN: nobody waits. SP_FAIL:
+ * *errnum says why (EMFILE, ENFILE, ENOBUFS, ENOMEM mean: pause; a connection that was aborted before we came
+ * is skipped, never reported). */
 SP_MUST_USE enum sp_rc sp_socket_accept(int listen_fd, int *fd, struct sp_addr *peer, int *errnum);
 /* SP_OK: connected at once. SP_AGAIN: under way; a writable edge comes, then ask sp_socket_connect_result.
  * *fd is handed over in both cases. SP_FAIL: *errnum, no descriptor. TCP_NODELAY is set. */

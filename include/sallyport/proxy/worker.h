@@ -35,6 +35,7 @@ struct sp_worker_update {
     struct sp_mail mail;
     struct sp_worker *worker;
     struct sp_snapshot *snapshot; /* one reference, handed over */
+    struct sp_receipts *receipts; /* borrowed; signed once it is in force; NULL: nobody waits */
 };
 SP_MUST_USE struct sp_worker_update *sp_worker_update_new(struct sp_worker *w, struct sp_snapshot *snapshot);
 void sp_worker_post(struct sp_worker_update *u);        /* any thread; hands over `u` */

@@ -46,4 +46,14 @@ struct sp_desk {
 void sp_handover_post(struct sp_handover *h, struct sp_desk *const *desks, size_t count);
 void sp_handover_free(struct sp_handover *h); /* with transport and identity; takes NULL */
 
+/* How a thread learns that several others have done what it posted to them. Owned by who waits; `mail` goes to
+ * `loop` when the last of the `due` ones has signed. */
+struct sp_receipts {
+    _Atomic unsigned due;
+    struct sp_loop *loop;
+    struct sp_mail mail;
+};
+
+void sp_receipts_sign(struct sp_receipts *r); /* any thread; takes NULL */
+
 #endif
