@@ -3,7 +3,7 @@
  *   main: request --> builder: read, check, build --> main: bind, publish to gates and workers --> main: "reloaded"
  *                                   |                         |                       each signs when it has it
  *                                   +---- anything wrong -----+--> the one in force stays, and every error is logged
- * / */
+ */
 #include "daemon_impl.h"
 #include "sallyport/base/clock.h"
 
