@@ -266,11 +266,22 @@ static void check_addresses(struct sp_reader *r, const struct sp_node *root, con
     }
 }
 
+/* The first host that lets clients without a certificate in (0: the listener itself), or host_count. */
+static size_t optional_host(const struct sp_config_listener *l)
+{
+    size_t h = 0;
+
+    while (h < l->host_count && l->hosts[h].client_auth.mode != SP_AUTH_OPTIONAL)
+        h++;
+    return h;
+}
+
 /* Letting anonymous callers in is of use only when a rule can be meant for them. */
 static void warn_optional(struct sp_reader *r, const struct sp_config *config)
 {
     struct sp_where list = {.key = SP_SLICE("listeners")}, item = {.up = &list};
-    struct sp_where field = {.up = &item, .key = SP_SLICE("client_auth")};
+    struct sp_where tls = {.up = &item, .key = SP_SLICE("tls")};
+    struct sp_where hosts = {.up = &tls, .key = SP_SLICE("hosts")}, host = {.up = &hosts};
 
     for (size_t i = 0; i < config->caller_count; i++) {
         for (size_t j = 0; j < config->callers[i].entry_count; j++) {
@@ -279,9 +290,12 @@ static void warn_optional(struct sp_reader *r, const struct sp_config *config)
         }
     }
     for (; item.index < config->listener_count && config->caller_count > 0; item.index++) {
-        const struct sp_config_client_auth *auth = &config->listeners[item.index].client_auth;
-        if (auth->mode == SP_AUTH_OPTIONAL)
-            sp_report(r, SP_DIAG_WARNING, &field, auth->at,
+        const struct sp_config_listener *l = &config->listeners[item.index];
+        size_t h = optional_host(l);
+        host.index = h - 1;
+        struct sp_where field = {.up = h == 0 ? &item : &host, .key = SP_SLICE("client_auth")};
+        if (h < l->host_count)
+            sp_report(r, SP_DIAG_WARNING, &field, l->hosts[h].client_auth.at,
                 "\"mode: optional\" lets clients without a certificate in, but no caller has \"any: anonymous\", so "
                 "no rule can allow them anything");
     }
@@ -293,7 +307,7 @@ static void warn_anonymous(struct sp_reader *r, const struct sp_config *config)
     struct sp_where callers = {.key = SP_SLICE("callers")};
 
     for (size_t i = 0; i < config->listener_count; i++) {
-        if (config->listeners[i].client_auth.mode == SP_AUTH_OPTIONAL)
+        if (optional_host(&config->listeners[i]) < config->listeners[i].host_count)
             return;
     }
     for (size_t i = 0; i < config->caller_count && config->listener_count > 0; i++) {

@@ -155,6 +155,63 @@ static void read_paths(struct sp_reader *r, const struct sp_key *key, const stru
     read_strings(r, key, node, where, base, path_item);
 }
 
+/* A URL stays as it is written until all keys are read (derive.c). */
+static bool crl_item(
+    struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, const char **out)
+{
+    static const char expected[] = "a path or an http:// or https:// URL";
+
+    if (!want_scalar(r, node, where, expected))
+        return false;
+    if (memmem(node->text.ptr, node->text.len, "://", 3) == NULL)
+        return (*out = sp_read_path(r, node, where)) != NULL;
+    if (!sp_url_is_valid(node->text)) {
+        sp_report_expected(r, where, node, expected);
+        return false;
+    }
+    *out = sp_reader_copy(r, node->text);
+    return *out != NULL;
+}
+
+/* Kept in canonical form: lower case, no trailing dot. "*." may stand in front. */
+static bool name_item(
+    struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, const char **out)
+{
+    static const char expected[] = "a host name such as api.example.com or *.example.com";
+
+    if (!want_scalar(r, node, where, expected))
+        return false;
+    struct sp_slice name = node->text;
+    if (name.len > 1 && name.ptr[name.len - 1] == '.')
+        name.len--;
+    struct sp_slice host = sp_slice_starts(name, SP_SLICE("*.")) ? sp_slice_sub(name, 2, name.len) : name;
+    if (!sp_is_host_name(host)) {
+        sp_report_expected(r, where, node, expected);
+        return false;
+    }
+    char *canonical = sp_arena_printf(r->arena, "%.*s", SP_FMT(name));
+    if (canonical == NULL) {
+        sp_report_no_memory(r);
+        return false;
+    }
+    for (char *c = canonical; *c != '\0'; c++)
+        *c = sp_lower(*c);
+    *out = canonical;
+    return true;
+}
+
+static void read_crls(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+    const struct sp_where *where, void *base)
+{
+    read_strings(r, key, node, where, base, crl_item);
+}
+
+static void read_names(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+    const struct sp_where *where, void *base)
+{
+    read_strings(r, key, node, where, base, name_item);
+}
+
 static void read_references(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
     const struct sp_where *where, void *base)
 {
@@ -278,5 +335,7 @@ const struct sp_type
     sp_type_flags       = {"list of",                          "a list of words",                SP_NODE_LIST,   read_flags,       NULL},
     sp_type_endpoints   = {"list of addresses",                "a list of addresses",            SP_NODE_LIST,   read_endpoints,   print_length},
     sp_type_subject     = {"attributes and their values",      "a mapping of attributes such as {CN: name}", SP_NODE_MAP, read_subject, NULL},
-    sp_type_crl_stale   = {"`reject`, `accept` or `{grace: duration}`", "reject, accept or {grace: 24h}", SP_NODE_ANY, read_crl_stale, NULL};
+    sp_type_crl_stale   = {"`reject`, `accept` or `{grace: duration}`", "reject, accept or {grace: 24h}", SP_NODE_ANY, read_crl_stale, NULL},
+    sp_type_crls        = {"list of paths and URLs",           "a list of paths and URLs",       SP_NODE_LIST,   read_crls,        print_length},
+    sp_type_names       = {"list of host names",               "a list of host names",           SP_NODE_LIST,   read_names,       print_length};
 /* clang-format on */

@@ -49,6 +49,7 @@ enum sp_rc sp_config_parse(
         sp_diag_add(diags, SP_DIAG_ERROR, file, (struct sp_pos){0, 0}, "out of memory");
         goto out;
     }
+    atomic_init(&config->refs, 1);
     sp_arena_init(&config->arena, CONFIG_MAX_BYTES);
     struct sp_reader reader = reader_of(config, file, diags);
     config->file = sp_reader_copy(&reader, sp_slice_of(file));
@@ -60,6 +61,7 @@ enum sp_rc sp_config_parse(
         goto out;
     }
     sp_section_read(&reader, &sp_section_root, root, NULL, config);
+    sp_config_derive(&reader, config);
     sp_check_all(&reader, root, config);
     config->workers = config->workers != 0 ? config->workers : usable_cpus();
     config->gates = config->gates != 0 ? config->gates : usable_cpus();
@@ -121,9 +123,15 @@ out:
     return diags->errors == errors_before ? SP_OK : SP_FAIL;
 }
 
+struct sp_config *sp_config_ref(struct sp_config *config)
+{
+    atomic_fetch_add_explicit(&config->refs, 1, memory_order_relaxed);
+    return config;
+}
+
 void sp_config_free(struct sp_config *config)
 {
-    if (config == NULL)
+    if (config == NULL || atomic_fetch_sub_explicit(&config->refs, 1, memory_order_acq_rel) != 1)
         return;
     sp_arena_free(&config->arena);
     sp_free(config);

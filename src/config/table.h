@@ -113,10 +113,11 @@ char *sp_format_size(uint64_t bytes, char out[SP_SIZE_TEXT]);
 /* types.c: one value each */
 extern const struct sp_type sp_type_threads, sp_type_count, sp_type_duration, sp_type_size, sp_type_body_size,
     sp_type_choice, sp_type_name, sp_type_reference, sp_type_pattern, sp_type_path, sp_type_output,
-    sp_type_address, sp_type_fingerprint;
+    sp_type_address, sp_type_fingerprint, sp_type_flag, sp_type_percent, sp_type_url;
 /* collections.c: many values each */
 extern const struct sp_type sp_type_section, sp_type_sections, sp_type_named, sp_type_paths,
-    sp_type_references, sp_type_methods, sp_type_flags, sp_type_endpoints, sp_type_subject, sp_type_crl_stale;
+    sp_type_references, sp_type_methods, sp_type_flags, sp_type_endpoints, sp_type_subject, sp_type_crl_stale, sp_type_crls,
+    sp_type_names;
 
 /* Shared by both: each reports and returns NULL or false when it is not one. */
 SP_MUST_USE bool sp_read_word(struct sp_reader *r, const struct sp_word *words, const struct sp_node *node,
@@ -126,6 +127,11 @@ SP_MUST_USE const char *sp_read_path(
 /* host:port, [v6]:port or unix:path. A name instead of a number is *out with len 0, if `name_ok`. */
 SP_MUST_USE bool sp_read_address(struct sp_reader *r, const struct sp_node *node,
     const struct sp_where *where, bool name_ok, const char **text, struct sp_addr *out);
+
+/* A host name, and not a mistyped IPv4 address. */
+SP_MUST_USE bool sp_is_host_name(struct sp_slice host);
+/* http:// or https://, a host, and nothing that a URL may not hold. */
+SP_MUST_USE bool sp_url_is_valid(struct sp_slice text);
 
 /* Reports a text that is no name. */
 void sp_check_name(struct sp_reader *r, struct sp_slice text, struct sp_pos at, const struct sp_where *where);
@@ -143,6 +149,9 @@ void sp_check_client_auth(
 void sp_check_entry(
     struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, void *base);
 void sp_check_all(struct sp_reader *r, const struct sp_node *root, struct sp_config *config);
+
+/* derive.c: what follows from what was written; before sp_check_all */
+void sp_config_derive(struct sp_reader *r, struct sp_config *config);
 
 /* resolve.c: looks up every endpoint that was given by name and puts its addresses in its place. Blocks. */
 void sp_config_resolve(struct sp_reader *r, struct sp_config *config);

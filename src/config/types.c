@@ -8,6 +8,7 @@
 
 #define NAME_MAX_BYTES 64
 #define HOST_MAX_BYTES 253
+#define URL_MAX_BYTES  2048
 
 /* ---- numbers ---- */
 
@@ -196,6 +197,50 @@ static void read_fingerprint(struct sp_reader *r, const struct sp_key *key, cons
         sp_report_expected(r, where, node, key->type->expected);
 }
 
+/* A word that means yes or no. */
+static void read_flag(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+    const struct sp_where *where, void *base)
+{
+    unsigned value = 0;
+    if (sp_read_word(r, key->words, node, where, &value))
+        *(bool *)sp_key_field(key, base) = value != 0;
+}
+
+/* "off" is kept as 0. */
+static void read_percent(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+    const struct sp_where *where, void *base)
+{
+    if (!sp_slice_equal(node->text, SP_SLICE("off")))
+        read_count(r, key, node, where, base);
+}
+
+/* Scheme, host, and nothing that a URL may not hold. What a library would take beyond that (user, fragment) has no
+ * business in a configuration. */
+bool sp_url_is_valid(struct sp_slice text)
+{
+    size_t host = sp_slice_starts(text, SP_SLICE("http://"))    ? 7
+                  : sp_slice_starts(text, SP_SLICE("https://")) ? 8
+                                                                : text.len;
+    if (host >= text.len || text.len > URL_MAX_BYTES || text.ptr[host] == '/' || text.ptr[host] == ':')
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] <= 0x20 || text.ptr[i] >= 0x7F || strchr("\"<>\\^`{|}#@", text.ptr[i]) != NULL)
+            return false;
+    }
+    return true;
+}
+
+static void read_url(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+    const struct sp_where *where, void *base)
+{
+    bool word = key->words != NULL && sp_slice_equal(node->text, sp_slice_of(key->words[0].word));
+    if (word || sp_url_is_valid(node->text))
+        *(const char **)sp_key_field(key, base) = sp_reader_copy(r, node->text);
+    else
+        sp_report_expected(
+            r, where, node, key->words != NULL ? "auto or an http:// or https:// URL" : key->type->expected);
+}
+
 /* ---- files ---- */
 
 static char *anchor(struct sp_reader *r, const char *prefix, struct sp_slice path)
@@ -239,7 +284,7 @@ static void read_output(struct sp_reader *r, const struct sp_key *key, const str
 /* ---- addresses ---- */
 
 /* A host name, and not a mistyped IPv4 address: its last label is not a number. */
-static bool is_host_name(struct sp_slice host)
+bool sp_is_host_name(struct sp_slice host)
 {
     size_t label = 0;
     bool digits = true;
@@ -275,7 +320,7 @@ bool sp_read_address(struct sp_reader *r, const struct sp_node *node, const stru
                 : sp_reader_copy(r, node->text);
     if (*text == NULL)
         return false;
-    if (name_ok && sp_addr_split(node->text, false, &host, &port) && is_host_name(host)) {
+    if (name_ok && sp_addr_split(node->text, false, &host, &port) && sp_is_host_name(host)) {
         *out = (struct sp_addr){.len = 0};
         return true;
     }
@@ -313,5 +358,8 @@ const struct sp_type
     sp_type_path        = {"path",                           "a path",                                            SP_NODE_SCALAR, read_path,         NULL},
     sp_type_output      = {"`stderr`, `stdout`, `off` or path", "stderr, stdout, off or a path",                  SP_NODE_SCALAR, read_output,       NULL},
     sp_type_address     = {"address",                        "an address such as 192.0.2.1:443, [::]:443 or unix:/path", SP_NODE_SCALAR, read_address, NULL},
-    sp_type_fingerprint = {"64 hex digits",                  "64 hex digits (SHA-256), with or without colons",   SP_NODE_SCALAR, read_fingerprint,  NULL};
+    sp_type_fingerprint = {"64 hex digits",                  "64 hex digits (SHA-256), with or without colons",   SP_NODE_SCALAR, read_fingerprint,  NULL},
+    sp_type_flag        = {"one of",                         "a word",                                            SP_NODE_SCALAR, read_flag,         NULL},
+    sp_type_percent     = {"`off` or whole number",          "off or a whole number",                             SP_NODE_SCALAR, read_percent,      print_count_bounds},
+    sp_type_url         = {"URL",                            "an http:// or https:// URL",                        SP_NODE_SCALAR, read_url,          NULL};
 /* clang-format on */

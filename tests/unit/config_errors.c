@@ -83,12 +83,12 @@ static void test_an_unknown_key_is_told_with_the_nearest_known_one(void **state)
         {"log: {colour: red}\n" REST,
             AT("1:7") "log.colour: unknown key; known here: level, format, output, access\n"},
         {"\"\": 1\n" REST,
-            AT("1:1") "\"\": unknown key; known here: workers, gates, drain_timeout, admin, log, limits, "
+            AT("1:1") "\"\": unknown key; known here: workers, gates, drain_timeout, revocation_in_flight, revocation_max_kill_percent, certificate_warn_before, fetch, admin, log, limits, "
                       "listeners, callers, rules, upstreams\n"},
         {CLIENT_AUTH("client_auth: {ca: [a], crl: [r], crl_mising: accept}"),
             AT("2:34") "listeners[0].client_auth.crl_mising: unknown key; did you mean \"crl_missing\"?\n"},
         {LISTENER("tls: {certificates: [{chain: c, key: k, pem: p}]}, " AUTH),
-            AT("1:90") "listeners[0].tls.certificates[0].pem: unknown key; known here: chain, key\n"},
+            AT("1:90") "listeners[0].tls.certificates[0].pem: unknown key; known here: chain, key, staple_file, staple_url\n"},
         {CLIENT_AUTH("client_auth: {ca: [a], crl: [r], crl_stale: {grace: 1h, gracee: 2h}}"),
             AT("2:57") "listeners[0].client_auth.crl_stale.gracee: unknown key; did you mean \"grace\"?\n"},
         {CALLER("{uri: u}, {urn: x}"), AT("1:26") "callers.c[1].urn: unknown key; did you mean \"uri\"?\n"},
@@ -157,7 +157,7 @@ static void test_a_value_of_the_wrong_kind_is_told_with_both_kinds(void **state)
             AT("1:52") "rules[0].methods: expected at least 1 entry, found 0\n"},
         {CLIENT_AUTH("client_auth: {ca: [[a]], crl: r}"),
             AT("2:20") "listeners[0].client_auth.ca[0]: expected a path, found a list\n" AT(
-                "2:31") "listeners[0].client_auth.crl: expected a list of paths, found \"r\"\n"},
+                "2:31") "listeners[0].client_auth.crl: expected a list of paths and URLs, found \"r\"\n"},
         {CLIENT_AUTH("client_auth: {ca: [a], crl: [r], crl_stale: [x]}"),
             AT("2:45") "listeners[0].client_auth.crl_stale: expected reject, accept or {grace: 24h}, found a list\n"},
         {UPSTREAM("[\"10.0.0.1:80\"]"), AT("1:16") "upstreams.u: expected a mapping, found a list\n"},
