@@ -5,10 +5,11 @@
 # service: it is kept from starting while it is installed, and from starting at the next boot.
 
 # What builds the program.
-sp_build_packages=(gcc libc6-dev cmake ninja-build pkgconf libssl-dev libevent-dev libyaml-dev libsystemd-dev)
+sp_build_packages=(gcc libc6-dev cmake ninja-build pkgconf libssl-dev libevent-dev libyaml-dev libsystemd-dev
+    libcurl4-openssl-dev)
 # What proves it, on top of that.
 sp_test_packages=(libcmocka-dev clang clang-format libclang-rt-dev binutils universal-ctags python3 python3-pytest
-    python3-cryptography python3-yaml curl openssl nginx procps git ca-certificates)
+    python3-cryptography python3-cryptography-vectors python3-yaml curl openssl nginx procps git ca-certificates)
 
 sp_say() {
     printf '%s\n' "$*"

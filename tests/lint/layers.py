@@ -14,7 +14,7 @@ import tree
 FLOORS = {
     "base": 0,
     "config": 1, "obs": 1, "io": 1,
-    "http": 2, "pki": 2,
+    "http": 2, "pki": 2, "fetch": 2,
     "tls": 3, "policy": 3,
     "upstream": 4,
     "snapshot": 5,
@@ -31,6 +31,7 @@ LIBRARIES = [
     ("openssl/ssl.h", {"tls", "demo"}),
     ("openssl/*", {"pki", "tls", "demo"}),
     ("nghttp2/*", {"http"}),
+    ("curl/*", {"fetch"}),
     ("systemd/*", {"daemon"}),
     ("sanitizer/*", {"base"}),
 ]

@@ -26,6 +26,8 @@ BAD = [
     ("layers", "src/base/base.c", '#include "sallyport/tls/server.h"\n', "base.c:1: .*may not look into tls"),
     ("layers", "src/base/base.c", "\n#include <yaml.h>\n", "base.c:2: .*for config only, not for base"),
     ("layers", "src/base/base.c", "#include <openssl/evp.h>\n", "for .*pki and tls only, not for base"),
+    ("layers", "src/tls/server.c", "#include <curl/curl.h>\n", "for fetch only, not for tls"),
+    ("layers", "src/fetch/fetch.c", '#include "sallyport/tls/server.h"\n', "may not look into tls"),
     ("layers", "src/base/base.c", "#include <zlib.h>\n", "on no list"),
     ("layers", "src/base/base.c", '#include "../tls/own.h"\n', "no header of this room"),
     ("layers", "src/base/base.c", '#include "tls/own.h"\n', "no header of this room"),

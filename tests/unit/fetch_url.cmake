@@ -1,0 +1,1 @@
+sp_unit(fetch_url fetch)
