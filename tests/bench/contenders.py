@@ -94,12 +94,13 @@ SALLYPORT = """\
 workers: 1
 gates: 1
 log: {{level: warn, format: json, output: stderr, access: "{access}"}}
-limits: {{connections: 12000}}
+limits: {{connections: 12000, handshakes_per_address: 12000}}
 listeners:
   - name: bench
     address: "127.0.0.1:{port}"
     mode: http
-    tls: {{certificates: [{{chain: {pki}/server-chain.pem, key: {pki}/server.key}}], min_version: "1.2"}}
+    tls: {{certificates: [{{chain: {pki}/server-chain.pem, key: {pki}/server.key}}], min_version: "1.2",
+          tickets: {{count: {tickets}}}}}
     client_auth: {{mode: required, ca: [{pki}/root.pem], crl: [{pki}/crl/], crl_missing: reject, crl_stale: reject}}
     timeouts: {{idle: 1h}}
 callers: {{anyone: [{{any: authenticated}}]}}
@@ -231,7 +232,7 @@ class Sallyport(Proxy):
 
     def configure(self, bench, log, defaults):
         return SALLYPORT.format(pki=self.pki, port=self.port, backend=bench.backend_port,
-                                access=self.access if log else "off")
+                                access=self.access if log else "off", tickets=1 if defaults else 0)
 
     def command(self, bench):
         return [str(bench.sallyport), "run", "-c", str(self.config)]

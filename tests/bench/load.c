@@ -1,11 +1,10 @@
 /* sp_load: loads an mTLS proxy with requests and prints what came of it as one line of JSON.
  *
- * Here are the options, the client's TLS context and the printing; see load.h for where the rest is. A tool of
+ * Here are the options and the printing; see load.h for where the rest is. A tool of
  * the benchmark (tests/bench/run.py), usable by hand: tests/bench/README.md has examples. */
 #include <errno.h>
 #include <getopt.h>
 #include <netdb.h>
-#include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +31,9 @@ static const char usage_text[] =
     "      --path PATH       (/small, or /big?mb=N, or /upload)\n"
     "      --length N        body bytes of the answer to --path (128)\n"
     "      --tls 1.2|1.3     (1.3)             --cipher NAME    of that version's names\n"
+    "      --resume          resumed handshakes: each connection comes back with the ticket of the one before\n"
+    "      --clients N       so many certificates, one after another, of the client's key and name, each new to\n"
+    "                        whoever remembers N - 1 others; signed by --issuer FILE with --issuer-key FILE\n"
     "      --hold-seconds S  (300)             --sync           a part for each line of stdin\n"
     "exit: 0 no errors, 1 errors or cut short, 2 bad usage\n";
 
@@ -62,7 +64,11 @@ enum {
     O_RATE,
     O_MB,
     O_HOLD,
-    O_SYNC
+    O_SYNC,
+    O_RESUME,
+    O_CLIENTS,
+    O_ISSUER,
+    O_ISSUER_KEY
 };
 
 static const struct option long_options[] = {
@@ -84,6 +90,10 @@ static const struct option long_options[] = {
     {"mb", required_argument, NULL, O_MB},
     {"hold-seconds", required_argument, NULL, O_HOLD},
     {"sync", no_argument, NULL, O_SYNC},
+    {"resume", no_argument, NULL, O_RESUME},
+    {"clients", required_argument, NULL, O_CLIENTS},
+    {"issuer", required_argument, NULL, O_ISSUER},
+    {"issuer-key", required_argument, NULL, O_ISSUER_KEY},
     {NULL, 0, NULL, 0},
 };
 
@@ -164,6 +174,8 @@ static enum sp_rc read_numeric_option(int option, const char *value, struct sp_l
         return read_unsigned(value, 1, 4000, &opt->mb);
     case O_HOLD:
         return read_number(value, 1, 3600, &opt->hold_seconds);
+    case O_CLIENTS:
+        return read_unsigned(value, 1, 100000, &opt->clients);
     default:
         return bad("unknown option", "");
     }
@@ -199,6 +211,15 @@ static enum sp_rc read_option(int option, const char *value, struct sp_load_opti
         return SP_OK;
     case O_SYNC:
         opt->sync = true;
+        return SP_OK;
+    case O_RESUME:
+        opt->resume = true;
+        return SP_OK;
+    case O_ISSUER:
+        opt->issuer = value;
+        return SP_OK;
+    case O_ISSUER_KEY:
+        opt->issuer_key = value;
         return SP_OK;
     default:
         return read_numeric_option(option, value, opt);
@@ -237,6 +258,10 @@ static enum sp_rc read_options(int argc, char **argv, struct sp_load_options *op
         return bad("unknown mode", argv[optind]);
     if (opt->peer_len == 0 || opt->cert == NULL || opt->key == NULL)
         return bad("--connect, --cert and --key are needed", argv[optind]);
+    if (opt->clients > 0 && (opt->issuer == NULL || opt->issuer_key == NULL))
+        return bad("--clients needs --issuer and --issuer-key", argv[optind]);
+    if (opt->clients > 0 && opt->resume)
+        return bad("--clients and --resume exclude each other", argv[optind]);
     opt->mode = modes[mode].mode;
     if (opt->path == NULL)
         opt->path = modes[mode].path;
@@ -283,44 +308,6 @@ static enum sp_rc make_jobs(struct sp_load *load)
     if (make_job(&load->warm, &warm, LOAD_KEEPALIVE) != SP_OK)
         return SP_FAIL;
     return make_job(&load->main, &load->opt, load->opt.mode);
-}
-
-static enum sp_rc tls_failed(const char *what, const char *file)
-{
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-    (void)fprintf(stderr, "sp_load: %s %s: %s\n", what, file, reason != NULL ? reason : "failed");
-    return SP_FAIL;
-}
-
-/* One cipher only, so that every proxy does the same work, and sessions are neither asked for nor kept. */
-static enum sp_rc make_context(struct sp_load *load)
-{
-    const struct sp_load_options *opt = &load->opt;
-    bool is_13 = opt->tls_version == TLS1_3_VERSION;
-    const char *cipher = opt->cipher != NULL ? opt->cipher
-                         : is_13             ? "TLS_AES_256_GCM_SHA384"
-                                             : "ECDHE-ECDSA-AES256-GCM-SHA384";
-    SSL_CTX *ctx = load->ctx = SSL_CTX_new(TLS_client_method());
-    if (ctx == NULL)
-        return tls_failed("SSL_CTX_new", "");
-    (void)SSL_CTX_set_min_proto_version(ctx, opt->tls_version);
-    (void)SSL_CTX_set_max_proto_version(ctx, opt->tls_version);
-    (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
-    (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE);
-    SSL_CTX_set_read_ahead(ctx, 1);
-    if ((is_13 ? SSL_CTX_set_ciphersuites(ctx, cipher) : SSL_CTX_set_cipher_list(ctx, cipher)) != 1)
-        return tls_failed("cipher", cipher);
-    if (SSL_CTX_use_certificate_chain_file(ctx, opt->cert) != 1)
-        return tls_failed("certificate", opt->cert);
-    if (SSL_CTX_use_PrivateKey_file(ctx, opt->key, SSL_FILETYPE_PEM) != 1)
-        return tls_failed("key", opt->key);
-    if (opt->ca != NULL) {
-        if (SSL_CTX_load_verify_file(ctx, opt->ca) != 1)
-            return tls_failed("CA", opt->ca);
-        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-    }
-    return SP_OK;
 }
 
 /* As many descriptors as connections, and some. */
@@ -394,13 +381,13 @@ int main(int argc, char **argv)
         return 1;
     load->epoll_fd = load->signal_fd = -1;
     if (read_options(argc, argv, &load->opt) != SP_OK || make_jobs(load) != SP_OK ||
-        make_context(load) != SP_OK)
+        sp_load_tls_open(load) != SP_OK)
         goto out;
     raise_limit(load->opt.connections);
     status = run(load) == SP_OK ? 0 : 1;
 out:
     sp_load_close(load);
-    SSL_CTX_free(load->ctx);
+    sp_load_tls_close(load);
     free(load);
     return status;
 }

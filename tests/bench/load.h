@@ -1,7 +1,8 @@
 /* The load generator's own types: options, one connection, the run that drives them, the latency histogram.
  *
  * load.c reads the options and prints the answer; load_run.c decides when a request is sent; load_conn.c
- * carries one connection through connect, handshake, request, answer and close; load_hist.c counts latencies.
+ * carries one connection through connect, handshake, request, answer and close; load_tls.c knows who the client
+ * is; load_hist.c counts latencies.
  * One thread, so nothing here is shared. */
 #ifndef SP_BENCH_LOAD_H
 #define SP_BENCH_LOAD_H
@@ -52,14 +53,18 @@ struct sp_load_options {
     unsigned mb;            /* size of one download or upload */
     unsigned expect_length; /* body bytes of the answer to `path` */
     unsigned timeout_ms;    /* of one operation */
-    bool sync;              /* say "ready", then one measured part for each line on stdin */
+    bool resume;            /* handshakes are to be resumed ones */
+    unsigned clients;       /* certificates to make; 0: the one of `cert` */
+    const char *issuer;     /* of them, with its key */
+    const char *issuer_key;
+    bool sync; /* say "ready", then one measured part for each line on stdin */
 };
 
 /* ---- errors ---- */
 enum load_error {
     LOAD_ERR_CONNECT,
     LOAD_ERR_HANDSHAKE,
-    LOAD_ERR_RESUMED, /* a session was resumed where a full handshake was to be measured */
+    LOAD_ERR_RESUMED, /* resumed where a full handshake was to be measured, or the other way round */
     LOAD_ERR_READ,    /* the answer broke off */
     LOAD_ERR_WRITE,
     LOAD_ERR_HEAD,   /* not an HTTP/1.1 response head, or none that says its length */
@@ -102,6 +107,7 @@ struct sp_load_conn {
     enum load_state state;
     uint32_t interest; /* what epoll has been asked for */
     SSL *ssl;
+    SSL_SESSION *session; /* with opt.resume: what the next handshake comes back with; NULL: none yet */
     const struct sp_load_job *job;
     uint64_t sent; /* of head and body */
     uint64_t body_got;
@@ -110,7 +116,8 @@ struct sp_load_conn {
     uint64_t active_ns;   /* the timeout is counted from here */
     uint64_t answered_ns; /* when the answer was whole */
     unsigned head_len;
-    bool busy; /* an operation is under way */
+    bool offered; /* a session, in this handshake */
+    bool busy;    /* an operation is under way */
     bool head_done;
     bool peer_closes; /* the answer said Connection: close */
     char text[24];    /* the first bytes of the body, for expect_text */
@@ -121,6 +128,8 @@ struct sp_load_conn {
 struct sp_load {
     struct sp_load_options opt;
     SSL_CTX *ctx;
+    X509 **clients; /* opt.clients of them */
+    unsigned next_client;
     int epoll_fd;
     int signal_fd;
     struct sp_load_conn *conns;
@@ -149,6 +158,13 @@ struct sp_load {
 };
 
 uint64_t sp_load_now_ns(void);
+
+/* ---- load_tls.c: the client's side of TLS ---- */
+/* Makes load->ctx and, if asked for, the clients. SP_FAIL: a message is on stderr. */
+SP_MUST_USE enum sp_rc sp_load_tls_open(struct sp_load *load);
+void sp_load_tls_close(struct sp_load *load);
+/* A new SSL for `conn`, with who it is and what it comes back with. NULL without memory. */
+SSL *sp_load_tls_new(struct sp_load *load, struct sp_load_conn *conn);
 
 /* Opens all connections (but not for LOAD_HANDSHAKE) and sends one uncounted request on each. SP_FAIL: a
  * message is on stderr. */

@@ -39,6 +39,8 @@ const char *sp_load_error_name(enum load_error kind)
 
 void sp_load_conn_close(struct sp_load_conn *conn)
 {
+    if (conn->ssl != NULL) /* OpenSSL takes a session for spoilt that did not end with a shutdown */
+        SSL_set_shutdown(conn->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(conn->ssl);
     conn->ssl = NULL;
     if (conn->fd >= 0)
@@ -61,6 +63,8 @@ void sp_load_conn_fail(
     ERR_clear_error();
     conn->busy = false;
     sp_load_conn_close(conn);
+    SSL_SESSION_free(conn->session); /* it may be what was wrong */
+    conn->session = NULL;
     sp_load_on_fail(load, conn, was_busy);
 }
 
@@ -300,8 +304,9 @@ static void shake_hands(struct sp_load *load, struct sp_load_conn *conn)
         return;
     }
     load->handshakes++;
-    if (SSL_session_reused(conn->ssl))
-        sp_load_conn_fail(load, conn, LOAD_ERR_RESUMED, "a full handshake was wanted");
+    if (SSL_session_reused(conn->ssl) != conn->offered)
+        sp_load_conn_fail(load, conn, LOAD_ERR_RESUMED,
+            conn->offered ? "a resumed handshake was wanted" : "a full handshake was wanted");
     else
         begin_request(load, conn);
 }
@@ -344,7 +349,7 @@ static const char *open_socket(struct sp_load *load, struct sp_load_conn *conn)
     (void)setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (connect(conn->fd, peer, load->opt.peer_len) != 0 && errno != EINPROGRESS)
         return "connect";
-    conn->ssl = SSL_new(load->ctx);
+    conn->ssl = sp_load_tls_new(load, conn);
     if (conn->ssl == NULL || SSL_set_fd(conn->ssl, conn->fd) != 1)
         return "SSL_new";
     if (SSL_set_tlsext_host_name(conn->ssl, load->opt.sni) != 1)

@@ -297,8 +297,10 @@ enum sp_rc sp_load_await(struct sp_load *load)
 
 void sp_load_close(struct sp_load *load)
 {
-    for (unsigned i = 0; load->conns != NULL && i < load->conn_count; i++)
+    for (unsigned i = 0; load->conns != NULL && i < load->conn_count; i++) {
         sp_load_conn_close(&load->conns[i]);
+        SSL_SESSION_free(load->conns[i].session);
+    }
     free(load->conns);
     free(load->parked);
     if (load->epoll_fd >= 0)

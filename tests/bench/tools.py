@@ -20,7 +20,8 @@ class Load:
         chain, key = bench.pki / "client-chain.pem", bench.pki / "client.key"
         command = ["taskset", "-c", str(bench.load_cpu), str(bench.tools / "sp_load"), *args,
                    "--connect", f"127.0.0.1:{port}", "--cert", str(chain), "--key", str(key),
-                   "--ca", str(bench.pki / "root.pem"), "--seconds", str(seconds), "--sync"]
+                   "--ca", str(bench.pki / "root.pem"), "--issuer", str(bench.pki / "intermediate.pem"),
+                   "--issuer-key", str(bench.pki / "intermediate.key"), "--seconds", str(seconds), "--sync"]
         self.seconds = seconds
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
