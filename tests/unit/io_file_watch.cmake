@@ -1,0 +1,1 @@
+sp_unit(io_file_watch io base)
