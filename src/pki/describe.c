@@ -1,53 +1,77 @@
-/* What `check` prints of a trust: a line a CA, a line a CRL, and the gaps between the two. Text only; nothing
- * is decided here. */
+/* What a trust reports of its CAs and CRLs, for `check`, metrics and warnings ahead of time. Nothing is decided here. */
+#include <stdio.h>
+
 #include "asn1.h"
-#include "sallyport/base/mem.h"
 #include "trust_impl.h"
 
-static void describe_ca(const struct sp_trust *t, const struct sp_ca *ca, int64_t now, struct sp_buf *out)
+void sp_trust_each_ca(
+    const struct sp_trust *t, int64_t now, void (*each)(void *arg, const struct sp_trust_ca *ca), void *arg)
 {
-    char name[256], when[SP_RFC3339_MAX];
-    const struct sp_crl *crl = sp_crls_current(&t->crls, ca->cert, now);
-    sp_asn1_name_text(X509_get_subject_name(ca->cert), name, sizeof(name));
-    sp_buf_printf(out, "CA %s, until %s", name, sp_asn1_time_text(ca->not_after, when));
-    if (now >= ca->not_after)
-        sp_buf_add_str(out, ", EXPIRED, left out");
-    else if (now < ca->not_before)
-        sp_buf_printf(out, ", not valid before %s, left out", sp_asn1_time_text(ca->not_before, when));
-    else if (!ca->ends_chain)
-        sp_buf_add_str(out, ", its issuer is in the bundle");
-    sp_buf_printf(out, ", %s\n", crl != NULL ? "has a CRL" : "NO CRL for all of its certificates");
+    for (size_t i = 0; i < t->cas.count; i++) {
+        const struct sp_ca *ca = &t->cas.items[i];
+        char name[512];
+        struct sp_trust_ca facts = {
+            .subject = sp_asn1_name_text(X509_get_subject_name(ca->cert), name, sizeof(name)),
+            .file = ca->file,
+            .not_before = ca->not_before,
+            .not_after = ca->not_after,
+            .is_anchor = ca->ends_chain,
+            .has_crl = sp_crls_current(&t->crls, ca->cert, now) != NULL,
+        };
+        each(arg, &facts);
+    }
 }
 
-static void describe_crl(const struct sp_crl *c, int64_t now, struct sp_buf *out)
+/* `delta` is room for the one that is not a constant. */
+static const char *note_of(const struct sp_crl *c, char *delta, size_t room)
 {
-    char name[256], when[SP_RFC3339_MAX];
-    sp_asn1_name_text(c->issuer, name, sizeof(name));
-    sp_buf_printf(out, "CRL %s of %s, %zu %s, thisUpdate %s", c->source, name, c->revoked_count,
-        c->revoked_count == 1 ? "entry" : "entries", sp_asn1_time_text(c->this_update, when));
-    if (c->next_update == SP_CRL_NO_END)
-        sp_buf_add_str(out, ", no nextUpdate");
-    else
-        sp_buf_printf(out, ", nextUpdate %s", sp_asn1_time_text(c->next_update, when));
     if (c->unusable != NULL)
-        sp_buf_printf(out, ", LEFT OUT: %s", c->unusable);
-    else if (now < c->this_update)
-        sp_buf_add_str(out, ", NOT YET IN FORCE");
-    else if (now >= c->next_update)
-        sp_buf_add_str(out, ", STALE");
+        return NULL;
+    if (!sp_crl_has_known_signer(c))
+        return "signed by no CA of the bundle";
+    if (c->is_delta) {
+        snprintf(delta, room, "delta of %s", c->base);
+        return delta;
+    }
+    if (c->is_indirect)
+        return "indirect";
+    if (c->reasons != SP_CRL_ALL_REASONS)
+        return "some reasons only";
     if (c->scope != SP_CRL_ALL)
-        sp_buf_add_str(out, c->scope == SP_CRL_USERS ? ", end entities only" : ", CAs only");
-    if (c->partition != NULL)
-        sp_buf_add_str(out, ", one distribution point only");
-    if (c->unusable == NULL && !sp_crl_has_known_signer(c))
-        sp_buf_add_str(out, ", signed by no CA of the bundle");
-    sp_buf_add_char(out, '\n');
+        return c->scope == SP_CRL_USERS ? "end entities only" : "CAs only";
+    return c->partition != NULL ? "one distribution point only" : NULL;
 }
 
-void sp_trust_describe(const struct sp_trust *t, int64_t now, struct sp_buf *out)
+static int64_t warn_at(const struct sp_trust *t, const struct sp_crl *c)
 {
-    for (size_t i = 0; i < t->cas.count; i++)
-        describe_ca(t, &t->cas.items[i], now, out);
-    for (size_t i = 0; i < t->crls.count; i++)
-        describe_crl(t->crls.items[i], now, out);
+    if (c->next_update == SP_CRL_NO_END)
+        return INT64_MAX;
+    return c->next_update -
+           (t->crl_warn_before_s > 0 ? t->crl_warn_before_s : (c->next_update - c->this_update) / 10);
+}
+
+void sp_trust_each_crl(
+    const struct sp_trust *t, int64_t now, void (*each)(void *arg, const struct sp_trust_crl *crl), void *arg)
+{
+    (void)now;
+    for (size_t i = 0; i < t->crls.count; i++) {
+        const struct sp_crls_info *info = &t->crls.infos[i];
+        const struct sp_crl *c = info->crl;
+        char name[512], delta[64];
+        struct sp_trust_crl facts = {
+            .issuer = sp_asn1_name_text(c->issuer, name, sizeof(name)),
+            .source = c->source,
+            .url = info->url,
+            .number = c->number,
+            .this_update = c->this_update,
+            .next_update = c->next_update,
+            .loaded_at = info->loaded_at,
+            .entries = c->revoked_count,
+            .warn_at = warn_at(t, c),
+            .unusable = c->unusable,
+            .note = note_of(c, delta, sizeof(delta)),
+            .trouble = info->trouble,
+        };
+        each(arg, &facts);
+    }
 }

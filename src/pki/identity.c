@@ -9,6 +9,7 @@
 #include <openssl/x509.h>
 
 #include "asn1.h"
+#include "links.h"
 #include "load.h"
 #include "names.h"
 #include "sallyport/base/text.h"
@@ -131,6 +132,7 @@ static struct sp_identity *start(void)
         return NULL;
     atomic_init(&id->refs, 1);
     sp_arena_init(&id->arena, IDENTITY_MAX_BYTES);
+    id->ocsp_cert_id = SP_SLICE("");
     return id;
 }
 
@@ -166,7 +168,8 @@ enum sp_rc sp_identity_from_x509(const struct x509_st *leaf, const struct stack_
             goto out;
         add_byte_sequence(&chain, der);
     }
-    if (put_list(&id->arena, &chain, &id->client_cert_chain, err) != SP_OK)
+    if (put_list(&id->arena, &chain, &id->client_cert_chain, err) != SP_OK ||
+        (total > 0 && sp_links_put(id, verified_chain, err) != SP_OK))
         goto out;
     *out = id;
     id = NULL;

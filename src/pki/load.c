@@ -1,10 +1,10 @@
-/* Certificate and CRL files. PEM or DER is told from the first bytes, never from the name of the file. A PEM
- * file may hold anything between and beside the blocks looked for (text, keys, parameters), but every line that
- * begins a block must have become a block: a half-pasted certificate is an error and never one certificate
- * less.
+/* Certificate files, and how any file of this room is opened. PEM or DER is told from the first bytes, never from the
+ * name of the file. A PEM file may hold anything between and beside the blocks looked for (text, keys, parameters), but
+ * every line that begins a block must have become a block: a half-pasted certificate is an error and never one
+ * certificate less.
  *
  * The bytes of a file are wiped before they are freed: a combined file holds the private key as well. What is
- * done with the certificates is in anchors.c, with the CRLs in crl.c. */
+ * done with the certificates is in anchors.c; files of CRLs are read in crl_file.c. */
 #include "load.h"
 
 #include <dirent.h>
@@ -26,37 +26,7 @@
 #define FILE_MAX_BYTES   ((size_t)512 << 20)
 #define FOLDER_MAX_FILES 10000
 
-/* What is looked for in a file. One row a kind, so that both are read by the same code. */
-struct kind {
-    const char *what; /* in messages */
-    const char *labels[3];
-    void *(*parse)(const unsigned char **p, long len);
-    void (*release)(void *object);
-};
-
-static void *parse_certificate(const unsigned char **p, long len)
-{
-    return d2i_X509(NULL, p, len);
-}
-
-static void release_certificate(void *object)
-{
-    X509_free(object);
-}
-
-static void *parse_crl(const unsigned char **p, long len)
-{
-    return d2i_X509_CRL(NULL, p, len);
-}
-
-static void release_crl(void *object)
-{
-    X509_CRL_free(object);
-}
-
-static const struct kind certificates = {
-    "certificate", {"CERTIFICATE", "X509 CERTIFICATE", NULL}, parse_certificate, release_certificate};
-static const struct kind crls = {"CRL", {"X509 CRL", NULL, NULL}, parse_crl, release_crl};
+static const char *const labels[] = {"CERTIFICATE", "X509 CERTIFICATE"};
 
 static enum sp_rc read_all(int fd, char *bytes, size_t len, size_t *got)
 {
@@ -73,6 +43,26 @@ static enum sp_rc read_all(int fd, char *bytes, size_t len, size_t *got)
     return SP_OK;
 }
 
+enum sp_rc sp_load_open(const char *path, int *fd, struct stat *st, struct sp_err *err)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* NONBLOCK: a FIFO must not hold us up */
+    if (*fd < 0)
+        return sp_err_sys(err, errno, "%s: cannot be opened", path);
+    if (fstat(*fd, st) != 0)
+        sp_err_sys(err, errno, "%s", path);
+    else if (!S_ISREG(st->st_mode))
+        sp_err_set(err, "%s: not a regular file", path);
+    else if (st->st_size <= 0)
+        sp_err_set(err, "%s: the file is empty", path);
+    else if ((uint64_t)st->st_size > FILE_MAX_BYTES)
+        sp_err_set(err, "%s: the file is larger than 512 MiB", path);
+    else
+        return SP_OK;
+    close(*fd);
+    *fd = -1;
+    return SP_FAIL;
+}
+
 /* The whole file, at least one byte, to be wiped and freed with OPENSSL_clear_free(*bytes, *len + 1). */
 static enum sp_rc read_file(const char *path, char **bytes, size_t *len, struct sp_err *err)
 {
@@ -80,22 +70,9 @@ static enum sp_rc read_file(const char *path, char **bytes, size_t *len, struct 
     struct stat st;
     size_t size = 0;
     char *p = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* NONBLOCK: a FIFO must not hold us up */
-    if (fd < 0)
-        return sp_err_sys(err, errno, "%s: cannot be opened", path);
-    if (fstat(fd, &st) != 0) {
-        sp_err_sys(err, errno, "%s", path);
-        goto out;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        sp_err_set(err, "%s: not a regular file", path);
-        goto out;
-    }
-    if (st.st_size <= 0 || (uint64_t)st.st_size > FILE_MAX_BYTES) {
-        sp_err_set(
-            err, "%s: %s", path, st.st_size <= 0 ? "the file is empty" : "the file is larger than 512 MiB");
-        goto out;
-    }
+    int fd = -1;
+    if (sp_load_open(path, &fd, &st, err) != SP_OK)
+        return SP_FAIL;
     size = (size_t)st.st_size;
     p = OPENSSL_malloc(size + 1);
     if (p == NULL) {
@@ -144,37 +121,37 @@ static size_t count_block_starts(struct sp_slice text)
     return n;
 }
 
-static bool is_labelled(const struct kind *kind, const char *label)
+static bool is_certificate(const char *label)
 {
-    for (size_t i = 0; i < SP_COUNTOF(kind->labels) && kind->labels[i] != NULL; i++) {
-        if (strcmp(kind->labels[i], label) == 0)
+    for (size_t i = 0; i < SP_COUNTOF(labels); i++) {
+        if (strcmp(labels[i], label) == 0)
             return true;
     }
     return false;
 }
 
-static enum sp_rc take_der(const struct kind *kind, const unsigned char *der, size_t len, OPENSSL_STACK *into,
-    const char *path, struct sp_err *err)
+static enum sp_rc take_der(
+    const unsigned char *der, size_t len, STACK_OF(X509) * into, const char *path, struct sp_err *err)
 {
     const unsigned char *p = der;
-    size_t item = (size_t)OPENSSL_sk_num(into) + 1;
-    void *object = kind->parse(&p, (long)len);
-    if (object == NULL)
-        return sp_err_set(err, "%s: %s %zu cannot be parsed: %s", path, kind->what, item, openssl_reason());
+    int item = sk_X509_num(into) + 1;
+    X509 *cert = d2i_X509(NULL, &p, (long)len);
+    if (cert == NULL)
+        return sp_err_set(err, "%s: certificate %d cannot be parsed: %s", path, item, openssl_reason());
     if (p != der + len) {
-        kind->release(object);
+        X509_free(cert);
         return sp_err_set(
-            err, "%s: %s %zu is followed by bytes that do not belong to it", path, kind->what, item);
+            err, "%s: certificate %d is followed by bytes that do not belong to it", path, item);
     }
-    if (OPENSSL_sk_push(into, object) <= 0) {
-        kind->release(object);
+    if (sk_X509_push(into, cert) <= 0) {
+        X509_free(cert);
         return sp_err_set(err, "%s: out of memory", path);
     }
     return SP_OK;
 }
 
 static enum sp_rc take_pem(
-    const struct kind *kind, struct sp_slice text, OPENSSL_STACK *into, const char *path, struct sp_err *err)
+    struct sp_slice text, STACK_OF(X509) * into, const char *path, struct sp_err *err)
 {
     enum sp_rc rc = SP_OK;
     size_t blocks = 0;
@@ -194,9 +171,9 @@ static enum sp_rc take_pem(
             break;
         }
         blocks++;
-        if (is_labelled(kind, label))
-            rc = take_der(kind, der, (size_t)len, into, path, err);
-        else if (kind == &certificates && strcmp(label, "TRUSTED CERTIFICATE") == 0)
+        if (is_certificate(label))
+            rc = take_der(der, (size_t)len, into, path, err);
+        else if (strcmp(label, "TRUSTED CERTIFICATE") == 0)
             rc = sp_err_set(err,
                 "%s: PEM block %zu is a TRUSTED CERTIFICATE, whose extra trust settings are not "
                 "read; write it as a plain one (openssl x509 -in ... -out ...)",
@@ -214,42 +191,32 @@ static enum sp_rc take_pem(
     return rc;
 }
 
-static OPENSSL_STACK *load(const struct kind *kind, const char *path, struct sp_err *err)
+struct stack_st_X509 *sp_pki_load_certificates(const char *path, struct sp_err *err)
 {
     char *bytes = NULL;
     size_t len = 0;
     enum sp_rc rc = SP_FAIL;
-    OPENSSL_STACK *objects = NULL;
+    STACK_OF(X509) *certs = NULL;
     if (read_file(path, &bytes, &len, err) != SP_OK)
         return NULL;
-    objects = OPENSSL_sk_new_null();
-    if (objects == NULL) {
+    certs = sk_X509_new_null();
+    if (certs == NULL) {
         sp_err_set(err, "%s: out of memory", path);
         goto out;
     }
     if (bytes[0] == 0x30 && memmem(bytes, len, "-----BEGIN", 10) == NULL)
-        rc = take_der(kind, (const unsigned char *)bytes, len, objects, path, err);
+        rc = take_der((const unsigned char *)bytes, len, certs, path, err);
     else
-        rc = take_pem(kind, (struct sp_slice){bytes, len}, objects, path, err);
-    if (rc == SP_OK && OPENSSL_sk_num(objects) == 0)
-        rc = sp_err_set(err, "%s: there is no %s in the file", path, kind->what);
+        rc = take_pem((struct sp_slice){bytes, len}, certs, path, err);
+    if (rc == SP_OK && sk_X509_num(certs) == 0)
+        rc = sp_err_set(err, "%s: there is no certificate in the file", path);
 out:
     OPENSSL_clear_free(bytes, len + 1);
     if (rc != SP_OK) {
-        OPENSSL_sk_pop_free(objects, kind->release);
+        sk_X509_pop_free(certs, X509_free);
         return NULL;
     }
-    return objects;
-}
-
-struct stack_st_X509 *sp_pki_load_certificates(const char *path, struct sp_err *err)
-{
-    return (STACK_OF(X509) *)load(&certificates, path, err);
-}
-
-STACK_OF(X509_CRL) * sp_load_crls(const char *path, struct sp_err *err)
-{
-    return (STACK_OF(X509_CRL) *)load(&crls, path, err);
+    return certs;
 }
 
 X509 *sp_load_der(struct sp_slice der)

@@ -1,16 +1,17 @@
-/* Files of certificates and CRLs, from the disk to OpenSSL's types. Private to `pki`; certificates also through
+/* Files of certificates, from the disk to OpenSSL's types. Private to `pki`; certificates also through
  * sallyport/pki/x509.h. Blocks on the disk: builder thread and command line only. */
 #ifndef SP_SRC_PKI_LOAD_H
 #define SP_SRC_PKI_LOAD_H
 
 #include <openssl/x509.h>
+#include <sys/stat.h>
 
 #include "sallyport/base/base.h"
 #include "sallyport/base/err.h"
 
-/* Every CRL of a PEM file in order, or the one of a DER file. NULL: `err` names the file and the item. Hands
- * over the stack. */
-SP_MUST_USE STACK_OF(X509_CRL) * sp_load_crls(const char *path, struct sp_err *err);
+/* For reading; a regular file of at least one byte and at most 512 MiB. `err` names it; err->sys is ENOENT if there is
+ * none. Hands over *fd, to be closed. */
+SP_MUST_USE enum sp_rc sp_load_open(const char *path, int *fd, struct stat *st, struct sp_err *err);
 
 /* A certificate that must be the whole of `der`; NULL if it is not one. Hands over. */
 SP_MUST_USE X509 *sp_load_der(struct sp_slice der);

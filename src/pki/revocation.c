@@ -2,216 +2,120 @@
  *
  *   of the issuer's name -> usable -> signed by the issuer's own key -> in force -> covers the certificate -> newest of its scope
  *
+ * That is all there is to most certificates, and it is done here without a lock or an allocation. Where a CRL of another
+ * kind is around, or nothing was found, revocation_points.c looks everywhere. The words of all verdicts are here.
+ *
  * Whatever falls out on the way is remembered only for the message: one broken CRL does not disturb another,
  * and one CA's CRL never speaks of another CA's certificates, not even of a CA with the same name and another
  * key.
  *
  * "Revoked" is believed from a stale CRL too. "Not listed" is believed from a fresh one, or as far as crl_stale
  * says. */
-#include "revocation.h"
-
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "asn1.h"
-#include "sallyport/base/mem.h"
+#include "revocation_impl.h"
+#include "sallyport/base/text.h"
+#include "sallyport/pki/identity.h"
 
-enum sp_rc sp_crls_add(struct sp_crls *set, struct sp_crl *c)
+bool sp_judged_is_too_old(const struct sp_judged *j, int64_t next_update)
 {
-    if (set->count == set->room) {
-        size_t room = set->room == 0 ? 16 : set->room * 2;
-        struct sp_crl **items = sp_alloc(room, sizeof(struct sp_crl *));
-        if (items == NULL) {
-            sp_crl_free(c);
-            return SP_FAIL;
-        }
-        if (set->count > 0)
-            memcpy(items, set->items, set->count * sizeof(struct sp_crl *));
-        sp_free(set->items);
-        set->items = items;
-        set->room = room;
-    }
-    set->items[set->count++] = c;
-    return SP_OK;
+    /* As OpenSSL has it, the second named by nextUpdate is the first that is too late. */
+    if (next_update == SP_CRL_NO_END || j->now < next_update || j->policy->stale == SP_CRL_STALE_ACCEPT)
+        return false;
+    return j->policy->stale != SP_CRL_STALE_GRACE || j->now - next_update >= j->policy->grace_s;
 }
 
-void sp_crls_free(struct sp_crls *set)
+void sp_findings_clear(struct sp_findings *f, const struct sp_judged *j, const struct sp_crl *c,
+    unsigned reasons, int64_t next_update)
 {
-    for (size_t i = 0; i < set->count; i++)
-        sp_crl_free(set->items[i]);
-    sp_free(set->items);
-    *set = (struct sp_crls){NULL, 0, 0};
+    bool fresh = !sp_judged_is_too_old(j, next_update);
+    f->any |= reasons;
+    f->fresh |= fresh ? reasons : 0;
+    if (!fresh && (f->stalest == NULL || next_update > f->stalest->next_update))
+        f->stalest = c;
 }
 
-/* By thisUpdate; of two that were made in the same second the higher CRLNumber is the newer. */
-static bool is_newer(const struct sp_crl *a, const struct sp_crl *b)
+/* ---- complete CRLs of the issuer itself ---- */
+
+/* 1, 0, or -1: not known without the certificate. */
+static int is_signed(const struct sp_judged *j, struct sp_crl *c)
 {
-    if (a->this_update != b->this_update)
-        return a->this_update > b->this_update;
-    size_t la = strlen(a->number), lb = strlen(b->number);
-    return la != lb ? la > lb : strcmp(a->number, b->number) > 0;
+    return j->issuer != NULL ? sp_crl_is_signed_by(c, j->issuer) : sp_crl_was_signed_by(c, j->issuer_id);
 }
 
-static int by_issuer_then_age(const void *a, const void *b)
-{
-    const struct sp_crl *x = *(struct sp_crl *const *)a, *y = *(struct sp_crl *const *)b;
-    int order = X509_NAME_cmp(x->issuer, y->issuer);
-    if (order != 0)
-        return order;
-    return is_newer(x, y) ? -1 : is_newer(y, x) ? 1 : 0;
-}
-
-static const X509_PUBKEY *known_signer(const struct sp_crl *c)
-{
-    for (unsigned i = 0; i < atomic_load(&c->key_count); i++) {
-        if (c->keys[i].signed_it)
-            return c->keys[i].key;
-    }
-    return NULL;
-}
-
-static bool is_same_scope(const struct sp_crl *a, const struct sp_crl *b)
-{
-    return sp_slice_equal(a->idp, b->idp);
-}
-
-/* `old` comes after `newer` in the order of the set. */
-static bool replaces(const struct sp_crl *newer, const struct sp_crl *old, int64_t now)
-{
-    const X509_PUBKEY *signer = known_signer(newer);
-    return newer->unusable == NULL && newer->this_update <= now && signer != NULL &&
-           is_same_scope(newer, old) && sp_asn1_same_key(signer, known_signer(old));
-}
-
-void sp_crls_finish(struct sp_crls *set, int64_t now)
-{
-    size_t kept = 0, first_of_issuer = 0;
-    if (set->count > 1)
-        qsort(set->items, set->count, sizeof(struct sp_crl *), by_issuer_then_age);
-    for (size_t i = 0; i < set->count; i++) {
-        struct sp_crl *c = set->items[i];
-        bool drop = false;
-        if (kept > 0 && X509_NAME_cmp(set->items[kept - 1]->issuer, c->issuer) != 0)
-            first_of_issuer = kept;
-        for (size_t j = first_of_issuer; j < kept && !drop; j++)
-            drop = c->unusable == NULL && replaces(set->items[j], c, now);
-        if (drop)
-            sp_crl_free(c);
-        else
-            set->items[kept++] = c;
-    }
-    set->count = kept;
-}
-
-void sp_crls_of(const struct sp_crls *set, const X509_NAME *name, size_t *first, size_t *end)
-{
-    size_t low = 0, high = set->count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (X509_NAME_cmp(set->items[mid]->issuer, name) < 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    *first = low;
-    while (low < set->count && X509_NAME_cmp(set->items[low]->issuer, name) == 0)
-        low++;
-    *end = low;
-}
-
-struct sp_crl *sp_crls_current(const struct sp_crls *set, const X509 *ca, int64_t now)
-{
-    size_t first, end;
-    sp_crls_of(set, X509_get_subject_name(ca), &first, &end);
-    for (size_t i = first; i < end; i++) {
-        struct sp_crl *c = set->items[i];
-        if (c->unusable == NULL && c->scope == SP_CRL_ALL && c->partition == NULL && c->this_update <= now &&
-            sp_crl_is_signed_by(c, ca))
-            return c;
-    }
-    return NULL;
-}
-
-/* ---- the verdict ---- */
-
-/* What was found of one issuer's CRLs; each points at an example for the message. */
-struct findings {
-    const struct sp_crl *listed_in, *freshest;
-    const struct sp_crl *unusable, *unsigned_one, *not_in_force, *other_scope;
-    const struct sp_revoked *entry;
-};
-
-static bool is_decided_by_newer(
-    const struct sp_crls *set, size_t first, size_t at, const X509 *issuer, int64_t now)
+static bool is_decided_by_newer(const struct sp_judged *j, size_t first, size_t at)
 {
     for (size_t i = first; i < at; i++) { /* newest first */
-        struct sp_crl *c = set->items[i];
-        if (c->unusable == NULL && c->this_update <= now && is_same_scope(c, set->items[at]) &&
-            sp_crl_is_signed_by(c, issuer))
+        struct sp_crl *c = j->set->items[i];
+        if (c->unusable == NULL && c->this_update <= j->now &&
+            sp_slice_equal(c->idp, j->set->items[at]->idp) && is_signed(j, c) == 1)
             return true;
     }
     return false;
 }
 
-static void look_at(
-    const struct sp_crls *set, const X509 *cert, const X509 *issuer, int64_t now, struct findings *f)
+/* False: there is more than can be judged here. */
+static bool look_at_plain(const struct sp_judged *j, size_t first, size_t end, struct sp_findings *f)
 {
-    size_t first, end;
-    sp_crls_of(set, X509_get_subject_name(issuer), &first, &end);
+    struct sp_revoked entry;
     for (size_t i = first; i < end; i++) {
-        struct sp_crl *c = set->items[i];
-        if (c->unusable != NULL) {
-            f->unusable = c;
-        } else if (!sp_crl_is_signed_by(c, issuer)) {
-            if (!sp_crl_has_known_signer(
-                    c)) /* with one it is another CA's of this name, and no concern of ours */
-                f->unsigned_one = c;
-        } else if (c->this_update > now) {
-            f->not_in_force = c;
-        } else if (!sp_crl_covers(c, cert)) {
-            f->other_scope = c;
-        } else if (!is_decided_by_newer(set, first, i, issuer, now)) {
-            const struct sp_revoked *entry = sp_crl_find(c, X509_get0_serialNumber(cert));
-            if (entry != NULL && f->entry == NULL) {
-                f->entry = entry;
-                f->listed_in = c;
-            }
-            if (f->freshest == NULL || c->next_update > f->freshest->next_update)
-                f->freshest = c;
+        struct sp_crl *c = j->set->items[i];
+        if (c->unusable != NULL)
+            continue;
+        int signed_it = is_signed(j, c);
+        if (!sp_crl_is_plain(c) || signed_it < 0)
+            return false;
+        if (signed_it != 1 || c->this_update > j->now || !sp_judged_is_in_scope(j, c) ||
+            is_decided_by_newer(j, first, i))
+            continue;
+        if (j->serial != NULL && sp_serials_find(&c->serials, j->serial, j->serial_len, &entry)) {
+            f->listed_in = c;
+            f->entry = entry;
+            return true;
         }
+        sp_findings_clear(f, j, c, SP_CRL_ALL_REASONS, c->next_update);
     }
+    return true;
 }
 
-static enum sp_refusal say_revoked(const struct findings *f, const X509 *cert, char *detail, size_t room)
+/* ---- the verdict ---- */
+
+static enum sp_refusal say_revoked(
+    const struct sp_findings *f, const struct sp_judged *j, char *detail, size_t room)
 {
-    char serial[64], since[SP_RFC3339_MAX];
-    snprintf(detail, room, "serial %s revoked %s (%s), %s",
-        sp_asn1_serial_text(X509_get0_serialNumber(cert), serial, sizeof(serial)),
-        sp_asn1_time_text(f->entry->date, since), sp_crl_reason_name(f->entry->reason), f->listed_in->source);
+    char serial[2 * 32 + 8], since[SP_RFC3339_MAX];
+    size_t len = j->serial_len - 1, shown = len > 32 ? 32 : len;
+    sp_hex(j->serial + 1, shown, serial);
+    snprintf(detail, room, "serial %s%s%s revoked %s (%s), %s", j->serial[0] != 0 ? "-" : "",
+        len > 0 ? serial : "00", shown < len ? "..." : "", sp_asn1_time_text(f->entry.date, since),
+        sp_crl_reason_name(f->entry.reason), f->listed_in->source);
     return SP_REFUSAL_revoked;
 }
 
-static enum sp_refusal judge_none_found(const struct findings *f, const struct sp_crl_policy *policy,
-    const X509 *issuer, char *detail, size_t room)
+static enum sp_refusal say_stale(
+    const struct sp_findings *f, const struct sp_judged *j, char *detail, size_t room)
 {
-    char ca[128], when[SP_RFC3339_MAX];
-    sp_asn1_name_text(X509_get_subject_name(issuer), ca, sizeof(ca));
-    if (f->not_in_force != NULL) {
-        snprintf(detail, room, "%s is not in force before %s (CA %s)", f->not_in_force->source,
-            sp_asn1_time_text(f->not_in_force->this_update, when), ca);
-        return SP_REFUSAL_crl_invalid;
-    }
-    if (f->unsigned_one != NULL) {
-        bool may_sign = (X509_get_key_usage((X509 *)issuer) & KU_CRL_SIGN) != 0;
-        snprintf(detail, room, "%s: %s %s", f->unsigned_one->source,
-            may_sign ? "its signature does not verify under the key of CA"
-                     : "cRLSign is not in the keyUsage of CA",
-            ca);
-        return SP_REFUSAL_crl_invalid;
-    }
-    if (policy->missing == SP_CRL_MISSING_ACCEPT)
+    char when[SP_RFC3339_MAX];
+    snprintf(detail, room, "%s: nextUpdate was %s%s", f->stalest->source,
+        sp_asn1_time_text(f->stalest->next_update, when),
+        j->policy->stale == SP_CRL_STALE_GRACE ? ", and its grace is over" : "");
+    return SP_REFUSAL_crl_stale;
+}
+
+static enum sp_refusal say_missing(
+    const struct sp_findings *f, const struct sp_judged *j, const char *ca, char *detail, size_t room)
+{
+    if (j->policy->missing == SP_CRL_MISSING_ACCEPT)
         return SP_REFUSAL_none;
-    if (f->other_scope != NULL)
+    if (f->some_reasons != NULL)
+        snprintf(detail, room, "no CRL of CA %s for some reasons of revocation: %s covers others only", ca,
+            f->some_reasons->source);
+    else if (f->lone_delta != NULL)
+        snprintf(detail, room,
+            "no CRL of CA %s: %s is a delta CRL, and the complete one that it goes with is not there", ca,
+            f->lone_delta->source);
+    else if (f->other_scope != NULL)
         snprintf(detail, room, "no CRL of CA %s for this certificate: %s covers others only", ca,
             f->other_scope->source);
     else if (f->unusable != NULL)
@@ -222,44 +126,95 @@ static enum sp_refusal judge_none_found(const struct findings *f, const struct s
     return SP_REFUSAL_crl_missing;
 }
 
-/* As OpenSSL has it, the second named by nextUpdate is the first that is too late. */
-static bool is_too_old(const struct sp_crl *c, const struct sp_crl_policy *policy, int64_t now)
+static enum sp_refusal say(const struct sp_findings *f, const struct sp_judged *j, char *detail, size_t room)
 {
-    if (c->next_update == SP_CRL_NO_END || now < c->next_update || policy->stale == SP_CRL_STALE_ACCEPT)
-        return false;
-    return policy->stale != SP_CRL_STALE_GRACE || now - c->next_update >= policy->grace_s;
-}
-
-enum sp_refusal sp_crls_judge(const struct sp_crls *set, const struct sp_crl_policy *policy, const X509 *cert,
-    const X509 *issuer, int64_t now, char *detail, size_t room)
-{
-    struct findings f = {0};
-    char when[SP_RFC3339_MAX];
-    look_at(set, cert, issuer, now, &f);
-    if (f.entry != NULL)
-        return say_revoked(&f, cert, detail, room);
-    if (f.freshest == NULL)
-        return judge_none_found(&f, policy, issuer, detail, room);
-    if (!is_too_old(f.freshest, policy, now))
+    char ca[128], when[SP_RFC3339_MAX];
+    if (f->listed_in != NULL)
+        return say_revoked(f, j, detail, room);
+    if (f->fresh == SP_CRL_ALL_REASONS)
         return SP_REFUSAL_none;
-    snprintf(detail, room, "%s: nextUpdate was %s%s", f.freshest->source,
-        sp_asn1_time_text(f.freshest->next_update, when),
-        policy->stale == SP_CRL_STALE_GRACE ? ", and its grace is over" : "");
-    return SP_REFUSAL_crl_stale;
+    if (f->any == SP_CRL_ALL_REASONS)
+        return say_stale(f, j, detail, room);
+    sp_asn1_name_text(X509_get_issuer_name(j->cert), ca, sizeof(ca));
+    if (f->not_in_force != NULL) {
+        snprintf(detail, room, "%s is not in force before %s (CA %s)", f->not_in_force->source,
+            sp_asn1_time_text(f->not_in_force->this_update, when), ca);
+        return SP_REFUSAL_crl_invalid;
+    }
+    if (f->unsigned_one != NULL) {
+        bool may_sign = (X509_get_key_usage((X509 *)j->issuer) & KU_CRL_SIGN) != 0;
+        snprintf(detail, room, "%s: %s %s", f->unsigned_one->source,
+            may_sign ? "its signature does not verify under the key of CA"
+                     : "cRLSign is not in the keyUsage of CA",
+            ca);
+        return SP_REFUSAL_crl_invalid;
+    }
+    return say_missing(f, j, ca, detail, room);
 }
 
-int64_t sp_crls_next_change(const struct sp_crls *set, const struct sp_crl_policy *policy, int64_t now)
+enum sp_refusal sp_crls_judge(const struct sp_crls *set, const struct sp_crl_policy *policy,
+    const struct sp_crl_context *context, const X509 *cert, const X509 *issuer, int64_t now, char *detail,
+    size_t room)
 {
-    int64_t next = INT64_MAX;
-    for (size_t i = 0; i < set->count; i++) {
-        const struct sp_crl *c = set->items[i];
-        int64_t too_old = c->next_update;
-        if (too_old != SP_CRL_NO_END && policy->stale == SP_CRL_STALE_GRACE)
-            too_old += policy->grace_s;
-        if (c->this_update > now && c->this_update < next)
-            next = c->this_update;
-        if (too_old != SP_CRL_NO_END && too_old > now && too_old < next)
-            next = too_old;
+    uint8_t key[SP_SERIAL_MAX_KEY];
+    size_t first, end;
+    struct sp_findings f = {0};
+    /* Cached when the chain was built; the cast is for a getter that is not const in 3.0. */
+    struct sp_judged j = {.set = set,
+        .policy = policy,
+        .context = context,
+        .cert = cert,
+        .issuer = issuer,
+        .is_ca = (X509_get_extension_flags((X509 *)cert) & EXFLAG_CA) != 0,
+        .now = now};
+    if (sp_crl_serial_key(X509_get0_serialNumber(cert), key, &j.serial_len))
+        j.serial = key;
+    sp_crls_of(set, X509_get_issuer_name(cert), &first, &end);
+    bool is_all = look_at_plain(&j, first, end, &f);
+    if (!is_all || (f.listed_in == NULL && f.fresh != SP_CRL_ALL_REASONS)) {
+        f = (struct sp_findings){0};
+        sp_judged_look_everywhere(&j, &f);
     }
-    return next;
+    return say(&f, &j, detail, room);
+}
+
+/* ---- by plain facts ---- */
+
+static const struct sp_crls_group *group_of(const struct sp_crls *set, const uint8_t issuer_hash[32])
+{
+    size_t low = 0, high = set->group_count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        int order = memcmp(set->groups[mid].issuer_hash, issuer_hash, 32);
+        if (order == 0)
+            return &set->groups[mid];
+        if (order < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return NULL;
+}
+
+enum sp_crl_answer sp_crls_judge_link(const struct sp_crls *set, const struct sp_crl_policy *policy,
+    const struct sp_chain_link *link, int64_t now)
+{
+    struct sp_findings f = {0};
+    struct sp_judged j = {.set = set,
+        .policy = policy,
+        .issuer_id = link->issuer_id,
+        .serial = (const uint8_t *)link->serial.ptr,
+        .serial_len = link->serial.len,
+        .is_ca = link->is_ca,
+        .now = now};
+    if (set->count == 0 && policy->missing == SP_CRL_MISSING_ACCEPT)
+        return SP_CRL_CLEAR;
+    if (set->has_indirect || link->serial.len < 1 || link->serial.len > SP_SERIAL_MAX_KEY)
+        return SP_CRL_ASK;
+    const struct sp_crls_group *group = group_of(set, link->issuer_name);
+    if (group == NULL || !look_at_plain(&j, group->first, group->end, &f))
+        return SP_CRL_ASK; /* the name may be there in other bytes */
+    if (f.listed_in != NULL)
+        return SP_CRL_REFUSED;
+    return f.fresh == SP_CRL_ALL_REASONS ? SP_CRL_CLEAR : SP_CRL_ASK;
 }

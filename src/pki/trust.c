@@ -10,8 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "asn1.h"
+#include "crl_files.h"
 #include "load.h"
+#include "paths.h"
 #include "sallyport/base/clock.h"
 #include "sallyport/base/mem.h"
 
@@ -32,138 +33,6 @@ static void complain(struct build *b, enum sp_severity severity, struct sp_pos a
     sp_diag_add(b->diags, severity, b->config_file, at, "%s", text);
 }
 
-/* ---- CRLs ---- */
-
-/* Asks every CA of the CRL's issuer name whether it signed it; the answers are remembered in the CRL. That none
- * has the name is no fault: it is the CRL of an intermediate that clients send along. sp_trust_describe tells. */
-static void find_signer(struct build *b, struct sp_crl *c, struct sp_pos at)
-{
-    char text[512], name[192];
-    size_t first, end;
-    bool signer = false;
-    sp_cas_of(&b->t->cas, c->issuer, &first, &end);
-    for (size_t i = first; i < end; i++)
-        signer |= sp_crl_is_signed_by(c, b->t->cas.items[i].cert);
-    if (signer || first == end)
-        return;
-    sp_asn1_name_text(c->issuer, name, sizeof(name));
-    snprintf(text, sizeof(text),
-        "%s: its signature verifies under no CA of the bundle that may sign CRLs (issuer %s)", c->source,
-        name);
-    complain(b, SP_DIAG_WARNING, at, text);
-}
-
-static void warn_about_age(struct build *b, const struct sp_crl *c, struct sp_pos at)
-{
-    char text[512], when[SP_RFC3339_MAX];
-    const char *what = NULL;
-    int64_t shown = c->next_update;
-    if (c->this_update > b->now) {
-        what = "is not in force before";
-        shown = c->this_update;
-    } else if (c->next_update == SP_CRL_NO_END) {
-        snprintf(text, sizeof(text), "%s has no nextUpdate: it will never be called stale", c->source);
-        complain(b, SP_DIAG_WARNING, at, text);
-    } else if (c->next_update <= b->now) {
-        what = "is stale: its nextUpdate was";
-    } else if (c->next_update - b->now < (c->next_update - c->this_update) / 10) {
-        what = "is near its end: its nextUpdate is";
-    }
-    if (what == NULL)
-        return;
-    snprintf(text, sizeof(text), "%s %s %s", c->source, what, sp_asn1_time_text(shown, when));
-    complain(b, SP_DIAG_WARNING, at, text);
-}
-
-static void take_crl(struct build *b, const char *file, X509_CRL *crl, int item, int items, struct sp_pos at)
-{
-    char source[512];
-    struct sp_err err = {0};
-    snprintf(source, sizeof(source), items > 1 ? "%s, CRL %d" : "%s", file, item);
-    struct sp_crl *c = sp_crl_new(source, crl, &err);
-    if (c == NULL) {
-        sp_err_wrap(&err, "%s", source);
-        complain(b, SP_DIAG_ERROR, at, err.text);
-        return;
-    }
-    if (c->unusable != NULL) {
-        char text[768];
-        snprintf(text, sizeof(text), "%s is left out: %s", source, c->unusable);
-        complain(b, SP_DIAG_WARNING, at, text);
-    } else {
-        find_signer(b, c, at);
-        warn_about_age(b, c, at);
-    }
-    sp_crl_settle(c);
-    if (sp_crls_add(&b->t->crls, c) != SP_OK)
-        complain(b, SP_DIAG_ERROR, at, "out of memory for the CRLs");
-}
-
-static void take_crl_file(struct build *b, const char *path, struct sp_pos at)
-{
-    struct sp_err err = {0};
-    STACK_OF(X509_CRL) *list = sp_load_crls(path, &err);
-    if (list == NULL) {
-        complain(b, SP_DIAG_ERROR, at, err.text);
-        return;
-    }
-    for (int i = 0; i < sk_X509_CRL_num(list); i++)
-        take_crl(b, path, sk_X509_CRL_value(list, i), i + 1, sk_X509_CRL_num(list), at);
-    sk_X509_CRL_pop_free(list, X509_CRL_free);
-}
-
-static void take_crl_path(struct build *b, const char *path, struct sp_pos at)
-{
-    struct sp_err err = {0};
-    struct sp_file_list files = {NULL, 0};
-    enum sp_rc rc = sp_load_folder(path, &files, &err);
-    if (rc == SP_EOF) {
-        take_crl_file(b, path, at);
-    } else if (rc != SP_OK) {
-        complain(b, SP_DIAG_ERROR, at, err.text);
-    } else if (files.count == 0) {
-        char text[512];
-        snprintf(text, sizeof(text), "%s: there is no CRL in the folder", path);
-        complain(b, SP_DIAG_WARNING, at, text);
-    }
-    for (size_t i = 0; i < files.count; i++)
-        take_crl_file(b, files.paths[i], at);
-    sp_file_list_free(&files);
-}
-
-/* Says beforehand who will be refused. */
-static void warn_about_gaps(struct build *b)
-{
-    char text[512], name[256];
-    if (b->auth->crl_missing != SP_CRL_MISSING_REJECT)
-        return;
-    if (b->auth->crl.count == 0) {
-        complain(b, SP_DIAG_WARNING, b->auth->at,
-            "no crl is given and crl_missing is reject: every client certificate will be refused");
-        return;
-    }
-    for (size_t i = 0; i < b->t->cas.count; i++) {
-        const struct sp_ca *ca = &b->t->cas.items[i];
-        size_t first, end;
-        sp_crls_of(&b->t->crls, X509_get_subject_name(ca->cert), &first, &end);
-        if (!sp_ca_is_valid_at(ca, b->now) || first != end)
-            continue;
-        snprintf(text, sizeof(text),
-            "no CRL for CA %s: certificates that it issued will be refused (crl_missing)",
-            sp_asn1_name_text(X509_get_subject_name(ca->cert), name, sizeof(name)));
-        complain(b, SP_DIAG_WARNING, b->auth->at, text);
-    }
-}
-
-static void load_crls(struct build *b)
-{
-    for (size_t i = 0; i < b->auth->crl.count; i++)
-        take_crl_path(
-            b, b->auth->crl.items[i], b->auth->crl.at != NULL ? b->auth->crl.at[i] : (struct sp_pos){0, 0});
-    sp_crls_finish(&b->t->crls, b->now);
-    warn_about_gaps(b);
-}
-
 /* ---- the store ---- */
 
 static enum sp_rc make_store(struct sp_trust *t)
@@ -171,7 +40,7 @@ static enum sp_rc make_store(struct sp_trust *t)
     t->store = X509_STORE_new();
     if (t->store == NULL)
         return SP_FAIL;
-    X509_STORE_set_get_issuer(t->store, sp_trust_get_issuer);
+    X509_STORE_set_get_issuer(t->store, sp_paths_get_issuer);
     for (size_t i = 0; i < t->cas.count; i++) {
         if (X509_STORE_add_cert(t->store, t->cas.items[i].cert) != 1)
             return SP_FAIL;
@@ -189,22 +58,32 @@ static bool add_number(EVP_MD_CTX *md, uint64_t n)
     return EVP_DigestUpdate(md, bytes, sizeof(bytes)) == 1;
 }
 
+/* `text` may be NULL. */
+static bool add_text(EVP_MD_CTX *md, const char *text)
+{
+    size_t len = text != NULL ? strlen(text) : 0;
+    return add_number(md, len) && EVP_DigestUpdate(md, text, len) == 1;
+}
+
 static int by_bytes32(const void *a, const void *b)
 {
     return memcmp(a, b, 32);
 }
 
-/* The digests of the CAs, sorted: the same bundle in another order is the same policy. */
-static bool add_cas(EVP_MD_CTX *md, const struct sp_cas *cas)
+/* The digests of certificates, sorted: the same ones in another order are the same policy. */
+static bool add_certs(EVP_MD_CTX *md, const struct sp_cas *cas, const STACK_OF(X509) * list)
 {
     bool ok = true;
-    uint8_t(*sums)[32] = sp_alloc(cas->count, sizeof(*sums));
+    size_t count = cas != NULL ? cas->count : (size_t)sk_X509_num(list);
+    uint8_t(*sums)[32] = sp_alloc(count + 1, sizeof(*sums));
     if (sums == NULL)
         return false;
-    for (size_t i = 0; i < cas->count && ok; i++)
-        ok = X509_digest(cas->items[i].cert, EVP_sha256(), sums[i], NULL) == 1;
-    qsort(sums, cas->count, sizeof(*sums), by_bytes32);
-    ok = ok && add_number(md, cas->count) && EVP_DigestUpdate(md, sums, cas->count * sizeof(*sums)) == 1;
+    for (size_t i = 0; i < count && ok; i++) {
+        const X509 *cert = cas != NULL ? cas->items[i].cert : sk_X509_value(list, (int)i);
+        ok = X509_digest(cert, EVP_sha256(), sums[i], NULL) == 1;
+    }
+    qsort(sums, count, sizeof(*sums), by_bytes32);
+    ok = ok && add_number(md, count) && EVP_DigestUpdate(md, sums, count * sizeof(*sums)) == 1;
     sp_free(sums);
     return ok;
 }
@@ -218,11 +97,12 @@ static enum sp_rc make_policy_id(struct sp_trust *t, const struct sp_config_clie
               add_number(md, (uint64_t)auth->mode) && add_number(md, (uint64_t)auth->crl_missing) &&
               add_number(md, (uint64_t)auth->crl_stale) &&
               add_number(md, auth->crl_stale == SP_CRL_STALE_GRACE ? auth->crl_grace_ms : 0) &&
-              add_number(md, auth->depth) && add_cas(md, &t->cas) && add_number(md, auth->crl.count);
-    for (size_t i = 0; i < auth->crl.count && ok; i++) {
-        size_t len = strlen(auth->crl.items[i]);
-        ok = add_number(md, len) && EVP_DigestUpdate(md, auth->crl.items[i], len) == 1;
-    }
+              add_number(md, auth->depth) && add_number(md, auth->trust_intermediates) &&
+              add_certs(md, &t->cas, NULL) && add_certs(md, NULL, t->intermediates) &&
+              add_number(md, auth->ocsp_unreachable_accept) && add_text(md, auth->ocsp_url) &&
+              add_number(md, auth->crl.count);
+    for (size_t i = 0; i < auth->crl.count && ok; i++)
+        ok = add_text(md, auth->crl.items[i]);
     ok = ok && EVP_DigestFinal_ex(md, t->policy_id, NULL) == 1;
     EVP_MD_CTX_free(md);
     return ok ? SP_OK : SP_FAIL;
@@ -239,8 +119,8 @@ static bool has_valid_ca(const struct sp_cas *cas, int64_t now)
     return false;
 }
 
-struct sp_trust *sp_trust_new_at(
-    const char *config_file, const struct sp_config_client_auth *auth, int64_t now, struct sp_diags *diags)
+struct sp_trust *sp_trust_new_at(const char *config_file, const struct sp_config_client_auth *auth,
+    struct sp_shelf *shelf, int64_t now, struct sp_diags *diags)
 {
     struct sp_trust *t = SP_NEW(struct sp_trust);
     if (t == NULL) {
@@ -248,21 +128,25 @@ struct sp_trust *sp_trust_new_at(
         return NULL;
     }
     struct build b = {t, auth, config_file, diags, now, false};
+    atomic_init(&t->refs, 1);
     t->depth = auth->depth;
+    t->asks_ocsp = auth->ocsp_url != NULL;
+    t->crl_warn_before_s = (int64_t)(auth->crl_warn_before_ms / 1000);
+    t->built_at = now;
     t->crl_policy =
         (struct sp_crl_policy){auth->crl_missing, auth->crl_stale, (int64_t)(auth->crl_grace_ms / 1000)};
-    if (sp_cas_load(&t->cas, config_file, &auth->ca, now, diags) != SP_OK)
+    t->intermediates = sp_intermediates_load(config_file, auth, now, diags);
+    if (sp_cas_load(&t->cas, config_file, auth, now, diags) != SP_OK || t->intermediates == NULL)
         b.failed = true;
     else if (t->cas.count == 0)
         complain(&b, SP_DIAG_ERROR, auth->at, "client_auth.ca names no file: nobody could be trusted");
-    load_crls(&b);
+    if (sp_crls_load(&t->crls, config_file, auth, &t->cas, shelf, now, diags) != SP_OK)
+        b.failed = true;
     t->verified = sp_verified_new();
     if (t->verified == NULL)
         complain(&b, SP_DIAG_ERROR, auth->at, "out of memory for the cache of verified chains");
     if (!b.failed && (make_store(t) != SP_OK || make_policy_id(t, auth) != SP_OK))
         complain(&b, SP_DIAG_ERROR, auth->at, "out of memory for the trust store");
-    for (size_t i = 0; i < t->cas.count; i++)
-        t->cas.items[i].file = NULL;
     ERR_clear_error();
     if (b.failed) {
         sp_trust_free(t);
@@ -271,11 +155,11 @@ struct sp_trust *sp_trust_new_at(
     return t;
 }
 
-struct sp_trust *sp_trust_new(
-    const char *config_file, const struct sp_config_client_auth *auth, struct sp_diags *diags)
+struct sp_trust *sp_trust_new(const char *config_file, const struct sp_config_client_auth *auth,
+    struct sp_shelf *shelf, struct sp_diags *diags)
 {
     int64_t now = sp_wall_us() / 1000000;
-    struct sp_trust *t = sp_trust_new_at(config_file, auth, now, diags);
+    struct sp_trust *t = sp_trust_new_at(config_file, auth, shelf, now, diags);
     if (t != NULL && !has_valid_ca(&t->cas, now)) {
         sp_diag_add(diags, SP_DIAG_ERROR, config_file, auth->ca.at != NULL ? auth->ca.at[0] : auth->at,
             "no CA of client_auth.ca is valid now: nobody could be trusted");
@@ -285,13 +169,20 @@ struct sp_trust *sp_trust_new(
     return t;
 }
 
+struct sp_trust *sp_trust_ref(struct sp_trust *t)
+{
+    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    return t;
+}
+
 void sp_trust_free(struct sp_trust *t)
 {
-    if (t == NULL)
+    if (t == NULL || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
         return;
     sp_verified_free(t->verified);
     X509_STORE_free(t->store);
     sp_crls_free(&t->crls);
+    sk_X509_pop_free(t->intermediates, X509_free);
     sp_cas_free(&t->cas);
     sp_free(t);
 }

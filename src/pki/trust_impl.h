@@ -4,6 +4,7 @@
 #define SP_SRC_PKI_TRUST_IMPL_H
 
 #include <openssl/x509_vfy.h>
+#include <stdatomic.h>
 
 #include "anchors.h"
 #include "revocation.h"
@@ -12,16 +13,18 @@
 #include "verified.h"
 
 struct sp_trust {
+    atomic_uint refs;
     struct sp_cas cas;
+    STACK_OF(X509) * intermediates; /* known and not trusted; may be empty */
     struct sp_crls crls;
     struct sp_crl_policy crl_policy;
     X509_STORE *store;
     struct sp_verified *verified; /* accepted lately; the one part that changes, behind its own locks */
     unsigned depth;
+    bool asks_ocsp;            /* identities are given what a responder is asked by */
+    int64_t crl_warn_before_s; /* 0: a tenth of a CRL's lifetime */
+    int64_t built_at;
     uint8_t policy_id[32];
 };
-
-/* X509_STORE's get_issuer: asks the trust's own CAs instead of the store (verify.c). */
-int sp_trust_get_issuer(X509 **issuer, X509_STORE_CTX *ctx, X509 *cert);
 
 #endif

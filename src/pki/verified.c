@@ -56,15 +56,18 @@ void sp_verified_free(struct sp_verified *v)
     sp_free(v);
 }
 
+static bool add_der(EVP_MD_CTX *digest, struct sp_slice der)
+{
+    uint32_t prefix = (uint32_t)der.len; /* of this process only: the order of its bytes does not matter */
+    return EVP_DigestUpdate(digest, &prefix, sizeof(prefix)) == 1 &&
+           EVP_DigestUpdate(digest, der.ptr, der.len) == 1;
+}
+
 static bool add_certificate(EVP_MD_CTX *digest, const X509 *cert)
 {
     unsigned char *der = NULL;
     int len = i2d_X509(cert, &der);
-    if (len <= 0)
-        return false;
-    uint32_t prefix = (uint32_t)len; /* of this process only: the order of its bytes does not matter */
-    bool ok = EVP_DigestUpdate(digest, &prefix, sizeof(prefix)) == 1 &&
-              EVP_DigestUpdate(digest, der, (size_t)len) == 1;
+    bool ok = len > 0 && add_der(digest, (struct sp_slice){(const char *)der, (size_t)len});
     OPENSSL_free(der);
     return ok;
 }
@@ -76,6 +79,21 @@ enum sp_rc sp_verified_key_of(
     bool ok = digest != NULL && sent != NULL && EVP_DigestInit_ex2(digest, v->sha256, NULL) == 1;
     for (int i = 0; ok && i < sk_X509_num(sent); i++)
         ok = add_certificate(digest, sk_X509_value(sent, i));
+    ok = ok && EVP_DigestFinal_ex(digest, key, NULL) == 1;
+    EVP_MD_CTX_free(digest);
+    if (!ok)
+        ERR_clear_error();
+    return ok ? SP_OK : SP_FAIL;
+}
+
+enum sp_rc sp_verified_key_of_der(const struct sp_verified *v, const X509 *leaf, const struct sp_slice *chain,
+    size_t chain_count, uint8_t key[SP_VERIFIED_KEY])
+{
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    bool ok =
+        digest != NULL && EVP_DigestInit_ex2(digest, v->sha256, NULL) == 1 && add_certificate(digest, leaf);
+    for (size_t i = 0; ok && i < chain_count; i++)
+        ok = add_der(digest, chain[i]);
     ok = ok && EVP_DigestFinal_ex(digest, key, NULL) == 1;
     EVP_MD_CTX_free(digest);
     if (!ok)

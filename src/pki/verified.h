@@ -27,6 +27,9 @@ void sp_verified_free(struct sp_verified *v);
  * thread. */
 SP_MUST_USE enum sp_rc sp_verified_key_of(
     const struct sp_verified *v, const STACK_OF(X509) * sent, uint8_t key[SP_VERIFIED_KEY]);
+/* The same key from a leaf and the DER of what came above it. */
+SP_MUST_USE enum sp_rc sp_verified_key_of_der(const struct sp_verified *v, const X509 *leaf,
+    const struct sp_slice *chain, size_t chain_count, uint8_t key[SP_VERIFIED_KEY]);
 /* A reference to the identity whose chain was accepted, if that still holds at `now`, or NULL. Any thread; one
  * short lock. */
 SP_MUST_USE struct sp_identity *sp_verified_find(

@@ -181,10 +181,10 @@ static double cpu_s(void)
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-static double now_ns(void)
+static double cpu_ns(void)
 {
     struct timespec t;
-    MUST(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+    MUST(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
@@ -262,12 +262,12 @@ static double look_up_ours(const struct sp_trust *t, uint8_t (*keys)[SERIAL_BYTE
     uint8_t key[1 + SERIAL_BYTES] = {0};
     struct sp_revoked entry;
     size_t found = 0;
-    double start = now_ns();
+    double start = cpu_ns();
     for (size_t i = 0; i < LOOKUPS; i++) {
         memcpy(key + 1, keys[i], SERIAL_BYTES);
         found += sp_serials_find(&t->crls.items[0]->serials, key, sizeof(key), &entry);
     }
-    double ns = (now_ns() - start) / LOOKUPS;
+    double ns = (cpu_ns() - start) / LOOKUPS;
     MUST(found == (want ? LOOKUPS : 0));
     return ns;
 }
@@ -317,10 +317,10 @@ static double look_up_openssl(X509_CRL *crl, uint8_t (*keys)[SERIAL_BYTES], bool
 {
     ASN1_INTEGER *serial = ASN1_INTEGER_new();
     size_t found = 0;
-    double start = now_ns();
+    double start = cpu_ns();
     for (size_t i = 0; i < LOOKUPS; i++)
         found += look_up_one(crl, serial, keys[i]);
-    double ns = (now_ns() - start) / LOOKUPS;
+    double ns = (cpu_ns() - start) / LOOKUPS;
     MUST(found == (want ? LOOKUPS : 0));
     ASN1_INTEGER_free(serial);
     return ns;

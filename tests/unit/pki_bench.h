@@ -43,7 +43,7 @@ static inline void bench_print(struct bench *b)
 /* Not NULL, or the test ends with what was wrong. */
 static inline void bench_open(struct bench *b)
 {
-    b->trust = sp_trust_new_at("test.yaml", &b->auth, FIX_NOW, &b->diags);
+    b->trust = sp_trust_new_at("test.yaml", &b->auth, NULL, FIX_NOW, &b->diags);
     if (b->trust == NULL)
         bench_print(b);
     assert_non_null(b->trust);

@@ -6,7 +6,7 @@ static void expect_refused_bundle(const char *path, const char *words)
 {
     struct bench b = lax(4);
     bench_ca(&b, path);
-    b.trust = sp_trust_new("test.yaml", &b.auth, &b.diags);
+    b.trust = sp_trust_new("test.yaml", &b.auth, NULL, &b.diags);
     if (b.trust != NULL || !bench_says(&b, words) || !bench_says(&b, path)) {
         print_message("wanted \"%s\" of %s:\n", words, path);
         bench_print(&b);
@@ -69,7 +69,7 @@ static void test_a_good_certificate_does_not_excuse_a_damaged_one_behind_it(void
         fclose(f);
         OPENSSL_free((void *)der.ptr);
         bench_ca(&b, path);
-        b.trust = sp_trust_new_at("test.yaml", &b.auth, FIX_NOW, &b.diags);
+        b.trust = sp_trust_new_at("test.yaml", &b.auth, NULL, FIX_NOW, &b.diags);
         assert_int_equal(b.trust == NULL, extra);
         assert_int_equal(bench_says(&b, "followed by bytes"), extra);
         bench_close(&b);
@@ -85,7 +85,7 @@ static void test_a_bundle_of_expired_cas_only_is_an_error(void **state)
         true);
     struct bench b = lax(4);
     bench_ca(&b, fix_write_certs("dead.pem", &dead.cert, 1));
-    assert_null(sp_trust_new("test.yaml", &b.auth, &b.diags));
+    assert_null(sp_trust_new("test.yaml", &b.auth, NULL, &b.diags));
     assert_true(bench_says(&b, "no CA of client_auth.ca is valid now"));
     bench_close(&b);
     fix_free(&dead);
@@ -120,20 +120,26 @@ static void test_the_policy_id_changes_with_what_decides_and_with_nothing_else(v
     X509 *ab[] = {p.root.cert, p.inter.cert}, *ba[] = {p.inter.cert, p.root.cert};
     const char *files[] = {
         fix_write_certs("ab.pem", ab, 2), fix_write_certs("ba.pem", ba, 2), fix_write_certs("a.pem", ab, 1)};
-    uint8_t ids[7][32];
+    uint8_t ids[11][32];
     for (size_t i = 0; i < SP_COUNTOF(ids); i++) {
         struct bench b = lax(i == 3 ? 5 : 4);
         b.auth.mode = i == 4 ? SP_AUTH_OPTIONAL : SP_AUTH_REQUIRED;
         b.auth.crl_missing = i == 5 ? SP_CRL_MISSING_REJECT : SP_CRL_MISSING_ACCEPT;
         b.auth.crl_stale = i == 6 ? SP_CRL_STALE_ACCEPT : SP_CRL_STALE_REJECT;
+        b.auth.trust_intermediates = i == 7;
+        b.auth.intermediates = (struct sp_strings){.items = files, .count = i == 8 ? 1 : 0};
+        b.auth.ocsp_url = i >= 9 ? "http://127.0.0.1/" : NULL;
+        b.auth.ocsp_unreachable_accept = i == 10;
         bench_ca(&b, files[i < 3 ? i : 0]);
         bench_open(&b);
         sp_trust_policy_id(b.trust, ids[i]);
         bench_close(&b);
     }
     assert_memory_equal(ids[0], ids[1], 32); /* the order of the bundle */
-    for (size_t i = 2; i < SP_COUNTOF(ids); i++)
-        assert_memory_not_equal(ids[0], ids[i], 32);
+    for (size_t i = 2; i < SP_COUNTOF(ids); i++) {
+        for (size_t j = 0; j < i; j++)
+            assert_memory_not_equal(ids[j], ids[i], 32);
+    }
     free_pki(&p);
 }
 

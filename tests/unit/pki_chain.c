@@ -108,7 +108,7 @@ static const struct chain_case chain_cases[] = {
     {.name = "RSA 1024 leaf", .want = SP_REFUSAL_weak_key, .leaf = {.rsa_bits = 1024}},
     {.name = "RSA 1024 intermediate", .want = SP_REFUSAL_weak_key, .inter = {.rsa_bits = 1024}},
     {.name = "RSA 1024 root", .want = SP_REFUSAL_weak_key, .root = {.rsa_bits = 1024}},
-    {.name = "RSA 8200 leaf", .want = SP_REFUSAL_certificate_invalid, .leaf = {.huge_rsa = true}},
+    {.name = "RSA 8200 leaf", .want = SP_REFUSAL_key_too_large, .leaf = {.huge_rsa = true}},
     {.name = "leaf that is a CA",
         .want = SP_REFUSAL_none,
         .leaf_is_ca = true,
@@ -164,11 +164,12 @@ static void test_each_chain_has_its_verdict(void **state)
         run_chain_case(&chain_cases[i]);
 }
 
-static void test_an_intermediate_alone_in_the_bundle_is_an_anchor(void **state)
+static void test_an_intermediate_alone_in_the_bundle_is_an_anchor_if_intermediates_are_trusted(void **state)
 {
     (void)state;
     struct pki p = make_pki();
     struct bench b = lax(4);
+    b.auth.trust_intermediates = true;
     bench_ca(&b, fix_write_certs("ca.pem", &p.inter.cert, 1));
     bench_open(&b);
     struct sp_verdict v = bench_judge_at(&b, &p.leaf, NULL, 0, FIX_NOW);
@@ -325,7 +326,7 @@ static void test_an_expired_cross_signature_does_not_break_a_root(void **state)
     fix_free(&dead);
 }
 
-static void test_two_cas_that_signed_each_other_are_both_anchors(void **state)
+static void test_two_cas_that_signed_each_other_are_both_anchors_if_intermediates_are_trusted(void **state)
 {
     (void)state;
     struct fix_cert a_self = fix_issue(&(struct fix_spec){.subject = "CN=a"}, NULL, true);
@@ -335,6 +336,7 @@ static void test_two_cas_that_signed_each_other_are_both_anchors(void **state)
     struct fix_cert leaf = fix_issue(&(struct fix_spec){0}, &b_by_a, false);
     X509 *bundle[] = {a_by_b.cert, b_by_a.cert};
     struct bench b = lax(4);
+    b.auth.trust_intermediates = true;
     bench_ca(&b, fix_write_certs("ca.pem", bundle, 2));
     bench_open(&b);
     struct sp_verdict v = bench_judge_at(&b, &leaf, NULL, 0, FIX_NOW);
@@ -418,14 +420,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_chain_has_its_verdict),
-        cmocka_unit_test(test_an_intermediate_alone_in_the_bundle_is_an_anchor),
+        cmocka_unit_test(test_an_intermediate_alone_in_the_bundle_is_an_anchor_if_intermediates_are_trusted),
         cmocka_unit_test(test_a_ca_of_the_bundle_is_a_client_only_if_its_purpose_allows),
         cmocka_unit_test(test_a_self_signed_leaf_is_trusted_by_nobody),
         cmocka_unit_test(test_depth_counts_the_intermediates),
         cmocka_unit_test(test_two_cas_of_one_name_both_work),
         cmocka_unit_test(test_an_old_intermediate_in_the_bundle_does_not_hide_the_one_that_is_sent),
         cmocka_unit_test(test_an_expired_cross_signature_does_not_break_a_root),
-        cmocka_unit_test(test_two_cas_that_signed_each_other_are_both_anchors),
+        cmocka_unit_test(test_two_cas_that_signed_each_other_are_both_anchors_if_intermediates_are_trusted),
         cmocka_unit_test(test_a_ca_that_runs_out_later_is_refused_from_then_on),
         cmocka_unit_test(test_a_sha1_signature_is_weak_except_on_the_anchor),
         cmocka_unit_test(test_bytes_that_are_no_certificate_are_refused),

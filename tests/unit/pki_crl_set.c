@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#include "pki/crl.h"
+#include "pki_crl_bytes.h"
 
 /* ---- threads ---- */
 
@@ -58,6 +58,14 @@ static void test_the_first_use_of_a_crl_may_come_from_several_threads(void **sta
 
 /* ---- the set ---- */
 
+static bool is_listed(const struct sp_crl *c, const ASN1_INTEGER *serial)
+{
+    uint8_t key[SP_SERIAL_MAX_KEY];
+    struct sp_revoked entry;
+    size_t len = 0;
+    return sp_crl_serial_key(serial, key, &len) && sp_crl_find(c, c->issuer, key, len, &entry);
+}
+
 static void test_every_serial_of_a_large_crl_is_found_and_no_other(void **state)
 {
     (void)state;
@@ -76,17 +84,119 @@ static void test_every_serial_of_a_large_crl_is_found_and_no_other(void **state)
     }
     assert_true(X509_CRL_sign(crl, ca.key, EVP_sha256()) > 0);
     struct sp_err err;
-    struct sp_crl *c = sp_crl_new("big", crl, &err);
+    struct sp_crl *c = crl_of(crl, &err);
     assert_non_null(c);
     for (uint64_t n = 0; n <= 10001; n++) {
         ASN1_INTEGER_set_uint64(serial, n);
-        assert_int_equal(sp_crl_find(c, serial) != NULL, n % 2 == 1 && n < 10000);
+        assert_int_equal(is_listed(c, serial), n % 2 == 1 && n < 10000);
     }
     sp_crl_free(c);
     ASN1_INTEGER_free(serial);
     ASN1_TIME_free(when);
     X509_CRL_free(crl);
     fix_free(&ca);
+}
+
+/* Entry `i` of a made-up set: its serial, of `len` bytes, the first never zero. */
+typedef uint64_t (*numbering)(uint64_t i);
+
+static uint64_t scattered(uint64_t i)
+{
+    return (i + 1) * 0x9e3779b97f4a7c15ULL;
+}
+
+static uint64_t in_a_row(uint64_t i)
+{
+    return 0x4000000000000000ULL + i;
+}
+
+static uint64_t falling(uint64_t i)
+{
+    return 0x7000000000000000ULL - i * 3;
+}
+
+/* All in the last byte but one, so that heaps are deep and few. */
+static uint64_t alike(uint64_t i)
+{
+    return 0x4142434445460000ULL + (i * 37 % 256) * 256 + i / 256;
+}
+
+static size_t write_serial(numbering n, uint64_t i, size_t len, uint8_t out[SP_SERIAL_MAX_BYTES])
+{
+    uint64_t value = n(i) | 1ULL << 62;
+    memset(out, 0xab, len);
+    for (size_t k = 0; k < 8; k++)
+        out[k] = (uint8_t)(value >> (8 * (7 - k)));
+    out[0] &= 0x7f;
+    return len;
+}
+
+static void check_set(numbering n, size_t len, uint64_t count, bool negative)
+{
+    struct sp_serials set = {0};
+    uint8_t key[SP_SERIAL_MAX_KEY] = {negative};
+    struct sp_revoked entry;
+    for (uint64_t i = 0; i < count; i++) {
+        write_serial(n, i, len, key + 1);
+        assert_int_equal(
+            sp_serials_add(&set, negative, key + 1, len, FIX_NOW + (int64_t)i, (int8_t)(i % 12) - 1), SP_OK);
+    }
+    sp_serials_seal(&set);
+    assert_int_equal(set.count, count);
+    for (uint64_t i = 0; i < count; i++) {
+        write_serial(n, i, len, key + 1);
+        assert_true(sp_serials_find(&set, key, 1 + len, &entry));
+        assert_int_equal(entry.date, FIX_NOW + (int64_t)i);
+        assert_int_equal(entry.reason, (int)(i % 12) - 1);
+        key[0] = !negative;
+        assert_false(sp_serials_find(&set, key, 1 + len, &entry));
+        key[0] = negative;
+        assert_false(sp_serials_find(&set, key, len, &entry));
+    }
+    sp_serials_free(&set);
+}
+
+static void test_a_set_is_sorted_whatever_the_numbering(void **state)
+{
+    static const numbering all[] = {scattered, in_a_row, falling, alike};
+    static const size_t lens[] = {8, 20, 255};
+    (void)state;
+    for (size_t i = 0; i < SP_COUNTOF(all); i++) {
+        for (size_t k = 0; k < SP_COUNTOF(lens); k++)
+            check_set(all[i], lens[k], lens[k] == 20 ? 50000 : 1500, k == 2);
+    }
+}
+
+static void test_of_two_entries_of_one_serial_the_later_date_is_told(void **state)
+{
+    struct sp_serials set = {0};
+    struct sp_revoked entry;
+    static const uint8_t key[] = {0, 7};
+    (void)state;
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(sp_serials_add(&set, false, key + 1, 1, FIX_NOW + (i * 13) % 40, 1), SP_OK);
+    sp_serials_seal(&set);
+    assert_true(sp_serials_find(&set, key, 2, &entry));
+    assert_int_equal(entry.date, FIX_NOW + 39);
+    sp_serials_free(&set);
+}
+
+static void test_dates_far_away_are_kept_as_near_as_can_be(void **state)
+{
+    static const struct {
+        int64_t given, kept;
+    } dates[] = {{-631152000, -631152000}, {-631152001, -631152000}, {0, 0}, {253402300799, 68088324735}};
+    (void)state;
+    for (size_t i = 0; i < SP_COUNTOF(dates); i++) {
+        struct sp_serials set = {0};
+        struct sp_revoked entry;
+        assert_int_equal(sp_serials_add(&set, false, NULL, 0, dates[i].given, 10), SP_OK);
+        sp_serials_seal(&set);
+        assert_true(sp_serials_find(&set, (const uint8_t[]){0}, 1, &entry));
+        assert_int_equal(entry.date, dates[i].kept);
+        assert_int_equal(entry.reason, 10);
+        sp_serials_free(&set);
+    }
 }
 
 static int tear_down(void **state)
@@ -101,6 +211,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_use_of_a_crl_may_come_from_several_threads),
         cmocka_unit_test(test_every_serial_of_a_large_crl_is_found_and_no_other),
+        cmocka_unit_test(test_a_set_is_sorted_whatever_the_numbering),
+        cmocka_unit_test(test_of_two_entries_of_one_serial_the_later_date_is_told),
+        cmocka_unit_test(test_dates_far_away_are_kept_as_near_as_can_be),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);
 }

@@ -1,6 +1,7 @@
 /* See the header. Every failure of OpenSSL here is a fault of the fixture and ends the run with its place. */
 #include "pki_fixture.h"
 
+#include <openssl/conf.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/param_build.h>
@@ -40,6 +41,43 @@ static EVP_PKEY *huge_rsa(void)
     return key;
 }
 
+static EVP_PKEY *generate(EVP_PKEY_CTX *ctx)
+{
+    EVP_PKEY *key = NULL;
+    MUST(ctx != NULL && EVP_PKEY_generate(ctx, &key) == 1);
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
+static EVP_PKEY *long_exponent(void)
+{
+    BIGNUM *e = NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    MUST(BN_hex2bn(&e, "10000000000000001") > 0 && EVP_PKEY_keygen_init(ctx) == 1 &&
+         EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 2048) == 1 &&
+         EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, e) == 1);
+    BN_free(e);
+    return generate(ctx);
+}
+
+static EVP_PKEY *of_algorithm(const char *name)
+{
+    if (strcmp(name, "P-384") == 0)
+        return EVP_EC_gen("P-384");
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, name, NULL);
+    MUST(ctx != NULL && EVP_PKEY_keygen_init(ctx) == 1);
+    return generate(ctx);
+}
+
+/* Ed25519 has no digest to choose. */
+static const EVP_MD *digest_for(const EVP_PKEY *key, const EVP_MD *wanted)
+{
+    int kind = EVP_PKEY_get_base_id(key);
+    if (kind == EVP_PKEY_ED25519 || kind == EVP_PKEY_ED448)
+        return NULL;
+    return wanted != NULL ? wanted : EVP_sha256();
+}
+
 static EVP_PKEY *make_key(const struct fix_spec *spec)
 {
     if (spec->key != NULL) {
@@ -48,6 +86,10 @@ static EVP_PKEY *make_key(const struct fix_spec *spec)
     }
     if (spec->huge_rsa)
         return huge_rsa();
+    if (spec->long_exponent)
+        return long_exponent();
+    if (spec->algorithm != NULL)
+        return of_algorithm(spec->algorithm);
     EVP_PKEY *key = spec->rsa_bits > 0 ? EVP_RSA_gen((unsigned)spec->rsa_bits) : EVP_EC_gen("P-256");
     MUST(key != NULL);
     return key;
@@ -73,15 +115,30 @@ static X509_NAME *parse_name(const char *text)
     return name;
 }
 
+/* What an extension can refer to: "dirName:within" is the name O=Example. */
+static CONF *make_sections(void)
+{
+    static const char text[] = "[within]\nO=Example\n";
+    long line = 0;
+    CONF *sections = NCONF_new(NULL);
+    BIO *bio = BIO_new_mem_buf(text, sizeof(text) - 1);
+    MUST(sections != NULL && bio != NULL && NCONF_load_bio(sections, bio, &line) == 1);
+    BIO_free(bio);
+    return sections;
+}
+
 static void add_ext(X509 *cert, X509 *issuer, int nid, const char *value)
 {
     X509V3_CTX ctx;
     if (value == NULL || strcmp(value, "-") == 0)
         return;
+    CONF *sections = make_sections();
     X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
-    X509_EXTENSION *ext = X509V3_EXT_nconf_nid(NULL, &ctx, nid, value);
+    X509V3_set_nconf(&ctx, sections);
+    X509_EXTENSION *ext = X509V3_EXT_nconf_nid(sections, &ctx, nid, value);
     MUST(ext != NULL && X509_add_ext(cert, ext, -1) == 1);
     X509_EXTENSION_free(ext);
+    NCONF_free(sections);
 }
 
 static void add_sans(X509 *cert, const struct fix_spec *spec)
@@ -199,7 +256,8 @@ struct fix_cert fix_issue(const struct fix_spec *spec, const struct fix_cert *ca
     MUST(ASN1_TIME_set(X509_getm_notAfter(out.cert), FIX_NOW + (spec->to != 0 ? spec->to : 365 * FIX_DAY)) !=
          NULL);
     add_extensions(out.cert, ca != NULL ? ca->cert : out.cert, spec, is_ca);
-    MUST(X509_sign(out.cert, ca != NULL ? ca->key : out.key, spec->md != NULL ? spec->md : EVP_sha256()) > 0);
+    EVP_PKEY *by = ca != NULL ? ca->key : out.key;
+    MUST(X509_sign(out.cert, by, digest_for(by, spec->md)) > 0);
     out.cert = reparse(out.cert, spec->break_signature);
     return out;
 }
@@ -309,7 +367,7 @@ X509_CRL *fix_crl(const struct fix_crl_spec *spec, const struct fix_cert *ca)
     if (spec->unknown_critical)
         add_integer_ext(crl, NID_inhibit_any_policy, "0", 1);
     const struct fix_cert *signer = spec->key != NULL ? spec->key : ca;
-    MUST(X509_CRL_sign(crl, signer->key, EVP_sha256()) > 0);
+    MUST(X509_CRL_sign(crl, signer->key, digest_for(signer->key, spec->md)) > 0);
     ASN1_TIME_free(from);
     ASN1_TIME_free(to);
     return spec->mixed_algorithms ? mix_algorithms(crl) : crl;

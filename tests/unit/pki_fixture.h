@@ -34,15 +34,17 @@ struct fix_spec {
     int raw_san_type;
     struct sp_slice raw_cn; /* bytes of one more CN of raw_cn_type (V_ASN1_...) */
     int raw_cn_type;
-    bool key_ids;         /* SKI and AKI */
-    bool v1;              /* no extensions at all */
-    int rsa_bits;         /* default: P-256 */
-    bool huge_rsa;        /* a public key of 8200 bits without a private one */
-    const EVP_MD *md;     /* default SHA-256 */
-    EVP_PKEY *key;        /* this key (not owned) instead of a new one */
-    const char *issuer;   /* issuer name as `subject`, if not the issuer's own */
-    bool break_signature; /* flip a bit of it */
-    int sans;             /* so many DNS SANs */
+    bool key_ids;          /* SKI and AKI */
+    bool v1;               /* no extensions at all */
+    int rsa_bits;          /* default: P-256 */
+    bool huge_rsa;         /* a public key of 8200 bits without a private one */
+    bool long_exponent;    /* an RSA key of 2048 bits whose public exponent has 65 */
+    const char *algorithm; /* "P-384", "ED25519", "RSA-PSS" instead of P-256 */
+    const EVP_MD *md;      /* default SHA-256 */
+    EVP_PKEY *key;         /* this key (not owned) instead of a new one */
+    const char *issuer;    /* issuer name as `subject`, if not the issuer's own */
+    bool break_signature;  /* flip a bit of it */
+    int sans;              /* so many DNS SANs */
 };
 
 /* `ca` NULL: self-signed. Aborts the test run when OpenSSL fails. */
@@ -61,6 +63,7 @@ struct fix_crl_spec {
     bool unknown_critical;  /* with a critical extension that nobody understands */
     bool entry_issuer;      /* entries with a certificateIssuer */
     const struct fix_cert *key; /* signed by this one instead of the issuer */
+    const EVP_MD *md;           /* default SHA-256 */
     bool mixed_algorithms;      /* the outer signature algorithm is not the inner one */
     const char *serial;         /* one more entry with this serial (hex) */
 };

@@ -23,6 +23,15 @@ struct sp_slices {
     size_t count;
 };
 
+/* A certificate of the verified chain below the anchor, as much of it as revocation looks at: so that an open
+ * session can be judged anew without parsing a certificate. */
+struct sp_chain_link {
+    uint8_t issuer_id[32];   /* SHA-256 over the issuer's subject and its SubjectPublicKeyInfo, both DER */
+    uint8_t issuer_name[32]; /* SHA-256 over the issuer's subject alone */
+    struct sp_slice serial;  /* as the revocation sets have it: a sign byte, then the magnitude */
+    bool is_ca;
+};
+
 struct sp_identity {
     _Atomic unsigned refs;
     struct sp_arena arena;
@@ -41,6 +50,13 @@ struct sp_identity {
      * in TLS order, without the trust anchor; "" when there are none. In this form because headers borrow them. */
     struct sp_slice client_cert;
     struct sp_slice client_cert_chain;
+    /* How it was accepted. All zero for one that was not (sp_identity_from_der). */
+    uint8_t policy_id[32];             /* sp_trust_policy_id of the trust that accepted it */
+    int64_t chain_until;               /* the earliest notAfter of the chain, anchor included */
+    const struct sp_chain_link *links; /* leaf first */
+    size_t link_count;
+    struct sp_slice
+        ocsp_cert_id; /* DER of the OCSP CertID (RFC 6960 §4.1.1); "" where no responder is asked */
 };
 
 /* From DER. `chain` are the DER certificates above the leaf (without the anchor). SP_FAIL: `err` names what is

@@ -1,0 +1,202 @@
+/* From client_auth.crl to the set of CRLs, and what is said of each on the way. What cannot be read and was never read is
+ * an error; what is merely of no use, or has been kept from before, is a warning. */
+#include "crl_files.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "asn1.h"
+#include "load.h"
+#include "shelf_impl.h"
+
+#define WARNING_TEXT 1024
+
+struct loading {
+    struct sp_crls *set;
+    const struct sp_config_client_auth *auth;
+    const struct sp_cas *cas;
+    struct sp_shelf *shelf;
+    int64_t now;
+    struct sp_diags *diags;
+    const char *config_file;
+    struct sp_pos at; /* of the item of `crl` that is being read */
+    const char *url;  /* of it, or NULL */
+    bool failed;
+};
+
+static void warn(struct loading *l, struct sp_pos at, const char *text)
+{
+    sp_diag_add(l->diags, SP_DIAG_WARNING, l->config_file, at, "%s", text);
+}
+
+static void fail(struct loading *l, const char *text)
+{
+    l->failed = true;
+    sp_diag_add(l->diags, SP_DIAG_ERROR, l->config_file, l->at, "%s", text);
+}
+
+/* ---- one CRL ---- */
+
+/* That no CA has the issuer's name is no fault: it is the CRL of an intermediate that clients send along, or of an
+ * issuer of CRLs for others. sp_trust_each_crl tells. */
+static void warn_about_signer(struct loading *l, const struct sp_crl *c)
+{
+    char text[WARNING_TEXT], name[192];
+    size_t first, end;
+    sp_cas_of(l->cas, c->issuer, &first, &end);
+    if (first == end || sp_crl_has_known_signer(c))
+        return;
+    snprintf(text, sizeof(text),
+        "%s: its signature verifies under no CA of the bundle that may sign CRLs (issuer %s)", c->source,
+        sp_asn1_name_text(c->issuer, name, sizeof(name)));
+    warn(l, l->at, text);
+}
+
+static void warn_about_age(struct loading *l, const struct sp_crl *c)
+{
+    char text[WARNING_TEXT], when[SP_RFC3339_MAX];
+    const char *what = NULL;
+    int64_t shown = c->next_update, ahead = (int64_t)(l->auth->crl_warn_before_ms / 1000);
+    if (ahead == 0)
+        ahead = (c->next_update - c->this_update) / 10;
+    if (c->this_update > l->now) {
+        what = "is not in force before";
+        shown = c->this_update;
+    } else if (c->next_update == SP_CRL_NO_END) {
+        snprintf(text, sizeof(text), "%s has no nextUpdate: it will never be called stale", c->source);
+        warn(l, l->at, text);
+    } else if (c->next_update <= l->now) {
+        what = "is stale: its nextUpdate was";
+    } else if (c->next_update - l->now < ahead) {
+        what = "is near its end: its nextUpdate is";
+    }
+    if (what == NULL)
+        return;
+    snprintf(text, sizeof(text), "%s %s %s", c->source, what, sp_asn1_time_text(shown, when));
+    warn(l, l->at, text);
+}
+
+static void warn_about(struct loading *l, const struct sp_shelf_item *item)
+{
+    char text[WARNING_TEXT];
+    if (item->trouble != NULL)
+        warn(l, l->at, item->trouble);
+    if (item->crl->unusable != NULL) {
+        snprintf(text, sizeof(text), "%s is left out: %s", item->crl->source, item->crl->unusable);
+        warn(l, l->at, text);
+        return;
+    }
+    warn_about_signer(l, item->crl);
+    warn_about_age(l, item->crl);
+}
+
+static enum sp_rc take(struct loading *l, const struct sp_shelf_item *item, const char *file_trouble)
+{
+    const char *trouble = item->trouble != NULL ? item->trouble : file_trouble;
+    struct sp_crls_info info = {.crl = sp_crl_ref(item->crl),
+        .url = l->url != NULL ? strdup(l->url) : NULL,
+        .trouble = trouble != NULL ? strdup(trouble) : NULL,
+        .loaded_at = item->loaded_at};
+    if ((l->url != NULL && info.url == NULL) || (trouble != NULL && info.trouble == NULL)) {
+        sp_crl_free(info.crl);
+        free(info.url);
+        free(info.trouble);
+        return SP_FAIL;
+    }
+    return sp_crls_add(l->set, &info);
+}
+
+/* ---- files and folders ---- */
+
+static void take_file(struct loading *l, const char *path)
+{
+    struct sp_err err = {0};
+    struct sp_shelf_items items = {0};
+    char text[WARNING_TEXT];
+    enum sp_rc rc = sp_shelf_read(l->shelf, path, l->cas, l->now, &items, &err);
+    if (rc == SP_EOF && l->url != NULL) {
+        snprintf(text, sizeof(text), "not fetched yet: %s", l->url);
+        warn(l, l->at, text);
+        return;
+    }
+    if (rc != SP_OK) {
+        fail(l, err.text);
+        return;
+    }
+    if (items.trouble != NULL)
+        warn(l, l->at, items.trouble);
+    for (size_t i = 0; i < items.count; i++) {
+        warn_about(l, &items.items[i]);
+        if (take(l, &items.items[i], items.trouble) != SP_OK)
+            fail(l, "out of memory for the CRLs");
+    }
+    sp_shelf_items_free(&items);
+}
+
+static void take_path(struct loading *l, const char *path)
+{
+    struct sp_err err = {0};
+    struct sp_file_list files = {NULL, 0};
+    char text[WARNING_TEXT];
+    bool is_there = access(path, F_OK) == 0;
+    enum sp_rc rc = is_there ? sp_load_folder(path, &files, &err) : SP_EOF;
+    if (rc == SP_EOF) {
+        take_file(l, path); /* what is not there may be on the shelf */
+    } else if (rc != SP_OK) {
+        fail(l, err.text);
+    } else if (files.count == 0) {
+        snprintf(text, sizeof(text), "%s: there is no CRL in the folder", path);
+        warn(l, l->at, text);
+    }
+    for (size_t i = 0; i < files.count; i++)
+        take_file(l, files.paths[i]);
+    sp_file_list_free(&files);
+}
+
+/* Says beforehand who will be refused. */
+static void warn_about_gaps(struct loading *l)
+{
+    char text[WARNING_TEXT], name[256];
+    if (l->auth->crl_missing != SP_CRL_MISSING_REJECT)
+        return;
+    if (l->auth->crl.count == 0) {
+        warn(l, l->auth->at,
+            "no crl is given and crl_missing is reject: every client certificate will be refused");
+        return;
+    }
+    for (size_t i = 0; i < l->cas->count; i++) {
+        const struct sp_ca *ca = &l->cas->items[i];
+        size_t first, end;
+        sp_crls_of(l->set, X509_get_subject_name(ca->cert), &first, &end);
+        if (!sp_ca_is_valid_at(ca, l->now) || first != end)
+            continue;
+        snprintf(text, sizeof(text),
+            "no CRL for CA %s: certificates that it issued will be refused (crl_missing)",
+            sp_asn1_name_text(X509_get_subject_name(ca->cert), name, sizeof(name)));
+        warn(l, l->auth->at, text);
+    }
+}
+
+enum sp_rc sp_crls_load(struct sp_crls *set, const char *config_file,
+    const struct sp_config_client_auth *auth, const struct sp_cas *cas, struct sp_shelf *shelf, int64_t now,
+    struct sp_diags *diags)
+{
+    struct loading l = {.set = set,
+        .auth = auth,
+        .cas = cas,
+        .shelf = shelf,
+        .now = now,
+        .diags = diags,
+        .config_file = config_file};
+    for (size_t i = 0; i < auth->crl.count; i++) {
+        l.at = auth->crl.at != NULL ? auth->crl.at[i] : (struct sp_pos){0, 0};
+        l.url = auth->crl_urls != NULL ? auth->crl_urls[i] : NULL;
+        take_path(&l, auth->crl.items[i]);
+    }
+    if (sp_crls_finish(set, now) != SP_OK)
+        fail(&l, "out of memory for the CRLs");
+    else
+        warn_about_gaps(&l);
+    return l.failed ? SP_FAIL : SP_OK;
+}

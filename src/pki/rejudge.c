@@ -1,0 +1,95 @@
+/* Sessions that are open already: judged anew when what they were judged by has changed.
+ *
+ * As a rule by the few bytes of each certificate that the identity keeps (links.c), and only to say yes: whatever is not
+ * plainly in order is judged as in a handshake, from the certificates that the identity carries for the backends. So
+ * there is one judge that refuses, and it gives the same reason here as there. */
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+
+#include "load.h"
+#include "names.h"
+#include "verify.h"
+
+bool sp_trust_is_same(const struct sp_trust *a, const struct sp_trust *b)
+{
+    if (a == b)
+        return true;
+    return a != NULL && b != NULL && memcmp(a->policy_id, b->policy_id, sizeof(a->policy_id)) == 0 &&
+           a->asks_ocsp == b->asks_ocsp && a->crl_warn_before_s == b->crl_warn_before_s &&
+           sp_crls_are_same(&a->crls, &b->crls);
+}
+
+int64_t sp_trust_next_change(const struct sp_trust *t, int64_t now)
+{
+    return sp_crls_next_change(&t->crls, &t->crl_policy, now);
+}
+
+/* ---- by its links ---- */
+
+static bool is_plainly_in_order(const struct sp_trust *t, const struct sp_identity *identity, int64_t now)
+{
+    if (memcmp(t->policy_id, identity->policy_id, sizeof(t->policy_id)) != 0 || now < identity->not_before ||
+        now >= identity->chain_until)
+        return false;
+    for (size_t i = 0; i < identity->link_count; i++) {
+        if (sp_crls_judge_link(&t->crls, &t->crl_policy, &identity->links[i], now) != SP_CRL_CLEAR)
+            return false;
+    }
+    return true;
+}
+
+/* ---- as a whole ---- */
+
+/* The next ":base64:" of a list as identity.c writes it, and *list behind it. NULL: at the end, or it is none. */
+static X509 *next_certificate(struct sp_slice *list)
+{
+    uint8_t der[SP_CERT_MAX_BYTES + 3]; /* three bytes at a time are decoded */
+    const char *from = list->len > 0 ? memchr(list->ptr, ':', list->len) : NULL;
+    if (from == NULL)
+        return NULL;
+    from++;
+    size_t left = list->len - (size_t)(from - list->ptr);
+    const char *to = memchr(from, ':', left);
+    size_t len = to != NULL ? (size_t)(to - from) : 0;
+    if (len == 0 || len % 4 != 0 || len / 4 * 3 > sizeof(der))
+        return NULL;
+    *list = (struct sp_slice){to + 1, left - len - 1};
+    int got = EVP_DecodeBlock(der, (const unsigned char *)from, (int)len);
+    for (size_t i = len; got > 0 && from[i - 1] == '='; i--)
+        got--;
+    return got > 0 ? sp_load_der((struct sp_slice){(const char *)der, (size_t)got}) : NULL;
+}
+
+static void judge_whole(
+    const struct sp_judging *j, const struct sp_identity *identity, struct sp_verdict *out)
+{
+    struct sp_slice leaf_list = identity->client_cert, rest = identity->client_cert_chain;
+    STACK_OF(X509) *sent = sk_X509_new_null();
+    X509 *leaf = next_certificate(&leaf_list);
+    bool ok = sent != NULL && leaf != NULL;
+    for (X509 *c; ok && (c = next_certificate(&rest)) != NULL;) {
+        ok = sk_X509_push(sent, c) > 0;
+        if (!ok)
+            X509_free(c);
+    }
+    if (ok)
+        sp_verify_list(j, leaf, sent, NULL, NULL, out);
+    else
+        *out = (struct sp_verdict){
+            .accepted = false, .reason = SP_REFUSAL_out_of_memory, .x509_error = X509_V_ERR_OUT_OF_MEM};
+    sk_X509_pop_free(sent, X509_free);
+    X509_free(leaf);
+    ERR_clear_error();
+}
+
+void sp_trust_rejudge(
+    const struct sp_trust *t, const struct sp_identity *identity, int64_t now, struct sp_verdict *out)
+{
+    const struct sp_judging j = {t, now, X509_PURPOSE_SSL_CLIENT};
+    if (is_plainly_in_order(t, identity, now))
+        *out = (struct sp_verdict){.accepted = true, .reason = SP_REFUSAL_none, .x509_error = X509_V_OK};
+    else
+        judge_whole(&j, identity, out);
+}

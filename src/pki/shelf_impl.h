@@ -1,0 +1,31 @@
+/* The inside of the shelf, for crl_files.c. Private to `pki`. */
+#ifndef SP_SRC_PKI_SHELF_IMPL_H
+#define SP_SRC_PKI_SHELF_IMPL_H
+
+#include "anchors.h"
+#include "crl_file.h"
+#include "sallyport/pki/shelf.h"
+
+/* One CRL of what a file stands for. */
+struct sp_shelf_item {
+    struct sp_crl *crl; /* a reference */
+    int64_t loaded_at;
+    char *
+        trouble; /* why it is still this one although the file says something else; NULL: the file says it. Owned */
+};
+
+struct sp_shelf_items {
+    struct sp_shelf_item *items;
+    size_t count, room;
+    char *trouble; /* with the file as a whole, or NULL. Owned */
+};
+
+void sp_shelf_items_free(struct sp_shelf_items *l);
+
+/* What `path` stands for: its CRLs, or what it held when it last could be read. Each CRL has been tried with the CAs of
+ * its issuer's name, and is settled. `s` NULL: what it says, nothing else. Hands over *out. SP_FAIL: it cannot be read and
+ * nothing is known of it; `err` says what is wrong. SP_EOF: the same of a file that is not there. */
+SP_MUST_USE enum sp_rc sp_shelf_read(struct sp_shelf *s, const char *path, const struct sp_cas *cas,
+    int64_t now, struct sp_shelf_items *out, struct sp_err *err);
+
+#endif

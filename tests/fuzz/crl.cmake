@@ -1,0 +1,1 @@
+sp_fuzz(crl pki config obs base)

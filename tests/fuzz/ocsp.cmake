@@ -1,0 +1,1 @@
+sp_fuzz(ocsp pki config obs base)
