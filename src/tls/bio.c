@@ -12,12 +12,26 @@
 #include "sallyport/base/mem.h"
 #include "tls_private.h"
 
+/* A ClientHello has two KiB, ten with a large ticket; the list of certificates is bounded by sixteen; a request may
+ * come along behind them. */
+#define HANDSHAKE_BYTES_MAX 65536
+
+/* OpenSSL bounds single messages: a ClientHello by 128 KiB, of which it makes a buffer as soon as it is announced, and
+ * with records of one byte each a client could keep it busy until the deadline. */
+static bool is_flood(struct conn *c)
+{
+    if (c->stage != STAGE_SHAKING || c->proof->received < HANDSHAKE_BYTES_MAX)
+        return false;
+    c->proof->flooded = true;
+    return true;
+}
+
 static int socket_read(BIO *b, char *buf, size_t room, size_t *n)
 {
     struct conn *c = BIO_get_data(b);
     BIO_clear_retry_flags(b);
     *n = 0;
-    if (c->broken)
+    if (c->broken || is_flood(c))
         return 0;
     if (!c->t.can_read) {
         BIO_set_retry_read(b);
@@ -38,6 +52,8 @@ static int socket_read(BIO *b, char *buf, size_t room, size_t *n)
     }
     if ((size_t)got < room && !c->t.peer_ended && c->stage == STAGE_OPEN)
         c->t.can_read = false;
+    if (c->stage == STAGE_SHAKING)
+        c->proof->received += (size_t)got;
     *n = (size_t)got;
     return 1;
 }

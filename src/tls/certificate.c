@@ -1,7 +1,7 @@
 /* A server certificate as the operator gave it: chain file, key file, the names that clients may ask for.
  *
- * Whatever makes it unusable is an error that names the file; what will make it unusable soon, or useless, is a
- * warning. Keys stay inside OpenSSL, which cleanses them. */
+ * Whatever makes it unusable is an error that names the file; what makes it useless is a warning. That it nears its end
+ * is told elsewhere, from report.c's list. Keys stay inside OpenSSL, which cleanses them. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -9,8 +9,6 @@
 #include "sallyport/base/mem.h"
 #include "sallyport/pki/x509.h"
 #include "tls_private.h"
-
-#define SOON_SECONDS (14 * 24 * 3600)
 
 #define TAG_SEQUENCE 0x30
 #define TAG_DNS_NAME 0x82 /* [2] IMPLICIT IA5String */
@@ -155,7 +153,7 @@ bool name_matches(const char *pattern, const char *name)
 static void check_validity(const char *config_file, const struct sp_config_certificate *config,
     const struct certificate *c, struct sp_diags *diags)
 {
-    time_t now = (time_t)(sp_wall_us() / 1000000), soon = now + SOON_SECONDS;
+    time_t now = (time_t)(sp_wall_us() / 1000000);
     const ASN1_TIME *not_after = X509_get0_notAfter(c->leaf);
     struct tm tm;
     char when[SP_RFC3339_MAX] = "a time that cannot be read";
@@ -164,8 +162,6 @@ static void check_validity(const char *config_file, const struct sp_config_certi
     /* X509_cmp_time: -1 earlier or the same, 1 later, 0 not readable */
     if (X509_cmp_time(not_after, &now) != 1)
         WARN("certificate %s: expired at %s; clients will refuse it", config->chain, when);
-    else if (X509_cmp_time(not_after, &soon) != 1)
-        WARN("certificate %s: expires soon, at %s", config->chain, when);
     if (X509_cmp_time(X509_get0_notBefore(c->leaf), &now) == 1)
         WARN("certificate %s: is not valid yet; clients will refuse it", config->chain);
 }

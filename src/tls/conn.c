@@ -12,9 +12,12 @@
 #include "sallyport/base/mem.h"
 #include "tls_private.h"
 
-/* A peer may send KeyUpdates, and with TLS 1.2 ask for renegotiations, without end and for nothing. A
- * long-lived connection needs one in 2^24 records or more. */
-#define MAX_HANDSHAKE_MESSAGES 1000
+/* A peer may send KeyUpdates, and with TLS 1.2 ask for renegotiations, without end and for nothing: each costs us a
+ * few hashes and an answer, him a hash. Keys have to change once in 2^24 records (RFC 8446 §5.5), the most cautious
+ * clients change them every few megabytes. So many, without that much data between them, nobody needs; and however
+ * long a connection lives, one that carries data never comes near. */
+#define MAX_HANDSHAKE_MESSAGES 100
+#define DATA_BETWEEN           (1 << 20)
 
 #define RECORD_MAX 16384
 
@@ -30,8 +33,20 @@ static void on_message(
     bool is_handshake =
         content_type == SSL3_RT_HANDSHAKE ||
         (content_type == SSL3_RT_HEADER && *(const unsigned char *)bytes == SSL3_RT_HANDSHAKE);
-    if (is_handshake && ++c->handshake_messages > MAX_HANDSHAKE_MESSAGES)
+    if (is_handshake && ++c->handshake_messages > MAX_HANDSHAKE_MESSAGES) {
         c->broken = true; /* the BIO gives nothing more */
+        c->end_reason = SP_REFUSAL_too_many_key_updates;
+    }
+}
+
+/* Data in either direction: either side's keys may be due. */
+static void count_data(struct conn *c, size_t bytes)
+{
+    c->data_since += bytes;
+    if (c->data_since >= DATA_BETWEEN) {
+        c->data_since = 0;
+        c->handshake_messages = 0;
+    }
 }
 
 void conn_watch_messages(struct conn *c)
@@ -84,6 +99,7 @@ static enum sp_rc tls_read(struct sp_transport *t, void *buf, size_t room, size_
             break;
         }
         *n += got;
+        count_data(c, got);
         if (!t->can_read && !SSL_has_pending(c->ssl))
             break;
     }
@@ -119,6 +135,7 @@ static enum sp_rc write_record(struct conn *c, const void *bytes, size_t len, si
     ERR_clear_error();
     if (SSL_write_ex(c->ssl, bytes, len, written) == 1) {
         own_message_done(c);
+        count_data(c, *written);
         return SP_OK;
     }
     switch (SSL_get_error(c->ssl, 0)) {
@@ -236,6 +253,7 @@ void proof_free(struct proof *p)
         return;
     X509_free(p->leaf);
     sp_identity_free(p->identity);
+    resumption_forget(&p->resumption);
     sp_free(p);
 }
 
@@ -281,6 +299,31 @@ struct sp_identity *sp_tls_take_identity(struct sp_transport *t)
     struct sp_identity *identity = c->identity;
     c->identity = NULL;
     return identity;
+}
+
+int64_t sp_tls_authenticated_at(const struct sp_transport *t)
+{
+    return conn_of((struct sp_transport *)(uintptr_t)t)->authenticated_at;
+}
+
+bool sp_tls_is_resumed(const struct sp_transport *t)
+{
+    return conn_of((struct sp_transport *)(uintptr_t)t)->resumed;
+}
+
+bool sp_tls_is_remembered(const struct sp_transport *t)
+{
+    return conn_of((struct sp_transport *)(uintptr_t)t)->remembered;
+}
+
+size_t sp_tls_host(const struct sp_transport *t)
+{
+    return conn_of((struct sp_transport *)(uintptr_t)t)->host;
+}
+
+enum sp_refusal sp_tls_end_reason(const struct sp_transport *t)
+{
+    return conn_of((struct sp_transport *)(uintptr_t)t)->end_reason;
 }
 
 const char *sp_tls_version(const struct sp_transport *t)

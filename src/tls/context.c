@@ -28,7 +28,7 @@ static void set_plain_options(SSL_CTX *ctx)
     SSL_CTX_clear_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_LEGACY_SERVER_CONNECT |
                                    SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |
                                    SSL_OP_ALLOW_CLIENT_RENEGOTIATION);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                  SSL_OP_NO_COMPRESSION | SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
@@ -42,41 +42,50 @@ static bool set_protocol(SSL_CTX *ctx, enum sp_tls_version min_version)
 {
     return SSL_CTX_set_min_proto_version(ctx, min_version == SP_TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) &&
            SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) && SSL_CTX_set_cipher_list(ctx, CIPHERS_1_2) &&
-           SSL_CTX_set1_groups_list(ctx, GROUPS) && SSL_CTX_set_num_tickets(ctx, 0) &&
-           SSL_CTX_set_max_early_data(ctx, 0);
+           SSL_CTX_set1_groups_list(ctx, GROUPS) && SSL_CTX_set_max_early_data(ctx, 0);
 }
 
-static bool set_trust(SSL_CTX *ctx, enum sp_auth_mode mode, const struct sp_trust *trust)
+/* OpenSSL's own memory of sessions, which asks nobody who may resume one, is off in both cases. */
+static bool set_tickets(SSL_CTX *ctx, const struct sp_tls_server *server)
+{
+    if (server->tickets == NULL) {
+        SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+        return SSL_CTX_set_num_tickets(ctx, 0) == 1;
+    }
+    return SSL_CTX_set_num_tickets(ctx, server->listener->tickets.count) == 1 &&
+           SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key) == 1 &&
+           SSL_CTX_set_session_ticket_cb(ctx, on_ticket_made, on_ticket_opened, NULL) == 1;
+}
+
+static bool set_trust(SSL_CTX *ctx, const struct host *host)
 {
     int verify = SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE;
-    if (mode == SP_AUTH_REQUIRED)
+    if (host->certificate_required)
         verify |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     SSL_CTX_set_verify(ctx, verify, NULL);
     SSL_CTX_set_cert_verify_callback(ctx, on_verify, NULL);
-    if (!SSL_CTX_set1_verify_cert_store(ctx, sp_trust_store(trust)))
+    if (!SSL_CTX_set1_verify_cert_store(ctx, sp_trust_store(host->trust)))
         return false;
-    STACK_OF(X509_NAME) *names = sp_trust_ca_names(trust);
+    STACK_OF(X509_NAME) *names = sp_trust_ca_names(host->trust);
     if (names == NULL)
         return false;
     SSL_CTX_set_client_CA_list(ctx, names); /* takes it over */
-    uint8_t policy[32];
-    sp_trust_policy_id(trust, policy);
-    return SSL_CTX_set_session_id_context(ctx, policy, sizeof policy);
+    return SSL_CTX_set_session_id_context(ctx, host->policy, sizeof host->policy);
 }
 
-SSL_CTX *context_new(
-    const struct sp_config_listener *listener, const struct sp_trust *trust, struct sp_err *err)
+SSL_CTX *context_new(const struct sp_tls_server *server, const struct host *host, struct sp_err *err)
 {
     ERR_clear_error();
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (ctx == NULL)
         goto failed;
     set_plain_options(ctx);
-    if (!set_protocol(ctx, listener->min_version) ||
-        (trust != NULL && !set_trust(ctx, listener->client_auth.mode, trust)))
+    if (!set_protocol(ctx, server->listener->min_version) || !set_tickets(ctx, server) ||
+        (host->trust != NULL && !set_trust(ctx, host)))
         goto failed;
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
+    SSL_CTX_set_tlsext_status_cb(ctx, on_status_request);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
     return ctx;
 failed:

@@ -93,7 +93,7 @@ static enum sp_rc start_tls(struct conn *c, struct sp_tls_refusal *refusal)
 {
     ERR_clear_error();
     c->proof = SP_NEW(struct proof);
-    c->ssl = SSL_new(c->server->sites[0].ctx);
+    c->ssl = SSL_new(c->server->hosts[0].sites[0].ctx);
     BIO *bio = BIO_new(c->shared->bio_method);
     if (c->proof == NULL || c->ssl == NULL || bio == NULL) {
         BIO_free(bio);
@@ -151,8 +151,10 @@ int on_verify(X509_STORE_CTX *store_ctx, void *arg)
     p->judged = true;
     if (X509_up_ref(leaf))
         p->leaf = leaf;
-    p->identity = sp_trust_admit(c->server->trust, store_ctx, sp_wall_us() / 1000000, &p->verdict);
+    p->identity =
+        sp_trust_admit(c->server->hosts[c->host].trust, store_ctx, sp_wall_us() / 1000000, &p->verdict);
     if (p->identity != NULL) {
+        resume_consider(ssl, p, X509_STORE_CTX_get0_untrusted(store_ctx));
         X509_STORE_CTX_set0_verified_chain(store_ctx, NULL); /* see forget_chain */
         X509_STORE_CTX_set_error(store_ctx, X509_V_OK);
         return 1;
@@ -176,6 +178,9 @@ static enum sp_rc handshake_failed(struct conn *c, int ssl_error, int sys, struc
     const struct proof *p = c->proof;
     if (p->hello_reason != SP_REFUSAL_none)
         return refuse(c, refusal, p->hello_reason, p->hello_detail);
+    if (p->flooded)
+        return refuse(c, refusal, p->was_greeted ? SP_REFUSAL_too_large : SP_REFUSAL_hello_too_large,
+            "more than 64 KiB in the handshake");
     if (p->judged && !p->verdict.accepted)
         return refuse(c, refusal, p->verdict.reason, p->verdict.detail);
     if (reason != SP_REFUSAL_none)
@@ -189,17 +194,18 @@ static enum sp_rc handshake_failed(struct conn *c, int ssl_error, int sys, struc
 
 /* The certificates above the leaf are in the identity by now, as the bytes that a backend is sent. OpenSSL
  * would hold them parsed, with their keys, for as long as the connection: 6 KiB each, a quarter of an idle
- * connection. Nothing asks for them again: there is no renegotiation and no resumption. The list stays
- * OpenSSL's; it is left empty. */
+ * connection. Nothing asks for them again: there is no renegotiation, and tickets are out by now, which is also why
+ * what they say can go. The list stays OpenSSL's; it is left empty. */
 static void forget_chain(SSL *ssl)
 {
+    (void)SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), NULL, 0);
     STACK_OF(X509) *sent = SSL_get_peer_cert_chain(ssl);
     while (sent != NULL && sk_X509_num(sent) > 0)
         X509_free(sk_X509_pop(sent));
 }
 
-/* TLS 1.3 ends with the client's message, and we issue no ticket: nothing of ours goes out that could carry its
- * acknowledgement. A client with Nagle's algorithm (Python's ssl, many small ones) would hold its request back
+/* A handshake that ends with the client's message, without a ticket behind it: nothing of ours goes out that could
+ * carry its acknowledgement. A client with Nagle's algorithm (Python's ssl, many small ones) would hold its request back
  * until the kernel sends one by itself, 40 ms later. */
 static void acknowledge(int fd)
 {
@@ -212,13 +218,18 @@ static void acknowledge(int fd)
 static enum sp_rc let_in(struct conn *c, struct sp_tls_refusal *refusal)
 {
     struct proof *p = c->proof;
-    bool has_certificate = SSL_get0_peer_certificate(c->ssl) != NULL;
+    if (SSL_session_reused(c->ssl) && !resume_take(c))
+        return refuse(c, refusal, SP_REFUSAL_tls_error, "a resumed session without a verdict");
+    bool has_certificate = SSL_get0_peer_certificate(c->ssl) != NULL, ticket_sent = p->ticket_sent;
     if (has_certificate && !(p->judged && p->verdict.accepted && p->identity != NULL))
         return refuse(c, refusal, SP_REFUSAL_tls_error, "a certificate without a verdict");
-    if (!has_certificate && (c->server->certificate_required || p->identity != NULL))
+    if (!has_certificate && (c->server->hosts[c->host].certificate_required || p->identity != NULL))
         return refuse(c, refusal, SP_REFUSAL_no_certificate, "");
     forget_chain(c->ssl);
     c->identity = p->identity;
+    if (c->authenticated_at == 0)
+        c->authenticated_at = sp_wall_us() / 1000000;
+    c->remembered = p->verdict.remembered;
     p->identity = NULL;
     proof_free(p);
     c->proof = NULL;
@@ -228,7 +239,7 @@ static enum sp_rc let_in(struct conn *c, struct sp_tls_refusal *refusal)
     /* The first request may have come along with the client's last message. */
     if (SSL_has_pending(c->ssl))
         c->t.can_read = true;
-    else
+    else if (!ticket_sent)
         acknowledge(c->t.fd);
     return SP_OK;
 }

@@ -1,4 +1,5 @@
-/* The ClientHello: which name the client asks for, which certificate it gets, and the application protocol.
+/* The ClientHello: which name the client asks for, which host serves it, which certificate it gets, and the
+ * application protocol.
  *
  * The name is read here, in the ClientHello callback, before OpenSSL has decided anything, and strictly: what
  * OpenSSL and we could read differently is refused. It is kept in one canonical form (lower case, no trailing
@@ -42,12 +43,12 @@ static char *canonical(struct sp_slice name)
     return out;
 }
 
-/* The first certificate that has the very name, else the first that has it by wildcard, else the first. */
-static const struct site *site_for(const struct sp_tls_server *server, const char *name)
+/* The first certificate that has the very name, else the first that has it by wildcard, else NULL. */
+static const struct site *site_for(const struct host *host, const char *name)
 {
     const struct site *by_wildcard = NULL;
-    for (size_t s = 0; s < server->site_count; s++) {
-        const struct site *site = &server->sites[s];
+    for (size_t s = 0; s < host->site_count; s++) {
+        const struct site *site = &host->sites[s];
         for (size_t i = 0; i < site->name_count; i++) {
             if (strcmp(site->names[i], name) == 0)
                 return site;
@@ -55,12 +56,14 @@ static const struct site *site_for(const struct sp_tls_server *server, const cha
                 by_wildcard = site;
         }
     }
-    return by_wildcard != NULL ? by_wildcard : &server->sites[0];
+    return by_wildcard;
 }
 
-/* SSL_set_SSL_CTX switches certificate, trust, CA names and callbacks, and nothing of the rest. All contexts of
- * a listener agree in the rest (context_new made them); it is carried over so that this does not depend on it. */
-static bool adopt(SSL *ssl, SSL_CTX *ctx)
+/* SSL_set_SSL_CTX switches certificate, trust, CA names and callbacks, and nothing of the rest. Whether a certificate is
+ * required and whose sessions are resumed differs between hosts; in the others all contexts of a listener agree, and
+ * they are carried over so that this does not depend on it. (The callbacks of tickets stay those of the first
+ * context: they ask the connection for its host.) */
+static bool adopt(SSL *ssl, SSL_CTX *ctx, const struct host *host)
 {
     if (SSL_get_SSL_CTX(ssl) == ctx)
         return true;
@@ -73,7 +76,8 @@ static bool adopt(SSL *ssl, SSL_CTX *ctx)
     SSL_clear_mode(ssl, SSL_get_mode(ssl) & ~SSL_CTX_get_mode(ctx));
     SSL_set_mode(ssl, SSL_CTX_get_mode(ctx));
     SSL_set_max_cert_list(ssl, SSL_CTX_get_max_cert_list(ctx));
-    return SSL_set_num_tickets(ssl, SSL_CTX_get_num_tickets(ctx)) &&
+    return SSL_set_session_id_context(ssl, host->policy, sizeof host->policy) &&
+           SSL_set_num_tickets(ssl, SSL_CTX_get_num_tickets(ctx)) &&
            SSL_set_min_proto_version(ssl, SSL_CTX_get_min_proto_version(ctx)) &&
            SSL_set_max_proto_version(ssl, SSL_CTX_get_max_proto_version(ctx));
 }
@@ -86,25 +90,49 @@ static int refuse(struct conn *c, int *alert, int with, enum sp_refusal reason, 
     return SSL_CLIENT_HELLO_ERROR;
 }
 
+/* Host, then certificate. Only a name that is nobody's can be an unknown one; none at all is the listener's own. */
+static int serve_name(struct conn *c, int *alert)
+{
+    const char *name = sp_tls_sni(&c->t);
+    const struct sp_tls_server *server = c->server;
+    c->host = sp_config_host_of(server->listener, sp_slice_of(name));
+    const struct host *host = &server->hosts[c->host];
+    const struct site *site = site_for(host, name);
+    if (site == NULL && c->host == 0 && name[0] != '\0' && server->listener->reject_unknown_sni)
+        return refuse(c, alert, SSL_AD_UNRECOGNIZED_NAME, SP_REFUSAL_unknown_sni, "");
+    if (!adopt(c->ssl, (site != NULL ? site : &host->sites[0])->ctx, host))
+        return refuse(c, alert, SSL_AD_INTERNAL_ERROR, SP_REFUSAL_out_of_memory, "");
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
 int on_client_hello(SSL *ssl, int *alert, void *arg)
 {
     (void)arg;
     struct conn *c = SSL_get_app_data(ssl);
     const unsigned char *ext;
     size_t len;
-    if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext, &len))
-        return SSL_CLIENT_HELLO_SUCCESS;
-    struct sp_slice name;
-    if (!parse_server_name(ext, len, &name))
-        return refuse(c, alert, SSL_AD_DECODE_ERROR, SP_REFUSAL_tls_error, "the server name is malformed");
-    char *sni = canonical(name);
-    if (sni == NULL)
-        return refuse(c, alert, SSL_AD_INTERNAL_ERROR, SP_REFUSAL_out_of_memory, "");
-    sp_free(c->sni); /* a second ClientHello, after a HelloRetryRequest */
+    char *sni = NULL;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext, &len)) {
+        struct sp_slice name;
+        if (!parse_server_name(ext, len, &name))
+            return refuse(
+                c, alert, SSL_AD_DECODE_ERROR, SP_REFUSAL_tls_error, "the server name is malformed");
+        sni = canonical(name);
+        if (sni == NULL)
+            return refuse(c, alert, SSL_AD_INTERNAL_ERROR, SP_REFUSAL_out_of_memory, "");
+    }
+    if (c->proof->was_greeted) { /* the second one, after a HelloRetryRequest (RFC 8446 §4.1.2) */
+        bool same = strcmp(sni != NULL ? sni : "", sp_tls_sni(&c->t)) == 0;
+        sp_free(sni);
+        return same ? SSL_CLIENT_HELLO_SUCCESS
+                    : refuse(c, alert, SSL_AD_ILLEGAL_PARAMETER, SP_REFUSAL_tls_error,
+                          "the second ClientHello asks for another name than the first");
+    }
+    c->proof->was_greeted = true;
+    c->proof->has_extended_secret =
+        SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_extended_master_secret, &ext, &len) == 1;
     c->sni = sni;
-    if (!adopt(ssl, site_for(c->server, sni)->ctx))
-        return refuse(c, alert, SSL_AD_INTERNAL_ERROR, SP_REFUSAL_out_of_memory, "");
-    return SSL_CLIENT_HELLO_SUCCESS;
+    return serve_name(c, alert);
 }
 
 /* `in`: names, each behind a byte with its length; OpenSSL has checked the lengths. Called only if the client

@@ -1,5 +1,7 @@
-/* The certificates of a listener, sorted into sites: one SSL_CTX for each set of names, holding one certificate
- * of each key type, of which OpenSSL takes the one that the client can use. */
+/* The certificates of a listener: for each of its hosts sorted into sites, one SSL_CTX for each set of names, holding
+ * one certificate of each key type, of which OpenSSL takes the one that the client can use.
+ *
+ * No context serves two hosts: it has the trust, the verify mode and the session id context of its own. */
 #include "sallyport/base/mem.h"
 #include "tls_private.h"
 
@@ -29,36 +31,35 @@ static bool take_key_type(struct site *site, int type)
 }
 
 /* The site that presents certificates of these names, made if there is none. NULL: `err` says why. */
-static struct site *site_of(struct sp_tls_server *server, const struct sp_config_listener *listener,
-    struct certificate *c, struct sp_err *err)
+static struct site *site_of(
+    struct sp_tls_server *server, struct host *host, struct certificate *c, struct sp_err *err)
 {
-    for (size_t i = 0; i < server->site_count; i++) {
-        if (same_names(&server->sites[i], c))
-            return &server->sites[i];
+    for (size_t i = 0; i < host->site_count; i++) {
+        if (same_names(&host->sites[i], c))
+            return &host->sites[i];
     }
-    SSL_CTX *ctx = context_new(listener, server->trust, err);
+    SSL_CTX *ctx = context_new(server, host, err);
     if (ctx == NULL)
         return NULL;
-    struct site *site = &server->sites[server->site_count++];
+    struct site *site = &host->sites[host->site_count++];
     *site = (struct site){.ctx = ctx, .names = c->names, .name_count = c->name_count};
     c->names = NULL; /* taken over */
     c->name_count = 0;
     return site;
 }
 
-static void add_certificate(struct sp_tls_server *server, const char *config_file,
-    const struct sp_config_listener *listener, size_t index, struct sp_diags *diags)
+static void add_certificate(struct sp_tls_server *server, const char *config_file, struct host *host,
+    const struct sp_config_certificate *config, struct sp_diags *diags)
 {
-    const struct sp_config_certificate *config = &listener->certificates[index];
     struct certificate c;
     struct sp_err err;
     if (certificate_load(config_file, config, &c, diags) != SP_OK)
         goto out;
-    if (c.name_count == 0 && index > 0)
+    if (c.name_count == 0 && host->site_count > 0)
         sp_diag_add(diags, SP_DIAG_WARNING, config_file, config->at,
             "certificate %s: has no DNS name in its subjectAltName, so that no client can choose it",
             config->chain);
-    struct site *site = site_of(server, listener, &c, &err);
+    struct site *site = site_of(server, host, &c, &err);
     if (site == NULL) {
         sp_diag_add(
             diags, SP_DIAG_ERROR, config_file, config->at, "certificate %s: %s", config->chain, err.text);
@@ -75,26 +76,78 @@ static void add_certificate(struct sp_tls_server *server, const char *config_fil
     if (SSL_CTX_use_cert_and_key(site->ctx, c.leaf, c.key, c.chain, 1) != 1)
         sp_diag_add(diags, SP_DIAG_ERROR, config_file, config->at, "certificate %s: cannot be used: %s",
             config->chain, openssl_reason());
+    else
+        staple_load(server, config_file, config, &c, diags);
+    if (!report_note(server, (size_t)(host - server->hosts), config->chain, c.leaf,
+            (const char *const *)site->names, site->name_count))
+        sp_diag_add(
+            diags, SP_DIAG_ERROR, config_file, config->at, "certificate %s: out of memory", config->chain);
 out:
     certificate_free(&c);
 }
 
+/* What is wrong with the listener's own certificates has been told once; hosts may share them. */
+static bool load_host(
+    struct sp_tls_server *server, const char *config_file, size_t index, struct sp_diags *diags)
+{
+    const struct sp_config_host *config = &server->listener->hosts[index];
+    struct host *host = &server->hosts[index];
+    bool told = index > 0 && config->certificates == server->listener->hosts[0].certificates;
+    struct sp_diags again = {0};
+    size_t errors_before = diags->errors;
+    host->sites = sp_alloc(config->certificate_count, sizeof *host->sites);
+    if (host->sites == NULL)
+        return false;
+    for (size_t i = 0; i < config->certificate_count; i++)
+        add_certificate(server, config_file, host, &config->certificates[i], told ? &again : diags);
+    if (again.errors > 0 && diags->errors == 0)
+        sp_diag_add(diags, SP_DIAG_ERROR, config_file, config->at,
+            "listener %s: its certificates changed while they were read", server->listener->name);
+    bool failed = again.errors > 0 || diags->errors > errors_before;
+    sp_diags_free(&again);
+    return failed || host->site_count > 0;
+}
+
+static void set_policy(struct sp_tls_server *server, size_t index, struct sp_trust *trust)
+{
+    const struct sp_config_client_auth *auth = &server->listener->hosts[index].client_auth;
+    const struct sp_config_tickets *tickets = &server->listener->tickets;
+    struct host *host = &server->hosts[index];
+    uint64_t session_ms = tickets->lifetime_ms;
+    /* A session that would be closed for its age at once is not worth resuming. */
+    if (auth->max_session_age_ms != 0 && auth->max_session_age_ms < session_ms)
+        session_ms = auth->max_session_age_ms;
+    host->certificate_required = auth->mode == SP_AUTH_REQUIRED;
+    host->session_s = (int64_t)(session_ms / 1000);
+    if (trust == NULL)
+        return;
+    host->trust = sp_trust_ref(trust);
+    sp_trust_policy_id(trust, host->policy);
+}
+
 struct sp_tls_server *sp_tls_server_new(const char *config_file, const struct sp_config_listener *listener,
-    const struct sp_trust *trust, struct sp_diags *diags)
+    struct sp_trust *const *trusts, struct sp_tickets *tickets, struct sp_diags *diags)
 {
     size_t errors_before = diags->errors;
     struct sp_tls_server *server = SP_NEW(struct sp_tls_server);
     if (server == NULL)
         goto no_memory;
-    server->trust = trust;
-    server->certificate_required = listener->client_auth.mode == SP_AUTH_REQUIRED;
+    server->listener = listener;
     server->shared = shared_new();
-    server->sites = sp_alloc(listener->certificate_count, sizeof *server->sites);
-    if (server->shared == NULL || server->sites == NULL)
+    server->hosts = sp_alloc(listener->host_count, sizeof *server->hosts);
+    if (server->shared == NULL || server->hosts == NULL)
         goto no_memory;
-    for (size_t i = 0; i < listener->certificate_count; i++)
-        add_certificate(server, config_file, listener, i, diags);
-    if (diags->errors == errors_before && server->site_count > 0 && trust != NULL)
+    if (tickets != NULL && listener->tickets.count > 0) {
+        server->tickets = sp_tickets_ref(tickets);
+        tickets_expect(tickets, listener->tickets.lifetime_ms);
+    }
+    for (size_t h = 0; h < listener->host_count; h++) {
+        server->host_count++;
+        set_policy(server, h, trusts != NULL ? trusts[h] : NULL);
+        if (!load_host(server, config_file, h, diags))
+            goto no_memory;
+    }
+    if (diags->errors == errors_before && trusts != NULL)
         return server;
     sp_tls_server_free(server);
     return NULL;
@@ -105,17 +158,28 @@ no_memory:
     return NULL;
 }
 
+static void free_host(struct host *host)
+{
+    for (size_t i = 0; i < host->site_count; i++) {
+        SSL_CTX_free(host->sites[i].ctx); /* connections hold it on */
+        for (size_t n = 0; n < host->sites[i].name_count; n++)
+            sp_free(host->sites[i].names[n]);
+        sp_free(host->sites[i].names);
+    }
+    sp_free(host->sites);
+    sp_trust_free(host->trust);
+}
+
 void sp_tls_server_free(struct sp_tls_server *s)
 {
     if (s == NULL)
         return;
-    for (size_t i = 0; i < s->site_count; i++) {
-        SSL_CTX_free(s->sites[i].ctx); /* connections hold it on */
-        for (size_t n = 0; n < s->sites[i].name_count; n++)
-            sp_free(s->sites[i].names[n]);
-        sp_free(s->sites[i].names);
-    }
-    sp_free(s->sites);
+    for (size_t h = 0; h < s->host_count; h++)
+        free_host(&s->hosts[h]);
+    sp_free(s->hosts);
+    report_free(s);
+    staple_free(s);
+    sp_tickets_free(s->tickets);
     shared_unref(s->shared);
     sp_free(s);
 }

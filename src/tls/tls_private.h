@@ -45,18 +45,43 @@ struct site {
     int key_types[4]; /* EVP_PKEY ids, 0 where there is none */
 };
 
-struct sp_tls_server {
-    struct tls_shared *shared;
-    const struct sp_trust *trust;
+/* What clients that ask for one of its names are shown and judged by. A context belongs to one host. */
+struct host {
+    struct sp_trust *trust; /* one reference; NULL: only looked at for what is wrong */
+    uint8_t policy[32];     /* of the trust */
     bool certificate_required;
-    struct site *sites; /* the first is for a client that names none */
+    int64_t session_s;  /* how long after a full handshake its tickets are good */
+    struct site *sites; /* the first is for a client that asks for no certificate's name */
     size_t site_count;
 };
+
+struct sp_tls_server {
+    struct tls_shared *shared;
+    const struct sp_config_listener *listener; /* borrowed */
+    struct sp_tickets *tickets;                /* one reference; NULL: no session is resumed */
+    struct staple *staples;                    /* about the certificates, as far as there are any */
+    struct shown *shown;                       /* what is reported of the certificates, in their order */
+    struct host *hosts;                        /* one for each of listener->hosts */
+    size_t host_count;
+};
+
+/* ---- report.c: what operators are told of the certificates ---- */
+/* Notes one that `host` shows; borrows `file` and `names` for the server's life. False without memory. */
+SP_MUST_USE bool report_note(struct sp_tls_server *server, size_t host, const char *file, const X509 *leaf,
+    const char *const *names, size_t name_count);
+void report_free(struct sp_tls_server *server);
+
+/* ---- staple.c: OCSP responses about our own certificates ---- */
+/* Reads the one that `config` names, for `c`, which a context of `server` shows from now on. */
+void staple_load(struct sp_tls_server *server, const char *config_file,
+    const struct sp_config_certificate *config, const struct certificate *c, struct sp_diags *diags);
+void staple_free(struct sp_tls_server *server);
+int on_status_request(SSL *ssl, void *arg);
 
 /* ---- context.c: what all contexts of a listener have in common ---- */
 /* NULL: `err` says why. */
 SP_MUST_USE SSL_CTX *context_new(
-    const struct sp_config_listener *listener, const struct sp_trust *trust, struct sp_err *err);
+    const struct sp_tls_server *server, const struct host *host, struct sp_err *err);
 
 /* ---- conn.c ---- */
 /*      WAITING ---first bytes are TLS---> SHAKING ---proven---> OPEN
@@ -66,6 +91,15 @@ SP_MUST_USE SSL_CTX *context_new(
  *         +----------------------+-----------+---> REFUSED                                                */
 enum stage { STAGE_WAITING, STAGE_LINGERING, STAGE_SHAKING, STAGE_OPEN, STAGE_REFUSED };
 
+/* What came of the ticket that the client showed last. Counts only if OpenSSL resumes by that very one. */
+struct resumption {
+    bool allowed;
+    struct sp_verdict verdict;
+    X509 *leaf;                   /* owned; of the session, NULL: anonymous */
+    struct sp_identity *identity; /* owned */
+    int64_t authenticated_at;     /* the full handshake */
+};
+
 /* Only while a client proves itself. */
 struct proof {
     struct sp_verdict verdict; /* of pki; refused until it says otherwise */
@@ -74,6 +108,14 @@ struct proof {
     struct sp_identity *identity;
     enum sp_refusal hello_reason; /* why hello.c ended it, or none */
     const char *hello_detail;
+    bool was_greeted;         /* there has been a ClientHello: the name stands */
+    size_t received;          /* bytes of the handshake, as the socket gave them */
+    bool flooded;             /* there would have been more than any handshake has */
+    bool has_extended_secret; /* the client offers it (RFC 7627) */
+    unsigned opened;          /* tickets */
+    bool no_ticket;           /* the client's chain is too large for one */
+    bool ticket_sent;         /* our last message came after the client's */
+    struct resumption resumption;
 };
 
 struct conn {
@@ -84,7 +126,11 @@ struct conn {
     SSL *ssl; /* NULL until the first bytes look like TLS: an SSL takes 70 KiB in the handshake */
     struct proof *proof;
     struct sp_identity *identity;
-    char *sni; /* NULL: none */
+    char *sni;                /* NULL: none */
+    size_t host;              /* of listener->hosts */
+    int64_t authenticated_at; /* seconds since 1970 */
+    bool resumed, remembered;
+    enum sp_refusal end_reason; /* why it was ended from our side */
 
     /* lingering */
     bool alerted; /* a refusal was told by an alert that the client should be able to read */
@@ -98,7 +144,8 @@ struct conn {
     bool tcp_ended;        /* the socket gave EOF */
     bool read_wants_write; /* an answer of TLS itself (KeyUpdate) waits for the socket */
     bool close_sent;
-    unsigned handshake_messages; /* received after the handshake */
+    unsigned handshake_messages; /* received after the handshake, with little data between them */
+    size_t data_since;           /* plaintext since that was last set to 0 */
     char *held; /* plaintext that OpenSSL has begun to send: the same bytes must be given again */
     size_t held_len, held_from;
 };
@@ -119,6 +166,43 @@ int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const u
 
 /* ---- handshake.c ---- */
 int on_verify(X509_STORE_CTX *store_ctx, void *arg);
+
+/* ---- tickets.c: the keys ---- */
+#define TICKET_KEY_NAME 16
+/* That tickets live so long; random keys are kept for it. Any thread. */
+void tickets_expect(struct sp_tickets *t, uint64_t lifetime_ms);
+/* Set up OpenSSL's contexts with the key that seals at `now_ms` (monotonic), or the one of that name. False: there is
+ * none, or OpenSSL fails. Any thread. */
+SP_MUST_USE bool tickets_seal(struct sp_tickets *t, uint64_t now_ms, unsigned char name[TICKET_KEY_NAME],
+    unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac);
+SP_MUST_USE bool tickets_open(struct sp_tickets *t, uint64_t now_ms,
+    const unsigned char name[TICKET_KEY_NAME], const unsigned char *iv, EVP_CIPHER_CTX *cipher,
+    EVP_MAC_CTX *mac);
+
+/* ---- resume.c: what tickets say, and who may come in by one ---- */
+int on_ticket_key(SSL *ssl, unsigned char name[TICKET_KEY_NAME], unsigned char *iv, EVP_CIPHER_CTX *cipher,
+    EVP_MAC_CTX *mac, int sealing);
+int on_ticket_made(SSL *ssl, void *arg);
+SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_len,
+    SSL_TICKET_STATUS status, void *arg);
+/* Decides whether the client, whose certificates `sent` have been accepted, gets a ticket. */
+void resume_consider(SSL *ssl, struct proof *p, const STACK_OF(X509) * sent);
+/* The handshake is complete and was a resumption: its outcome becomes the proof's, as if it had been a full one.
+ * False: nobody has judged this session. */
+SP_MUST_USE bool resume_take(struct conn *c);
+void resumption_forget(struct resumption *r);
+
+/* Beside OpenSSL's session in a ticket. Borrows from the bytes that it was read from. Pure. */
+#define TICKET_STATE_VERSION 1
+#define TICKET_CHAIN_MAX     8
+struct ticket_state {
+    uint8_t policy[32];
+    int64_t authenticated_at;
+    struct sp_slice sni;                     /* canonical; "" none */
+    struct sp_slice chain[TICKET_CHAIN_MAX]; /* the DER of what the client sent above its leaf */
+    size_t chain_count;
+};
+SP_MUST_USE bool ticket_state_read(struct sp_slice in, struct ticket_state *out);
 
 /* ---- first_bytes.c: what a connection begins with. Pure ---- */
 enum first_bytes { FIRST_MORE, FIRST_TLS, FIRST_HTTP, FIRST_OTHER };

@@ -82,7 +82,7 @@ static void test_a_proven_client_is_let_in_however_its_bytes_are_cut(void **stat
     tls_end_free(&e);
 }
 
-static void test_no_session_can_be_resumed(void **state)
+static void test_without_tickets_no_session_can_be_resumed(void **state)
 {
     (void)state;
     struct tls_end e = tls_end_make(&pki, SP_AUTH_REQUIRED, SP_TLS_1_2, all_sites, 1);
@@ -458,41 +458,39 @@ static void test_unusable_certificates_are_named_and_doubtful_ones_warned_of(voi
         const char *says;
     } cases[] = {
         {{good}, 1, 0, 0, NULL},
-        {{{{7, 3}, "/nonexistent/c.pem", good.key}}, 1, 1, 0, "/nonexistent/c.pem"},
-        {{{{7, 3}, good.chain, "/nonexistent/k.pem"}}, 1, 1, 0, "key /nonexistent/k.pem: No such file"},
-        {{{{7, 3}, "/nonexistent/c.pem", "/nonexistent/k.pem"}}, 1, 2, 0, "/nonexistent/c.pem"},
-        {{{{7, 3}, good.chain, wild.key}}, 1, 1, 0, "does not belong to the certificate"},
-        {{{{7, 3}, both, good.key}}, 1, 1, 0, both},
-        {{{{7, 3}, good.chain, good.chain}}, 1, 1, 0, "no usable PEM private key"},
-        {{{{7, 3}, good.chain, tls_write_key("locked.key", pki.site_a.key, "secret")}}, 1, 1, 0,
-            "is encrypted"},
-        {{good, {{7, 3}, good.chain, wild.key}}, 2, 1, 0, "does not belong"},
+        {{{.at = {7, 3}, .chain = "/nonexistent/c.pem", .key = good.key}}, 1, 1, 0, "/nonexistent/c.pem"},
+        {{{.at = {7, 3}, .chain = good.chain, .key = "/nonexistent/k.pem"}}, 1, 1, 0,
+            "key /nonexistent/k.pem: No such file"},
+        {{{.at = {7, 3}, .chain = "/nonexistent/c.pem", .key = "/nonexistent/k.pem"}}, 1, 2, 0,
+            "/nonexistent/c.pem"},
+        {{{.at = {7, 3}, .chain = good.chain, .key = wild.key}}, 1, 1, 0,
+            "does not belong to the certificate"},
+        {{{.at = {7, 3}, .chain = both, .key = good.key}}, 1, 1, 0, both},
+        {{{.at = {7, 3}, .chain = good.chain, .key = good.chain}}, 1, 1, 0, "no usable PEM private key"},
+        {{{.at = {7, 3}, .chain = good.chain, .key = tls_write_key("locked.key", pki.site_a.key, "secret")}},
+            1, 1, 0, "is encrypted"},
+        {{good, {.at = {7, 3}, .chain = good.chain, .key = wild.key}}, 2, 1, 0, "does not belong"},
         {{good, good}, 2, 0, 1, "is never used"},
         {{tls_files("plain", &pki.site_plain)}, 1, 0, 0, NULL},
         {{good, tls_files("plain", &pki.site_plain)}, 2, 0, 1, "has no DNS name"},
         {{tls_files("expired", &pki.expired)}, 1, 0, 1, "expired at"},
     };
     for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
-        struct sp_config_listener listener =
-            tls_listener(&pki, SP_AUTH_REQUIRED, SP_TLS_1_2, cases[i].certs, cases[i].count);
-        struct sp_diags none = {0}, diags = {0};
-        struct sp_trust *trust = sp_trust_new("t.yaml", &listener.client_auth, &none);
-        assert_non_null(trust);
-        struct sp_tls_server *s = sp_tls_server_new("t.yaml", &listener, trust, &diags);
+        struct sp_diags diags = {0};
+        struct tls_plan plan = {.hosts[0] = {.certs = cases[i].certs, .cert_count = cases[i].count}};
+        struct tls_end e = tls_end_try(&pki, &plan, &diags);
         const char *text = diags.count > 0 ? diags.items[0].text : "";
         if (diags.errors != cases[i].errors || diags.warnings != cases[i].warnings)
             fail_msg("case %zu: %zu errors, %zu warnings: %s", i, diags.errors, diags.warnings, text);
-        assert_int_equal(s == NULL, cases[i].errors > 0);
+        assert_int_equal(e.server == NULL, cases[i].errors > 0);
         if (cases[i].says != NULL) {
             if (strstr(text, cases[i].says) == NULL)
                 fail_msg("case %zu: %s", i, text);
-            assert_string_equal(diags.items[0].file, "t.yaml");
+            assert_string_equal(diags.items[0].file, "test.yaml");
             assert_int_equal(diags.items[0].at.line, 7);
         }
-        sp_tls_server_free(s);
-        sp_trust_free(trust);
+        tls_end_free(&e);
         sp_diags_free(&diags);
-        sp_diags_free(&none);
     }
 }
 
@@ -511,7 +509,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_proven_client_is_let_in_however_its_bytes_are_cut),
-        cmocka_unit_test(test_no_session_can_be_resumed),
+        cmocka_unit_test(test_without_tickets_no_session_can_be_resumed),
         cmocka_unit_test(test_an_optional_listener_lets_in_without_a_certificate_but_not_with_a_bad_one),
         cmocka_unit_test(test_each_refusal_has_its_reason_and_its_alert),
         cmocka_unit_test(test_a_client_that_goes_away_in_the_middle_is_named_so),

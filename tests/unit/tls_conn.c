@@ -299,6 +299,26 @@ static void test_key_updates_are_followed_but_not_without_end(void **state)
     for (int i = 0; i < 2000 && rc == SP_AGAIN; i++)
         rc = update_keys(&l, false);
     assert_int_equal(rc, SP_FAIL);
+    assert_int_equal(sp_tls_end_reason(l.t), SP_REFUSAL_too_many_key_updates);
+    tls_link_free(&l);
+}
+
+static void test_keys_may_change_for_ever_where_data_flows_either_way(void **state)
+{
+    (void)state;
+    static char data[16384], got[16384];
+    struct tls_link l;
+    open_link(&l, TLS1_3_VERSION, (struct sp_slice){0});
+    struct iovec iov = {data, sizeof data};
+    size_t n;
+    for (int i = 0; i < 300; i++) {
+        assert_int_equal(update_keys(&l, true), SP_OK);
+        assert_int_equal(sp_transport_writev(l.t, &iov, 1, &n), SP_OK);
+        assert_int_equal(n, sizeof data);
+        tls_link_carry(&l);
+        assert_int_equal(client_reads(&l, got, sizeof got), sizeof data);
+    }
+    assert_int_equal(sp_tls_end_reason(l.t), SP_REFUSAL_none);
     tls_link_free(&l);
 }
 
@@ -318,6 +338,30 @@ static void test_a_renegotiation_is_refused_and_the_asking_is_bounded(void **sta
     assert_true(SSL_do_handshake(l.client) <= 0); /* the client is told no */
     assert_int_equal(SSL_num_renegotiations(l.client), 1);
     assert_false(SSL_is_init_finished(l.client));
+    tls_link_free(&l);
+}
+
+/* Every record of a handshake message is an attempt of its own: OpenSSL refuses each unread. */
+static void test_renegotiations_cannot_be_asked_for_without_end(void **state)
+{
+    (void)state;
+    struct tls_link l;
+    static char long_ticket[60000]; /* a ClientHello of 118 records */
+    open_link(&l, TLS1_2_VERSION, (struct sp_slice){0});
+    assert_int_equal(SSL_set_max_send_fragment(l.client, 512), 1);
+    assert_int_equal(SSL_set_session_ticket_ext(l.client, long_ticket, sizeof long_ticket), 1);
+    assert_int_equal(SSL_renegotiate(l.client), 1);
+    assert_true(SSL_do_handshake(l.client) <= 0);
+    enum sp_rc rc = SP_AGAIN;
+    for (int i = 0; i < 1000 && rc == SP_AGAIN; i++) {
+        char buf[16];
+        size_t n;
+        tls_link_carry(&l);
+        tls_ready(l.t);
+        rc = sp_transport_read(l.t, buf, sizeof buf, &n);
+    }
+    assert_int_equal(rc, SP_FAIL);
+    assert_int_equal(sp_tls_end_reason(l.t), SP_REFUSAL_too_many_key_updates);
     tls_link_free(&l);
 }
 
@@ -349,6 +393,8 @@ int main(void)
         cmocka_unit_test(test_an_end_without_close_notify_is_a_failure),
         cmocka_unit_test(test_a_forged_record_ends_the_connection),
         cmocka_unit_test(test_key_updates_are_followed_but_not_without_end),
+        cmocka_unit_test(test_keys_may_change_for_ever_where_data_flows_either_way),
+        cmocka_unit_test(test_renegotiations_cannot_be_asked_for_without_end),
         cmocka_unit_test(test_a_renegotiation_is_refused_and_the_asking_is_bounded),
         cmocka_unit_test(test_an_empty_socket_costs_no_call_until_the_next_edge),
     };

@@ -85,44 +85,88 @@ struct sp_config_certificate tls_files(const char *name, const struct fix_cert *
     return out;
 }
 
-struct sp_config_listener tls_listener(struct tls_pki *p, enum sp_auth_mode mode, enum sp_tls_version min,
-    const struct sp_config_certificate *certs, size_t count)
+struct tls_setting {
+    struct sp_config_listener listener;
+    struct sp_config_host hosts[TLS_HOSTS];
+    struct tls_host plans[TLS_HOSTS];
+    const char *ca[TLS_HOSTS];
+};
+
+static void set_host(
+    struct tls_pki *p, struct sp_config_host *host, const struct tls_host *plan, const char **ca)
 {
-    static const char *ca[1];
-    static const struct sp_pos at[1] = {{9, 9}};
-    ca[0] = fix_write_certs("client-ca.pem", &p->client_ca.cert, 1);
-    return (struct sp_config_listener){
-        .name = "test",
-        .certificates = certs,
-        .certificate_count = count,
-        .min_version = min,
-        .client_auth = {.mode = mode,
+    static const struct sp_pos at[3] = {{9, 9}, {9, 9}, {9, 9}};
+    size_t names = 0;
+    bool other = plan->ca == &p->other_ca;
+    *ca = fix_write_certs(
+        other ? "other-ca.pem" : "client-ca.pem", other ? &p->other_ca.cert : &p->client_ca.cert, 1);
+    while (names < SP_COUNTOF(plan->names) && plan->names[names] != NULL)
+        names++;
+    *host = (struct sp_config_host){
+        .names = {plan->names, at, names},
+        .certificates = plan->certs,
+        .certificate_count = plan->cert_count,
+        .client_auth = {.mode = plan->mode,
             .ca = {ca, at, 1},
+            .crl = {&plan->crl, at, plan->crl != NULL},
             .crl_missing = SP_CRL_MISSING_ACCEPT,
             .crl_stale = SP_CRL_STALE_REJECT,
+            .max_session_age_ms = plan->max_session_age_ms,
             .depth = 2},
     };
 }
 
-struct tls_end tls_end_make(struct tls_pki *p, enum sp_auth_mode mode, enum sp_tls_version min,
-    const struct sp_config_certificate *certs, size_t count)
+struct tls_end tls_end_try(struct tls_pki *p, const struct tls_plan *plan, struct sp_diags *diags)
+{
+    struct tls_end e = {.setting = calloc(1, sizeof *e.setting)};
+    struct tls_setting *s = e.setting;
+    size_t count = plan->host_count != 0 ? plan->host_count : 1;
+    assert_non_null(s);
+    for (size_t h = 0; h < count; h++) {
+        s->plans[h] = plan->hosts[h];
+        set_host(p, &s->hosts[h], &s->plans[h], &s->ca[h]);
+        e.trusts[h] = sp_trust_new("test.yaml", &s->hosts[h].client_auth, NULL, diags);
+        if (e.trusts[h] == NULL)
+            return e;
+    }
+    s->listener = (struct sp_config_listener){
+        .name = "test",
+        .certificates = s->hosts[0].certificates,
+        .certificate_count = s->hosts[0].certificate_count,
+        .min_version = plan->min,
+        .reject_unknown_sni = plan->reject_unknown_sni,
+        .tickets = plan->tickets,
+        .client_auth = s->hosts[0].client_auth,
+        .hosts = s->hosts,
+        .host_count = count,
+    };
+    e.server = sp_tls_server_new("test.yaml", &s->listener, e.trusts, plan->keys, diags);
+    return e;
+}
+
+struct tls_end tls_end_plan(struct tls_pki *p, const struct tls_plan *plan)
 {
     struct sp_diags diags = {0};
-    struct sp_config_listener listener = tls_listener(p, mode, min, certs, count);
-    struct tls_end e = {0};
-    e.trust = sp_trust_new("test.yaml", &listener.client_auth, &diags);
-    if (e.trust != NULL)
-        e.server = sp_tls_server_new("test.yaml", &listener, e.trust, &diags);
+    struct tls_end e = tls_end_try(p, plan, &diags);
     if (e.server == NULL)
         fail_msg("%s", diags.count > 0 ? diags.items[0].text : "no server and no reason");
     sp_diags_free(&diags);
     return e;
 }
 
+struct tls_end tls_end_make(struct tls_pki *p, enum sp_auth_mode mode, enum sp_tls_version min,
+    const struct sp_config_certificate *certs, size_t count)
+{
+    return tls_end_plan(
+        p, &(struct tls_plan){.min = min, .hosts[0] = {.mode = mode, .certs = certs, .cert_count = count}});
+}
+
 void tls_end_free(struct tls_end *e)
 {
     sp_tls_server_free(e->server);
-    sp_trust_free(e->trust);
+    for (size_t h = 0; h < TLS_HOSTS; h++)
+        sp_trust_free(e->trusts[h]);
+    free(e->setting);
     *e = (struct tls_end){0};
 }
 
@@ -135,9 +179,11 @@ void tls_ready(struct sp_transport *t)
 
 static int on_ticket(SSL *ssl, SSL_SESSION *session)
 {
-    (void)session;
-    ((struct tls_link *)SSL_get_app_data(ssl))->tickets++;
-    return 0;
+    struct tls_link *l = SSL_get_app_data(ssl);
+    l->tickets++;
+    SSL_SESSION_free(l->session);
+    l->session = session;
+    return 1; /* kept */
 }
 
 static void on_info(const SSL *ssl, int where, int value)
@@ -163,6 +209,9 @@ static void configure(SSL_CTX *ctx, const struct tls_client *c)
     SSL_CTX_sess_set_new_cb(ctx, on_ticket);
     SSL_CTX_set_info_callback(ctx, on_info);
     assert_true(SSL_CTX_set_min_proto_version(ctx, c->min) && SSL_CTX_set_max_proto_version(ctx, c->max));
+    SSL_CTX_set_options(ctx, c->options);
+    if (c->fragments)
+        assert_int_equal(SSL_CTX_set_max_send_fragment(ctx, 512), 1);
     if (c->ciphers != NULL)
         assert_true(SSL_CTX_set_cipher_list(ctx, c->ciphers));
     if (c->groups != NULL)
@@ -176,6 +225,8 @@ static void configure(SSL_CTX *ctx, const struct tls_client *c)
         assert_int_equal(SSL_CTX_use_certificate(ctx, c->cert->cert), 1);
         assert_int_equal(
             SSL_CTX_use_PrivateKey(ctx, c->key_instead != NULL ? c->key_instead : c->cert->key), 1);
+        if (c->above != NULL)
+            assert_true(SSL_CTX_add1_chain_cert(ctx, c->above->cert));
         for (unsigned i = 0; i < c->chain_junk; i++)
             assert_true(SSL_CTX_add1_chain_cert(ctx, c->cert->cert));
     }
@@ -201,6 +252,8 @@ void tls_link_open(struct tls_link *l, struct tls_end *e, const struct tls_clien
     SSL_set_bio(l->client, l->to_client, l->from_client);
     SSL_set_app_data(l->client, l);
     SSL_set_connect_state(l->client);
+    if (c->session != NULL)
+        assert_int_equal(SSL_set_session(l->client, c->session), 1);
     if (c->sni != NULL)
         assert_int_equal(SSL_set_tlsext_host_name(l->client, c->sni), 1);
 }
@@ -284,7 +337,9 @@ void tls_link_shake(struct tls_link *l, const struct tls_client *c)
 void tls_link_free(struct tls_link *l)
 {
     sp_transport_free(l->t);
+    SSL_set_shutdown(l->client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* else its session is spoilt */
     SSL_free(l->client);
+    SSL_SESSION_free(l->session);
     SSL_CTX_free(l->ctx);
     if (l->fd >= 0)
         close(l->fd);

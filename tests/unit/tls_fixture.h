@@ -21,16 +21,38 @@ void tls_pki_free(struct tls_pki *p);
 struct sp_config_certificate tls_files(const char *name, const struct fix_cert *c);
 const char *tls_write_key(const char *name, EVP_PKEY *key, const char *passphrase);
 
+/* A listener as a test wants it. Zero is one host that requires a certificate, without tickets. */
+#define TLS_HOSTS 3
+struct tls_host {
+    const char *names[3];
+    enum sp_auth_mode mode;
+    const struct fix_cert *ca; /* NULL: client_ca */
+    const char *crl;           /* file; NULL: none */
+    uint64_t max_session_age_ms;
+    const struct sp_config_certificate *certs;
+    size_t cert_count;
+};
+struct tls_plan {
+    enum sp_tls_version min;
+    bool reject_unknown_sni;
+    struct sp_config_tickets tickets;
+    struct sp_tickets *keys; /* borrowed; NULL: no session is resumed */
+    struct tls_host hosts[TLS_HOSTS];
+    size_t host_count; /* 0: one */
+};
+
 struct tls_end {
-    struct sp_trust *trust;
+    struct tls_setting *setting; /* what the server borrows */
+    struct sp_trust *trusts[TLS_HOSTS];
     struct sp_tls_server *server;
 };
-/* Fails the test if it cannot be made. */
+/* `server` is NULL if it cannot be made: `diags` says why. */
+struct tls_end tls_end_try(struct tls_pki *p, const struct tls_plan *plan, struct sp_diags *diags);
+/* These fail the test then. */
+struct tls_end tls_end_plan(struct tls_pki *p, const struct tls_plan *plan);
 struct tls_end tls_end_make(struct tls_pki *p, enum sp_auth_mode mode, enum sp_tls_version min,
     const struct sp_config_certificate *certs, size_t count);
 void tls_end_free(struct tls_end *e);
-struct sp_config_listener tls_listener(struct tls_pki *p, enum sp_auth_mode mode, enum sp_tls_version min,
-    const struct sp_config_certificate *certs, size_t count);
 
 /* What the client does; zero is an ordinary client without a certificate. */
 struct tls_client {
@@ -39,10 +61,14 @@ struct tls_client {
     unsigned chain_junk;   /* so many more certificates */
     int min, max;          /* versions; 0: any */
     const char *sni, *ciphers, *groups, *sigalgs;
-    struct sp_slice alpn;  /* in wire format */
-    bool distrusts;        /* does not know the server's CA */
-    struct sp_slice early; /* sent as soon as the client may, behind its Finished */
-    size_t chunk;          /* bytes of the client delivered at a time; 0: all */
+    struct sp_slice alpn;         /* in wire format */
+    bool distrusts;               /* does not know the server's CA */
+    const struct fix_cert *above; /* an intermediate that goes with its certificate */
+    SSL_SESSION *session;         /* borrowed; asks to resume this one */
+    uint64_t options;             /* SSL_OP_... */
+    bool fragments;               /* records of 512 bytes */
+    struct sp_slice early;        /* sent as soon as the client may, behind its Finished */
+    size_t chunk;                 /* bytes of the client delivered at a time; 0: all */
 };
 
 struct tls_link {
@@ -57,7 +83,8 @@ struct tls_link {
     bool client_done, client_failed;
     bool server_ended; /* the socket gave EOF */
     unsigned tickets;
-    int alert; /* that the client received, 0 none */
+    SSL_SESSION *session; /* what came last that could be resumed, or NULL */
+    int alert;            /* that the client received, 0 none */
 };
 
 /* Connects; the client is created, no byte has gone. */

@@ -3,8 +3,9 @@
  *   sp_tls_server   per listener and gate: an SSL_CTX for each certificate, chosen in the ClientHello callback
  *   sp_tls_conn     a transport that is first driven by sp_tls_handshake and is an ordinary transport afterwards
  *
- * No resumption, no 0-RTT, no renegotiation, no post-handshake authentication: every connection proves itself
- * anew. */
+ * The name that the client asks for chooses host, certificate and policy before anything else is decided. A session is
+ * resumed only by a ticket of the same policy, and whoever presents it is judged anew; else a full handshake follows.
+ * No 0-RTT, no renegotiation, no post-handshake authentication. */
 #ifndef SP_TLS_SERVER_H
 #define SP_TLS_SERVER_H
 
@@ -14,14 +15,30 @@
 #include "sallyport/obs/refusal.h"
 #include "sallyport/pki/identity.h"
 #include "sallyport/pki/trust.h"
+#include "sallyport/tls/tickets.h"
 
 struct sp_tls_server;
 /* Loads certificates and keys (a key that does not belong to its certificate, an expired certificate: named).
- * Borrows `trust` for its life. NULL: `diags` says why. Without a `trust` there is never a server, but all that
- * is wrong with the certificates is told. Builder thread; used by one gate afterwards. */
+ * `trusts`: one for each of listener->hosts; takes a reference of each. `tickets` likewise; NULL: no session is
+ * resumed. Borrows `listener` for its life. NULL: `diags` says why. Without `trusts` there is never a server, but
+ * all that is wrong with the certificates is told. Builder thread; used by one gate afterwards. */
 SP_MUST_USE struct sp_tls_server *sp_tls_server_new(const char *config_file,
-    const struct sp_config_listener *listener, const struct sp_trust *trust, struct sp_diags *diags);
+    const struct sp_config_listener *listener, struct sp_trust *const *trusts, struct sp_tickets *tickets,
+    struct sp_diags *diags);
 void sp_tls_server_free(struct sp_tls_server *s); /* takes NULL */
+
+/* A certificate that clients are shown. All text is valid as long as the server. */
+struct sp_tls_certificate {
+    size_t host;              /* of listener->hosts; one that several show comes once for each */
+    const char *file;         /* the chain's */
+    const char *subject;      /* RFC 4514, escaped */
+    const char *const *names; /* by which clients ask for it, canonical and sorted */
+    size_t name_count;
+    int64_t not_before, not_after; /* of the leaf, seconds since 1970 */
+};
+/* One call a certificate. Any thread. */
+void sp_tls_server_each_certificate(const struct sp_tls_server *s,
+    void (*each)(void *arg, const struct sp_tls_certificate *certificate), void *arg);
 
 /* What a handshake came to. Text is NUL-terminated, escaped for a log. */
 struct sp_tls_refusal {
@@ -46,6 +63,17 @@ void sp_tls_handshake_expired(struct sp_transport *t, struct sp_tls_refusal *ref
 SP_MUST_USE enum sp_rc sp_tls_linger(struct sp_transport *t);
 /* After SP_OK: hands over the identity; NULL for a client without a certificate on an optional listener. Once. */
 struct sp_identity *sp_tls_take_identity(struct sp_transport *t);
+/* When the client last proved itself in a full handshake, seconds since 1970: now, unless it was resumed. After
+ * SP_OK. */
+int64_t sp_tls_authenticated_at(const struct sp_transport *t);
+bool sp_tls_is_resumed(const struct sp_transport *t);
+/* The verdict came from the memory of chains accepted lately. After SP_OK. */
+bool sp_tls_is_remembered(const struct sp_transport *t);
+/* Which of listener->hosts the client asked for. After SP_OK. */
+size_t sp_tls_host(const struct sp_transport *t);
+/* Why the connection was ended from our side since (too_many_key_updates), or SP_REFUSAL_none. Any time after
+ * SP_OK. */
+enum sp_refusal sp_tls_end_reason(const struct sp_transport *t);
 /* "TLSv1.3"; the SNI name, canonical, or "". Valid at any time; "" before it is known. */
 const char *sp_tls_version(const struct sp_transport *t);
 const char *sp_tls_sni(const struct sp_transport *t);
