@@ -40,12 +40,18 @@ int sp_acceptor_fd(const struct sp_acceptor *a)
     return a->fd;
 }
 
-static void turn_away(struct sp_acceptor *a, int fd, const struct sp_addr *peer, const char *detail)
+/* Why somebody is turned away before anything is spent on him. */
+struct limit {
+    enum sp_refusal reason; /* none: let on */
+    const char *detail;
+};
+
+static void turn_away(struct sp_acceptor *a, int fd, const struct sp_addr *peer, struct limit limit)
 {
-    struct sp_tls_refusal refusal = {.reason = SP_REFUSAL_too_many_connections};
+    struct sp_tls_refusal refusal = {.reason = limit.reason};
     char text[SP_ADDR_TEXT];
 
-    strncpy(refusal.detail, detail, sizeof(refusal.detail) - 1);
+    strncpy(refusal.detail, limit.detail, sizeof(refusal.detail) - 1);
     sp_gate_refuse(a->gate, a->listener, sp_addr_format(peer, text), "", "", &refusal);
     close(fd);
 }
@@ -63,7 +69,7 @@ static void rest(struct sp_acceptor *a)
         close(g->spare_fd);
         g->spare_fd = -1;
         if (sp_socket_accept(a->fd, &fd, &peer, &errnum) == SP_OK)
-            turn_away(a, fd, &peer, NO_DESCRIPTORS);
+            turn_away(a, fd, &peer, (struct limit){SP_REFUSAL_too_many_connections, NO_DESCRIPTORS});
     }
     if (g->spare_fd < 0)
         g->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -80,19 +86,22 @@ static void on_pause_over(void *arg)
     sp_watch_enable(a->watch, true);
 }
 
-static const char *over_limit(const struct sp_gate *g)
+/* The address comes last: its place is taken only for who is let on. */
+static struct limit over_limit(const struct sp_gate *g, const struct sp_addr *peer, uint32_t *place)
 {
     const struct sp_config_limits *limits = &g->snapshot->config->limits;
-
     uint32_t connections = atomic_load_explicit(&g->o.tally->connections, memory_order_relaxed);
+    uint32_t handshakes = atomic_load_explicit(&g->o.tally->handshakes, memory_order_relaxed);
 
     if (connections >= limits->connections)
-        return "limits.connections";
+        return (struct limit){SP_REFUSAL_too_many_connections, "limits.connections"};
     if (g->o.tally->room != 0 && connections >= g->o.tally->room)
-        return NO_DESCRIPTORS;
-    if (atomic_load_explicit(&g->o.tally->handshakes, memory_order_relaxed) >= limits->handshakes)
-        return "limits.handshakes";
-    return NULL;
+        return (struct limit){SP_REFUSAL_too_many_connections, NO_DESCRIPTORS};
+    if (handshakes >= limits->handshakes)
+        return (struct limit){SP_REFUSAL_too_many_handshakes, "limits.handshakes"};
+    if (sp_addresses_enter(g->o.addresses, peer, limits->handshakes_per_address, place) != SP_OK)
+        return (struct limit){SP_REFUSAL_too_many_from_address, "limits.handshakes_per_address"};
+    return (struct limit){SP_REFUSAL_none, NULL};
 }
 
 /* SP_OK: one was taken. SP_AGAIN: nobody waits. SP_FAIL: no descriptors. */
@@ -100,6 +109,7 @@ static enum sp_rc accept_one(struct sp_acceptor *a)
 {
     struct sp_gate *g = a->gate;
     struct sp_addr peer;
+    uint32_t place = 0;
     int fd, errnum;
     enum sp_rc rc = sp_socket_accept(a->fd, &fd, &peer, &errnum);
 
@@ -107,11 +117,13 @@ static enum sp_rc accept_one(struct sp_acceptor *a)
         return rc;
     sp_meter_add(g->o.meter, SP_METER_connections_accepted, 1);
     const struct sp_snapshot_listener *listener = sp_snapshot_find(g->snapshot, a->listener);
-    const char *limit = over_limit(g);
-    if (listener == NULL || limit != NULL)
-        turn_away(a, fd, &peer, listener == NULL ? "the listener is going away" : limit);
+    struct limit limit = {SP_REFUSAL_shutting_down, "the listener is going away"};
+    if (listener != NULL)
+        limit = over_limit(g, &peer, &place);
+    if (limit.reason != SP_REFUSAL_none)
+        turn_away(a, fd, &peer, limit);
     else
-        sp_handshake_start(g, listener, fd, &peer);
+        sp_handshake_start(g, listener, fd, &peer, place);
     return SP_OK;
 }
 

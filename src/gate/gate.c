@@ -14,6 +14,7 @@ struct sp_gate *sp_gate_new(const struct sp_gate_options *options)
     g->o = *options;
     sp_list_init(&g->acceptors);
     sp_list_init(&g->handshakes);
+    sp_list_init(&g->inquiries);
     g->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return g;
 }
@@ -25,6 +26,7 @@ void sp_gate_free(struct sp_gate *g)
     sp_gate_drain(g);
     while (!sp_list_is_empty(&g->handshakes))
         sp_handshake_drop(g->handshakes.next);
+    SP_ASSERT(sp_list_is_empty(&g->inquiries)); /* the fetcher has been stopped, and its mail was run */
     if (g->spare_fd >= 0)
         close(g->spare_fd);
     sp_snapshot_unref(g->snapshot);

@@ -9,6 +9,9 @@ struct sp_gate {
     struct sp_snapshot *snapshot; /* one reference */
     struct sp_list acceptors;
     struct sp_list handshakes;
+    struct sp_list inquiries; /* of ocsp.c: questions to responders that are under way */
+    uint64_t let_in_told_ms;  /* when it was last told that clients are let in without an answer */
+    uint64_t let_in_since;    /* how many since then */
     int spare_fd; /* given up to turn somebody away when there are no descriptors left; -1 while it is */
 };
 
@@ -24,9 +27,9 @@ struct sp_acceptor *sp_acceptor_of(struct sp_list *link);
 void sp_acceptor_retire(struct sp_acceptor *a);
 
 /* ---- handshake.c: one connection that has not proven itself ---- */
-/* Takes over `fd`, whatever becomes of it. */
-void sp_handshake_start(
-    struct sp_gate *g, const struct sp_snapshot_listener *listener, int fd, const struct sp_addr *peer);
+/* Takes over `fd` and `place` (of sp_addresses_enter), whatever becomes of it. */
+void sp_handshake_start(struct sp_gate *g, const struct sp_snapshot_listener *listener, int fd,
+    const struct sp_addr *peer, uint32_t place);
 void sp_handshake_drop(struct sp_list *link);
 
 /* Counts and logs a refusal, one line. `refusal` may be without certificate facts. */

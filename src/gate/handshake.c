@@ -1,21 +1,31 @@
 /* One connection between accept and a proven identity.
  *
  *      start              edge: SP_AGAIN
- *   (accepted) --> WAITING <-----------+
+ *   (accepted) --> SHAKING <-----------+
  *                     |  edge          |
- *                     +------ go on ---+---- SP_OK ----> handed over to a worker
- *                     |                +---- SP_FAIL --> refused: one line, one count; lingers until its alert is read
- *                     +-- deadline ----------------------> refused: handshake_timeout
+ *                     +------ go on ---+---- SP_OK ----> proven --- no OCSP ------------> handed over to a worker
+ *                     |                |                    |                               ^
+ *                     |                |                    +--> ASKING -- answer: good ----+
+ *                     |                |                            |   -- ocsp_timeout: as ocsp_unreachable says
+ *                     |                +---- SP_FAIL --+            |   -- anything else, client gone --+
+ *                     +-- deadline: handshake_timeout -+                                               |
+ *                                                      v                                               v
+ *                                        LINGERING: refused, one line, one count; stays until its alert is read
  *
- * One deadline covers the whole of it, from accept on. Whatever ends it, exactly one of "let in" and "refused"
- * is counted. */
+ * One deadline covers the handshake, from accept on; asking has its own. What a client sends while it is asked about
+ * waits in its socket. Whatever ends it, exactly one of "let in" and "refused" is counted. */
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "gate_impl.h"
+#include "ocsp.h"
+#include "sallyport/io/socket.h"
 
 /* A client that was refused may send on for so long before it is cut. */
 #define LINGER_MS 1000
+
+enum state { SHAKING, ASKING, LINGERING };
 
 struct handshake {
     struct sp_list link;
@@ -27,7 +37,11 @@ struct handshake {
     struct sp_watch *watch;
     struct sp_timer *deadline;
     struct sp_addr peer;
-    bool refused; /* counted and logged; lingers so that the alert is read */
+    uint32_t place; /* among the addresses */
+    enum state state;
+    /* From the end of the handshake on. */
+    struct sp_identity *identity; /* owned until it is handed over; NULL: anonymous */
+    struct sp_ocsp_wait wait;
 };
 
 static void free_handshake(struct sp_grave *grave)
@@ -35,6 +49,7 @@ static void free_handshake(struct sp_grave *grave)
     struct handshake *h = SP_CONTAINER_OF(grave, struct handshake, grave);
 
     sp_transport_free(h->transport);
+    sp_identity_free(h->identity);
     sp_snapshot_unref(h->snapshot);
     sp_free(h);
 }
@@ -44,9 +59,12 @@ static void leave(struct handshake *h)
 {
     struct sp_gate *g = h->gate;
 
+    if (h->state == ASKING)
+        sp_ocsp_cancel(&h->wait);
     sp_watch_free(h->watch);
     sp_timer_free(h->deadline);
     sp_list_remove(&h->link);
+    sp_addresses_leave(g->o.addresses, h->place);
     atomic_fetch_sub_explicit(&g->o.tally->handshakes, 1, memory_order_relaxed);
     sp_meter_sub(g->o.meter, SP_METER_handshakes_open, 1);
     if (h->transport != NULL) {
@@ -62,7 +80,9 @@ static void tell(struct handshake *h, const struct sp_tls_refusal *refusal)
 
     sp_gate_refuse(h->gate, h->listener->config->name, sp_addr_format(&h->peer, peer),
         sp_tls_sni(h->transport), sp_tls_version(h->transport), refusal);
-    h->refused = true;
+    if (h->state == ASKING)
+        sp_ocsp_cancel(&h->wait);
+    h->state = LINGERING;
 }
 
 /* Told at once; the connection may stay for a moment more. */
@@ -75,6 +95,17 @@ static void refuse(struct handshake *h, const struct sp_tls_refusal *refusal)
         leave(h);
 }
 
+/* A resumed session brings no chain, so there is none to be remembered. */
+static void count_how(struct sp_gate *g, const struct sp_transport *t, const struct sp_handover *over)
+{
+    sp_meter_add(g->o.meter, SP_METER_handshakes_done, 1);
+    if (over->resumed)
+        sp_meter_add(g->o.meter, SP_METER_handshakes_resumed, 1);
+    else if (over->identity != NULL)
+        sp_meter_add(
+            g->o.meter, sp_tls_is_remembered(t) ? SP_METER_chain_cache_hits : SP_METER_chain_cache_misses, 1);
+}
+
 static void let_in(struct handshake *h)
 {
     struct sp_gate *g = h->gate;
@@ -84,17 +115,130 @@ static void let_in(struct handshake *h)
         refuse(h, &(struct sp_tls_refusal){.reason = SP_REFUSAL_out_of_memory});
         return;
     }
-    over->identity = sp_tls_take_identity(h->transport);
+    over->identity = h->identity;
+    h->identity = NULL;
+    over->authenticated_at = sp_tls_authenticated_at(h->transport);
+    over->resumed = sp_tls_is_resumed(h->transport);
+    over->generation = h->snapshot->generation;
     over->timeouts = h->listener->config->timeouts;
     strncpy(over->listener, h->listener->config->name, sizeof(over->listener) - 1);
     strncpy(over->sni, sp_tls_sni(h->transport), sizeof(over->sni) - 1);
     strncpy(over->tls, sp_tls_version(h->transport), sizeof(over->tls) - 1);
     sp_addr_format(&h->peer, over->peer);
+    count_how(g, h->transport, over);
     over->transport = h->transport;
     h->transport = NULL;
     leave(h);
-    sp_meter_add(g->o.meter, SP_METER_handshakes_done, 1);
     sp_handover_post(over, g->o.desks, g->o.desk_count);
+}
+
+/* ---- asking about a client that has proven itself ---- */
+
+static void copy(char *out, size_t room, struct sp_slice text)
+{
+    size_t len = text.len < room ? text.len : room - 1;
+
+    if (len > 0)
+        memcpy(out, text.ptr, len);
+    out[len] = '\0';
+}
+
+static void copy_names(struct sp_cert_facts *facts, const struct sp_identity *identity)
+{
+    const struct {
+        const char *kind;
+        const struct sp_slices *names;
+    } kinds[] = {{"URI", &identity->uris}, {"DNS", &identity->dns_names}, {"email", &identity->emails}};
+    size_t n = 0;
+
+    for (size_t k = 0; k < SP_COUNTOF(kinds); k++) {
+        for (size_t i = 0; i < kinds[k].names->count && n < sizeof(facts->sans); i++)
+            n += (size_t)snprintf(facts->sans + n, sizeof(facts->sans) - n, "%s%s:%.*s", n > 0 ? "," : "",
+                kinds[k].kind, SP_FMT(kinds[k].names->items[i]));
+    }
+}
+
+/* There is no alert for this: with TLS 1.3 the handshake is over. The connection is closed, the line says why. */
+static void refuse_proven(struct handshake *h, enum sp_refusal reason, const char *detail)
+{
+    struct sp_tls_refusal refusal = {.reason = reason};
+
+    copy(refusal.detail, sizeof(refusal.detail), sp_slice_of(detail));
+    if (h->identity != NULL) {
+        copy(refusal.cert.subject, sizeof(refusal.cert.subject), h->identity->subject);
+        copy(refusal.cert.issuer, sizeof(refusal.cert.issuer), h->identity->issuer);
+        copy(refusal.cert.serial, sizeof(refusal.cert.serial), h->identity->serial_hex);
+        copy_names(&refusal.cert, h->identity);
+    }
+    refuse(h, &refusal);
+}
+
+static void decide(struct handshake *h, const struct sp_ocsp_answer *answer)
+{
+    switch (answer->status) {
+    case SP_OCSP_GOOD:
+        let_in(h);
+        break;
+    case SP_OCSP_REVOKED:
+        refuse_proven(h, SP_REFUSAL_ocsp_revoked, answer->detail);
+        break;
+    case SP_OCSP_UNKNOWN:
+        refuse_proven(h, SP_REFUSAL_ocsp_unknown, answer->detail);
+        break;
+    default:
+        if (!h->wait.auth->ocsp_unreachable_accept) {
+            refuse_proven(h, SP_REFUSAL_ocsp_unreachable, answer->detail);
+            break;
+        }
+        sp_ocsp_tell_let_in(h->gate, &h->wait, answer);
+        let_in(h);
+    }
+}
+
+static void on_answer(struct sp_ocsp_wait *w, const struct sp_ocsp_answer *answer)
+{
+    decide(SP_CONTAINER_OF(w, struct handshake, wait), answer);
+}
+
+/* A reset comes as an edge like any other, and may hide behind bytes that nobody reads now. */
+static void look_whether_gone(struct handshake *h)
+{
+    int errnum;
+
+    if (h->transport->peer_ended || sp_socket_connect_result(h->transport->fd, &errnum) == SP_FAIL)
+        refuse_proven(h, SP_REFUSAL_client_closed, "while the OCSP responder was asked about it");
+}
+
+static void ask(struct handshake *h, const struct sp_config_client_auth *auth)
+{
+    struct sp_ocsp_answer answer;
+
+    h->wait = (struct sp_ocsp_wait){.snapshot = h->snapshot,
+        .trust = h->listener->trusts[sp_tls_host(h->transport)],
+        .auth = auth,
+        .identity = h->identity,
+        .on_answer = on_answer};
+    if (sp_ocsp_ask(h->gate, &h->wait, &answer) == SP_OK) {
+        decide(h, &answer);
+        return;
+    }
+    h->state = ASKING;
+    sp_timer_set(h->deadline, auth->ocsp_timeout_ms);
+    look_whether_gone(h);
+}
+
+/* The handshake is over. */
+static void go_on_proven(struct handshake *h)
+{
+    const struct sp_config_client_auth *auth =
+        &h->listener->config->hosts[sp_tls_host(h->transport)].client_auth;
+
+    h->identity = sp_tls_take_identity(h->transport);
+    if (h->identity == NULL || auth->ocsp_url == NULL) {
+        let_in(h);
+        return;
+    }
+    ask(h, auth);
 }
 
 static void go_on(struct handshake *h)
@@ -103,7 +247,7 @@ static void go_on(struct handshake *h)
 
     switch (sp_tls_handshake(h->transport, &refusal)) {
     case SP_OK:
-        let_in(h);
+        go_on_proven(h);
         break;
     case SP_AGAIN:
         break;
@@ -117,10 +261,17 @@ static void on_edge(void *arg, unsigned events)
     struct handshake *h = arg;
 
     sp_transport_ready(h->transport, events);
-    if (!h->refused)
+    switch (h->state) {
+    case SHAKING:
         go_on(h);
-    else if (sp_tls_linger(h->transport) != SP_AGAIN)
-        leave(h);
+        break;
+    case ASKING:
+        look_whether_gone(h);
+        break;
+    case LINGERING:
+        if (sp_tls_linger(h->transport) != SP_AGAIN)
+            leave(h);
+    }
 }
 
 static void on_deadline(void *arg)
@@ -128,35 +279,44 @@ static void on_deadline(void *arg)
     struct handshake *h = arg;
     struct sp_tls_refusal refusal = {.reason = SP_REFUSAL_handshake_timeout};
 
-    if (h->refused) {
+    if (h->state == LINGERING) {
         leave(h);
+        return;
+    }
+    if (h->state == ASKING) {
+        sp_ocsp_cancel(&h->wait);
+        decide(h, &(struct sp_ocsp_answer){.status = SP_OCSP_UNUSABLE,
+                      .detail = "the responder did not answer within ocsp_timeout"});
         return;
     }
     sp_tls_handshake_expired(h->transport, &refusal);
     refuse(h, &refusal);
 }
 
-static void refuse_unborn(struct sp_gate *g, const char *listener, const struct sp_addr *peer, int fd)
+static void refuse_unborn(
+    struct sp_gate *g, const char *listener, const struct sp_addr *peer, int fd, uint32_t place)
 {
     char text[SP_ADDR_TEXT];
 
+    sp_addresses_leave(g->o.addresses, place);
     sp_gate_refuse(g, listener, sp_addr_format(peer, text), "", "",
         &(struct sp_tls_refusal){.reason = SP_REFUSAL_out_of_memory});
     close(fd);
 }
 
-void sp_handshake_start(
-    struct sp_gate *g, const struct sp_snapshot_listener *listener, int fd, const struct sp_addr *peer)
+void sp_handshake_start(struct sp_gate *g, const struct sp_snapshot_listener *listener, int fd,
+    const struct sp_addr *peer, uint32_t place)
 {
     struct handshake *h = SP_NEW(struct handshake);
 
     if (h == NULL) {
-        refuse_unborn(g, listener->config->name, peer, fd);
+        refuse_unborn(g, listener->config->name, peer, fd, place);
         return;
     }
     h->gate = g;
     h->listener = listener;
     h->peer = *peer;
+    h->place = place;
     h->watch = sp_watch_new(g->o.loop, fd, on_edge, h);
     h->deadline = sp_timer_new(g->o.loop, on_deadline, h);
     if (h->watch != NULL && h->deadline != NULL)
@@ -165,7 +325,7 @@ void sp_handshake_start(
         sp_watch_free(h->watch);
         sp_timer_free(h->deadline);
         sp_free(h);
-        refuse_unborn(g, listener->config->name, peer, fd);
+        refuse_unborn(g, listener->config->name, peer, fd, place);
         return;
     }
     h->snapshot = sp_snapshot_ref(g->snapshot);
@@ -181,7 +341,7 @@ void sp_handshake_drop(struct sp_list *link)
 {
     struct handshake *h = SP_CONTAINER_OF(link, struct handshake, link);
 
-    if (!h->refused)
+    if (h->state != LINGERING)
         tell(h, &(struct sp_tls_refusal){.reason = SP_REFUSAL_shutting_down});
     leave(h);
 }

@@ -90,6 +90,16 @@ uint64_t sp_meters_sum_refusals(struct sp_meters *m, enum sp_refusal r)
     return sum;
 }
 
+uint64_t sp_meters_sum_sessions_ended(struct sp_meters *m, enum sp_refusal r)
+{
+    uint64_t sum = 0;
+    pthread_mutex_lock(&m->lock);
+    for (struct owned_block *b = m->blocks; b != NULL; b = b->next)
+        sum += atomic_load_explicit(&b->block.sessions_ended[r], memory_order_relaxed);
+    pthread_mutex_unlock(&m->lock);
+    return sum;
+}
+
 static struct sp_slice family_of(const char *name)
 {
     return (struct sp_slice){name, strcspn(name, "{")};
@@ -117,6 +127,13 @@ void sp_meters_print(struct sp_meters *m, struct sp_buf *out)
     for (unsigned r = SP_REFUSAL_none + 1; r < SP_REFUSAL_COUNT; r++)
         sp_buf_printf(out, "%.*s{reason=\"%s\"} %" PRIu64 "\n", SP_FMT(family),
             sp_refusal_name((enum sp_refusal)r), sp_meters_sum_refusals(m, (enum sp_refusal)r));
+    family = SP_SLICE("sallyport_sessions_ended_total");
+    print_head(out, family, counter, "Connections ended that had been let in, by reason");
+    for (unsigned r = SP_REFUSAL_none + 1; r < SP_REFUSAL_COUNT; r++) {
+        if (sp_refusal_ends_sessions((enum sp_refusal)r))
+            sp_buf_printf(out, "%.*s{reason=\"%s\"} %" PRIu64 "\n", SP_FMT(family),
+                sp_refusal_name((enum sp_refusal)r), sp_meters_sum_sessions_ended(m, (enum sp_refusal)r));
+    }
     family = SP_SLICE("sallyport_build_info");
     print_head(out, family, gauge, "The version that runs");
     sp_buf_printf(out, "%.*s{version=\"%s\"} 1\n", SP_FMT(family), SP_VERSION);

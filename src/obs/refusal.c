@@ -34,3 +34,36 @@ char sp_refusal_when(enum sp_refusal r)
 {
     return reason_of(r)->when;
 }
+
+/* What a client can be refused for by its certificate when it is judged again, and what only happens to open ones. */
+bool sp_refusal_ends_sessions(enum sp_refusal r)
+{
+    switch (r) {
+    case SP_REFUSAL_no_certificate:
+    case SP_REFUSAL_untrusted_issuer:
+    case SP_REFUSAL_bad_signature:
+    case SP_REFUSAL_expired:
+    case SP_REFUSAL_not_yet_valid:
+    case SP_REFUSAL_wrong_purpose:
+    case SP_REFUSAL_chain_too_long:
+    case SP_REFUSAL_path_length:
+    case SP_REFUSAL_not_a_ca:
+    case SP_REFUSAL_name_constraint:
+    case SP_REFUSAL_weak_key:
+    case SP_REFUSAL_revoked:
+    case SP_REFUSAL_crl_missing:
+    case SP_REFUSAL_crl_stale:
+    case SP_REFUSAL_crl_invalid:
+    case SP_REFUSAL_hostile_name:
+    case SP_REFUSAL_certificate_invalid:
+    case SP_REFUSAL_key_too_large:
+    case SP_REFUSAL_ocsp_revoked:
+    case SP_REFUSAL_ocsp_unknown:
+    case SP_REFUSAL_ocsp_unreachable:
+    case SP_REFUSAL_out_of_memory:
+    case SP_REFUSAL_no_rule:
+        return true;
+    default:
+        return sp_refusal_when(r) == 'S';
+    }
+}

@@ -7,6 +7,8 @@
 #define SP_GATE_GATE_H
 
 #include "sallyport/base/base.h"
+#include "sallyport/gate/addresses.h"
+#include "sallyport/gate/inquiries.h"
 #include "sallyport/io/loop.h"
 #include "sallyport/obs/log.h"
 #include "sallyport/obs/meter.h"
@@ -21,7 +23,9 @@ struct sp_gate_options {
     struct sp_logger *logger;
     struct sp_meter_block *meter;
     struct sp_tally *tally;
-    struct sp_desk *const *desks; /* borrowed for the gate's life */
+    struct sp_addresses *addresses; /* shared by all gates; borrowed */
+    struct sp_inquiries *inquiries; /* shared by all gates; borrowed */
+    struct sp_desk *const *desks;   /* borrowed for the gate's life */
     size_t desk_count;
 };
 

@@ -16,7 +16,23 @@
     X(connections_open, "sallyport_connections_open", gauge, "Client connections open, handshakes included") \
     X(handshakes_open, "sallyport_handshakes_open", gauge, "Handshakes in progress")                         \
     X(handshakes_done, "sallyport_handshakes_total", counter, "Handshakes completed and let in")             \
+    X(handshakes_resumed, "sallyport_handshakes_resumed_total", counter,                                     \
+        "Handshakes completed by a session ticket, without a new proof")                                     \
+    X(chain_cache_hits, "sallyport_chain_cache_hits_total", counter,                                         \
+        "Handshakes whose chain was accepted lately, and not verified again")                                \
+    X(chain_cache_misses, "sallyport_chain_cache_misses_total", counter,                                     \
+        "Handshakes whose chain was verified")                                                               \
+    X(ocsp_queries, "sallyport_ocsp_queries_total", counter,                                                 \
+        "Questions sent to OCSP responders about clients")                                                   \
+    X(ocsp_cache_hits, "sallyport_ocsp_cache_hits_total", counter,                                           \
+        "Clients about whom an OCSP answer was remembered")                                                  \
+    X(ocsp_failures, "sallyport_ocsp_failures_total", counter,                                               \
+        "Questions about clients that brought no usable OCSP answer")                                        \
+    X(ocsp_let_in, "sallyport_ocsp_unreachable_accepted_total", counter,                                     \
+        "Clients let in without an OCSP answer, by ocsp_unreachable: accept")                                \
     X(sessions_open, "sallyport_sessions_open", gauge, "Connections let in and open")                        \
+    X(brake_held, "sallyport_revocation_brake_held", gauge,                                                  \
+        "Connections that a change would have ended, held open by revocation_max_kill_percent")              \
     X(accept_paused, "sallyport_accept_paused_total", counter,                                               \
         "Times that accepting paused for want of descriptors")                                               \
     X(requests, "sallyport_requests_total", counter, "Requests read, whatever became of them")               \
@@ -39,6 +55,14 @@
     X(log_failed, "sallyport_log_write_failures_total", counter, "Log lines lost to a write error")          \
     X(reloads, "sallyport_reloads_total{result=\"ok\"}", counter, "Configuration reloads")                   \
     X(reload_failures, "sallyport_reloads_total{result=\"failed\"}", counter, "Configuration reloads")       \
+    X(renewals, "sallyport_renewals_total{result=\"ok\"}", counter,                                          \
+        "Times that files which changed were read anew, without a signal")                                   \
+    X(renewal_failures, "sallyport_renewals_total{result=\"failed\"}", counter,                              \
+        "Times that files which changed were read anew, without a signal")                                   \
+    X(fetches_ok, "sallyport_fetches_total{result=\"ok\"}", counter, "Fetches of CRLs and staples")          \
+    X(fetches_unchanged, "sallyport_fetches_total{result=\"unchanged\"}", counter,                           \
+        "Fetches of CRLs and staples")                                                                       \
+    X(fetches_failed, "sallyport_fetches_total{result=\"failed\"}", counter, "Fetches of CRLs and staples")  \
     X(generation, "sallyport_configuration_generation", gauge, "Number of the configuration in force")       \
     X(loaded_at, "sallyport_configuration_loaded_timestamp_seconds", gauge,                                  \
         "When the configuration in force was loaded")
@@ -53,6 +77,7 @@ enum sp_meter_id {
 struct sp_meter_block {
     _Alignas(64) _Atomic uint64_t values[SP_METER_COUNT];
     _Atomic uint64_t refusals[SP_REFUSAL_COUNT];
+    _Atomic uint64_t sessions_ended[SP_REFUSAL_COUNT];
 };
 
 /* Only the thread that owns `b`. */
@@ -78,6 +103,12 @@ static inline void sp_meter_refuse(struct sp_meter_block *b, enum sp_refusal r)
         memory_order_relaxed);
 }
 
+static inline void sp_meter_end_session(struct sp_meter_block *b, enum sp_refusal r)
+{
+    atomic_store_explicit(&b->sessions_ended[r],
+        atomic_load_explicit(&b->sessions_ended[r], memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
 /* The blocks of all threads. Blocks live as long as the set, so a reader never races with a thread's end. */
 struct sp_meters;
 
@@ -87,8 +118,9 @@ void sp_meters_free(struct sp_meters *m);
 SP_MUST_USE struct sp_meter_block *sp_meters_add_block(struct sp_meters *m);
 uint64_t sp_meters_sum(struct sp_meters *m, enum sp_meter_id id);
 uint64_t sp_meters_sum_refusals(struct sp_meters *m, enum sp_refusal r);
-/* Prometheus text exposition format 0.0.4: HELP and TYPE once a family, all families of the table, refusals by
- * reason (the never-seen ones as 0), and sallyport_build_info{version="..."} 1. */
+uint64_t sp_meters_sum_sessions_ended(struct sp_meters *m, enum sp_refusal r);
+/* Prometheus text exposition format 0.0.4: HELP and TYPE once a family, all families of the table, refusals and
+ * ended sessions by reason (the never-seen ones as 0), and sallyport_build_info{version="..."} 1. */
 void sp_meters_print(struct sp_meters *m, struct sp_buf *out);
 
 #endif

@@ -7,7 +7,8 @@
 #include "sallyport/base/base.h"
 
 /* X(identifier = the word itself, when, meaning).
- * when: H in the handshake, before anybody is known; R on a request; U on what a backend did */
+ * when: H in the handshake, before anybody is known; S on an open session, which is closed (those of H are used there
+ * too: a CRL may come later); R on a request; U on what a backend did */
 #define SP_REFUSALS(X)                                                                                       \
     X(none, H, "not refused")                                                                                \
     X(no_certificate, H, "the client sent no certificate and the listener requires one")                     \
@@ -27,7 +28,13 @@
     X(crl_invalid, H, "a CRL of a CA of the chain cannot be used: wrong signature, or not yet in force")     \
     X(hostile_name, H, "a name in the certificate holds NUL, control or non-ASCII bytes where none belong")  \
     X(certificate_invalid, H, "the certificate cannot be parsed or breaks X.509 in another way")             \
+    X(hello_too_large, H, "the ClientHello is larger than any client's")                                     \
     X(too_large, H, "the certificate list is larger than the listener takes")                                \
+    X(key_too_large, H, "a key in the chain is so large that verifying it would cost too much")              \
+    X(ocsp_revoked, H, "the OCSP responder says that the certificate is revoked")                            \
+    X(ocsp_unknown, H, "the OCSP responder does not know the certificate")                                   \
+    X(ocsp_unreachable, H, "the OCSP responder gave no usable answer, and ocsp_unreachable says reject")     \
+    X(unknown_sni, H, "the client asked for a name that is not served here, and unknown_sni says reject")    \
     X(no_alpn, H, "the client and the listener share no application protocol")                               \
     X(protocol_version, H, "the client offers no TLS version that the listener takes")                       \
     X(no_shared_cipher, H, "the client and the listener share no cipher, group or signature algorithm")      \
@@ -39,7 +46,12 @@
     X(no_data, H, "connected and closed without a byte: a probe")                                            \
     X(handshake_timeout, H, "the handshake was not done within timeouts.handshake")                          \
     X(client_closed, H, "the client went away in the middle of the handshake")                               \
-    X(too_many_connections, H, "limits.connections or limits.handshakes was reached")                        \
+    X(too_many_connections, H, "limits.connections was reached, or there are no descriptors left")           \
+    X(too_many_handshakes, H, "limits.handshakes was reached")                                               \
+    X(too_many_from_address, H, "limits.handshakes_per_address was reached")                                 \
+    X(too_many_key_updates, S, "the client sent handshake messages without end on an open connection")       \
+    X(session_too_old, S, "the client proved itself longer than client_auth.max_session_age ago")            \
+    X(listener_removed, H, "the listener is gone from the configuration")                                    \
     X(out_of_memory, H, "no memory for this connection")                                                     \
     X(shutting_down, H, "the process is draining")                                                           \
     X(bad_request_line, R, "the request line is malformed")                                                  \
@@ -56,7 +68,8 @@
     X(unsupported_coding, R, "Transfer-Encoding names a coding other than chunked")                          \
     X(unsupported_method, R, "CONNECT is not relayed")                                                       \
     X(http_version, R, "an HTTP version other than 1.0 and 1.1")                                             \
-    X(misdirected, R, "the request is for another scheme than this connection speaks")                       \
+    X(misdirected, R,                                                                                        \
+        "the request is for another scheme, or for a host of another client policy than the connection's")   \
     X(header_too_large, R, "the head is larger than limits.header_bytes or has too many fields")             \
     X(target_too_long, R, "the request target is longer than limits.target_bytes")                           \
     X(body_too_large, R, "the body is larger than limits.body_bytes")                                        \
@@ -83,7 +96,9 @@ enum sp_refusal {
 const char *sp_refusal_name(enum sp_refusal r);
 /* A sentence without a full stop. */
 const char *sp_refusal_meaning(enum sp_refusal r);
-/* 'H', 'R' or 'U' as above. */
+/* 'H', 'S', 'R' or 'U' as above. */
 char sp_refusal_when(enum sp_refusal r);
+/* Can it be why a session that was let in is ended? */
+bool sp_refusal_ends_sessions(enum sp_refusal r);
 
 #endif

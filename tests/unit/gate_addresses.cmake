@@ -1,0 +1,1 @@
+sp_unit(gate_addresses gate base)

@@ -1,0 +1,1 @@
+sp_unit(gate_inquiries gate pki config obs base)
