@@ -1,15 +1,16 @@
 /* The subcommands: one file each, one row each in main.c. Exit codes: 0 fine, 1 failed while running, 2 bad
- * usage or configuration. */
+ * usage or configuration, 3 refused (`verify`). */
 #ifndef SP_CLI_H
 #define SP_CLI_H
 
-enum { SP_EXIT_OK = 0, SP_EXIT_FAILED = 1, SP_EXIT_USAGE = 2 };
+enum { SP_EXIT_OK = 0, SP_EXIT_FAILED = 1, SP_EXIT_USAGE = 2, SP_EXIT_REFUSED = 3 };
 
 /* argv[0] is the subcommand's name. */
 int sp_cli_run(int argc, char **argv);
 int sp_cli_check(int argc, char **argv);
 int sp_cli_reference(int argc, char **argv);
 int sp_cli_demo(int argc, char **argv);
+int sp_cli_verify(int argc, char **argv);
 
 /* The FILE of "-c FILE", which must be all there is. NULL: told on standard error. */
 const char *sp_cli_config_option(int argc, char **argv);

@@ -26,6 +26,8 @@ static const struct {
     {"run", "-c FILE", "serve; HUP reloads, TERM and INT drain, USR1 reopens log files", sp_cli_run},
     {"check", "-c FILE", "read FILE and everything it names, say what is wrong; also: sallyport -t -c FILE",
         sp_cli_check},
+    {"verify", "--ca FILE [OPTIONS] FILE",
+        "judge a certificate as a listener would, and say why; options: sallyport verify", sp_cli_verify},
     {"demo", "[--run-once]", "a throwaway PKI, an echo backend and the proxy in front, to try with curl",
         sp_cli_demo},
     {"reference", "config|refusals|metrics", "print a reference page (Markdown)", sp_cli_reference},
@@ -40,7 +42,7 @@ static int help(int argc, char **argv)
     puts("sallyport " SP_VERSION ": a reverse proxy that terminates mutual TLS\n");
     for (size_t i = 0; i < SP_COUNTOF(COMMANDS); i++)
         printf("  sallyport %-9s %-24s %s\n", COMMANDS[i].name, COMMANDS[i].arguments, COMMANDS[i].meaning);
-    puts("\nexit codes: 0 fine, 1 failed while running, 2 bad usage or configuration");
+    puts("\nexit codes: 0 fine, 1 failed while running, 2 bad usage or configuration, 3 refused (verify)");
     return SP_EXIT_OK;
 }
 

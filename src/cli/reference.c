@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "sallyport/base/mem.h"
 #include "sallyport/config/config.h"
+#include "sallyport/obs/gauge.h"
 #include "sallyport/obs/meter.h"
 #include "sallyport/obs/refusal.h"
 
@@ -16,6 +17,7 @@ static void refusals(struct sp_buf *out)
         const char *title;
     } PARTS[] = {
         {'H', "Before anybody is let in (the log's `refused` events)"},
+        {'S', "On an open connection (the log's `session_ended` events; all of the above may be met there too)"},
         {'R', "On a request (the access record's `reason`)"},
         {'U', "Because of a backend (the access record's `reason`)"},
     };
@@ -32,6 +34,15 @@ static void refusals(struct sp_buf *out)
     }
 }
 
+static void print_labelled(
+    struct sp_buf *out, const char *name, const char *const labels[SP_GAUGE_LABELS], const char *help)
+{
+    sp_buf_printf(out, "| `%s{", name);
+    for (size_t i = 0; i < SP_GAUGE_LABELS && labels[i] != NULL; i++)
+        sp_buf_printf(out, "%s%s=\"...\"", i > 0 ? "," : "", labels[i]);
+    sp_buf_printf(out, "}` | gauge | %s |\n", help);
+}
+
 static void metrics(struct sp_buf *out)
 {
     static const struct {
@@ -41,14 +52,25 @@ static void metrics(struct sp_buf *out)
         SP_METERS(X)
 #undef X
     };
+    static const struct {
+        const char *name, *labels[SP_GAUGE_LABELS], *help;
+    } LABELLED[] = {
+#define X(id, prometheus, label1, label2, label3, text) {prometheus, {label1, label2, label3}, text},
+        SP_GAUGES(X)
+#undef X
+    };
 
     sp_buf_add_str(out, "# Metrics\n\n<!-- Printed by `sallyport reference metrics`. -->\n\n"
                         "Served on the admin listener under `/metrics`, in the Prometheus text format.\n\n"
                         "| metric | type | meaning |\n|---|---|---|\n");
     for (size_t i = 0; i < SP_COUNTOF(ROWS); i++)
         sp_buf_printf(out, "| `%s` | %s | %s |\n", ROWS[i].name, ROWS[i].type, ROWS[i].help);
+    for (size_t i = 0; i < SP_COUNTOF(LABELLED); i++)
+        print_labelled(out, LABELLED[i].name, LABELLED[i].labels, LABELLED[i].help);
     sp_buf_add_str(out,
         "| `sallyport_refusals_total{reason=\"...\"}` | counter | Refusals, by [reason](refusals.md) |\n"
+        "| `sallyport_sessions_ended_total{reason=\"...\"}` | counter | Connections ended that had been let in, by "
+        "[reason](refusals.md) |\n"
         "| `sallyport_build_info{version=\"...\"}` | gauge | 1 |\n");
 }
 

@@ -340,6 +340,17 @@ enum sp_rc sp_cas_load(struct sp_cas *cas, const char *config_file, const struct
     return rc == SP_OK ? judge_ends(cas, config_file, diags) : rc;
 }
 
+enum sp_rc sp_cas_copy(const struct sp_cas *from, struct sp_cas *to)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        struct sp_ca ca = from->items[i];
+        ca.file = sp_arena_copy(&to->texts, sp_slice_of(ca.file)).ptr;
+        if (ca.file == NULL || append(to, &ca) != SP_OK)
+            return SP_FAIL;
+    }
+    return SP_OK;
+}
+
 void sp_cas_free(struct sp_cas *cas)
 {
     for (size_t i = 0; i < cas->count; i++)

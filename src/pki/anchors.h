@@ -28,6 +28,8 @@ struct sp_cas {
  * there was an error. */
 SP_MUST_USE enum sp_rc sp_cas_load(struct sp_cas *cas, const char *config_file,
     const struct sp_config_client_auth *auth, int64_t now, struct sp_diags *diags);
+/* The same ones once more. SP_FAIL without memory; the caller frees. */
+SP_MUST_USE enum sp_rc sp_cas_copy(const struct sp_cas *from, struct sp_cas *to);
 void sp_cas_free(struct sp_cas *cas);
 
 /* Every certificate of auth->intermediates, each once, in the order of the files; empty when none is named. NULL

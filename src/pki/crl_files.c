@@ -116,7 +116,8 @@ static void take_file(struct loading *l, const char *path)
     char text[WARNING_TEXT];
     enum sp_rc rc = sp_shelf_read(l->shelf, path, l->cas, l->now, &items, &err);
     if (rc == SP_EOF && l->url != NULL) {
-        snprintf(text, sizeof(text), "not fetched yet: %s", l->url);
+        /* without the query, which may hold a secret */
+        snprintf(text, sizeof(text), "not fetched yet: %.*s", (int)strcspn(l->url, "?"), l->url);
         warn(l, l->at, text);
         return;
     }

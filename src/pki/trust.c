@@ -119,40 +119,70 @@ static bool has_valid_ca(const struct sp_cas *cas, int64_t now)
     return false;
 }
 
+/* NULL without memory (reported). */
+static struct sp_trust *begin(struct build *b, int64_t now)
+{
+    struct sp_trust *t = SP_NEW(struct sp_trust);
+    b->now = now;
+    b->t = t;
+    if (t == NULL) {
+        complain(b, SP_DIAG_ERROR, b->auth->at, "out of memory");
+        return NULL;
+    }
+    atomic_init(&t->refs, 1);
+    t->depth = b->auth->depth;
+    t->asks_ocsp = b->auth->ocsp_url != NULL;
+    t->crl_warn_before_s = (int64_t)(b->auth->crl_warn_before_ms / 1000);
+    t->built_at = now;
+    t->crl_policy = (struct sp_crl_policy){
+        b->auth->crl_missing, b->auth->crl_stale, (int64_t)(b->auth->crl_grace_ms / 1000)};
+    return t;
+}
+
+/* The CAs are there, or it has failed. Returns the trust or NULL. */
+static struct sp_trust *complete(struct build *b, struct sp_shelf *shelf)
+{
+    struct sp_trust *t = b->t;
+    if (sp_crls_load(&t->crls, b->config_file, b->auth, &t->cas, shelf, b->now, b->diags) != SP_OK)
+        b->failed = true;
+    t->verified = sp_verified_new();
+    if (t->verified == NULL)
+        complain(b, SP_DIAG_ERROR, b->auth->at, "out of memory for the cache of verified chains");
+    if (!b->failed && (make_store(t) != SP_OK || make_policy_id(t, b->auth) != SP_OK))
+        complain(b, SP_DIAG_ERROR, b->auth->at, "out of memory for the trust store");
+    ERR_clear_error();
+    if (!b->failed)
+        return t;
+    sp_trust_free(t);
+    return NULL;
+}
+
 struct sp_trust *sp_trust_new_at(const char *config_file, const struct sp_config_client_auth *auth,
     struct sp_shelf *shelf, int64_t now, struct sp_diags *diags)
 {
-    struct sp_trust *t = SP_NEW(struct sp_trust);
-    if (t == NULL) {
-        sp_diag_add(diags, SP_DIAG_ERROR, config_file, auth->at, "out of memory");
+    struct build b = {.auth = auth, .config_file = config_file, .diags = diags};
+    struct sp_trust *t = begin(&b, now);
+    if (t == NULL)
         return NULL;
-    }
-    struct build b = {t, auth, config_file, diags, now, false};
-    atomic_init(&t->refs, 1);
-    t->depth = auth->depth;
-    t->asks_ocsp = auth->ocsp_url != NULL;
-    t->crl_warn_before_s = (int64_t)(auth->crl_warn_before_ms / 1000);
-    t->built_at = now;
-    t->crl_policy =
-        (struct sp_crl_policy){auth->crl_missing, auth->crl_stale, (int64_t)(auth->crl_grace_ms / 1000)};
     t->intermediates = sp_intermediates_load(config_file, auth, now, diags);
     if (sp_cas_load(&t->cas, config_file, auth, now, diags) != SP_OK || t->intermediates == NULL)
         b.failed = true;
     else if (t->cas.count == 0)
         complain(&b, SP_DIAG_ERROR, auth->at, "client_auth.ca names no file: nobody could be trusted");
-    if (sp_crls_load(&t->crls, config_file, auth, &t->cas, shelf, now, diags) != SP_OK)
-        b.failed = true;
-    t->verified = sp_verified_new();
-    if (t->verified == NULL)
-        complain(&b, SP_DIAG_ERROR, auth->at, "out of memory for the cache of verified chains");
-    if (!b.failed && (make_store(t) != SP_OK || make_policy_id(t, auth) != SP_OK))
-        complain(&b, SP_DIAG_ERROR, auth->at, "out of memory for the trust store");
-    ERR_clear_error();
-    if (b.failed) {
-        sp_trust_free(t);
+    return complete(&b, shelf);
+}
+
+struct sp_trust *sp_trust_renew_crls(const struct sp_trust *old, const char *config_file,
+    const struct sp_config_client_auth *auth, struct sp_shelf *shelf, struct sp_diags *diags)
+{
+    struct build b = {.auth = auth, .config_file = config_file, .diags = diags};
+    struct sp_trust *t = begin(&b, sp_wall_us() / 1000000);
+    if (t == NULL)
         return NULL;
-    }
-    return t;
+    t->intermediates = X509_chain_up_ref(old->intermediates);
+    if (t->intermediates == NULL || sp_cas_copy(&old->cas, &t->cas) != SP_OK)
+        complain(&b, SP_DIAG_ERROR, auth->at, "out of memory for the CA bundle");
+    return complete(&b, shelf);
 }
 
 struct sp_trust *sp_trust_new(const char *config_file, const struct sp_config_client_auth *auth,

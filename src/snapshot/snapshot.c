@@ -2,12 +2,31 @@
  * is collected over all parts before giving up, so that an operator mends a file once. */
 #include "sallyport/snapshot/snapshot.h"
 
+enum sp_rc sp_snapshot_memory_init(struct sp_snapshot_memory *m, struct sp_err *err)
+{
+    m->shelf = sp_shelf_new();
+    m->tickets = sp_tickets_new_random();
+    if (m->shelf != NULL && m->tickets != NULL)
+        return SP_OK;
+    sp_snapshot_memory_free(m);
+    return sp_err_set(err, "not enough memory or random bytes");
+}
+
+void sp_snapshot_memory_free(struct sp_snapshot_memory *m)
+{
+    sp_shelf_free(m->shelf);
+    sp_tickets_free(m->tickets);
+    *m = (struct sp_snapshot_memory){0};
+}
+
 static void free_listener(struct sp_snapshot_listener *l, unsigned gates)
 {
     for (unsigned i = 0; l->tls != NULL && i < gates; i++)
         sp_tls_server_free(l->tls[i]);
     sp_free(l->tls);
-    sp_trust_free(l->trust);
+    for (size_t h = 0; l->trusts != NULL && h < l->config->host_count; h++)
+        sp_trust_free(l->trusts[h]);
+    sp_free(l->trusts);
 }
 
 static void snapshot_free(struct sp_snapshot *s)
@@ -37,26 +56,102 @@ static void no_memory(const struct sp_config *config, struct sp_diags *diags)
     sp_diag_add(diags, SP_DIAG_ERROR, config->file, (struct sp_pos){0, 0}, "not enough memory");
 }
 
+/* ---- one listener ---- */
+
+struct build {
+    struct sp_snapshot *s;
+    const struct sp_snapshot_options *options;
+    struct sp_diags *diags;
+    bool crls_only; /* the rest is that of options->before, which has the same configuration */
+};
+
+/* The trust of the same place in the snapshot before, if it would judge alike: its memory of accepted chains is worth
+ * keeping. Takes over `fresh`. */
+static struct sp_trust *prefer_known(
+    const struct build *b, const struct sp_snapshot_listener *l, size_t host, struct sp_trust *fresh)
+{
+    const struct sp_snapshot_listener *known =
+        b->options->before != NULL ? sp_snapshot_find(b->options->before, l->config->name) : NULL;
+
+    if (known == NULL || host >= known->config->host_count || !sp_trust_is_same(known->trusts[host], fresh))
+        return fresh;
+    sp_trust_free(fresh);
+    return sp_trust_ref(known->trusts[host]);
+}
+
+/* The listener of options->before in the same place; only with crls_only. */
+static const struct sp_snapshot_listener *twin_of(const struct build *b, const struct sp_snapshot_listener *l)
+{
+    return &b->options->before->listeners[l - b->s->listeners];
+}
+
+static struct sp_trust *make_trust(
+    const struct build *b, const struct sp_snapshot_listener *l, size_t host, struct sp_shelf *shelf)
+{
+    const struct sp_config_client_auth *auth = &l->config->hosts[host].client_auth;
+    const char *file = b->s->config->file;
+
+    if (b->crls_only)
+        return sp_trust_renew_crls(twin_of(b, l)->trusts[host], file, auth, shelf, b->diags);
+    return sp_trust_new(file, auth, shelf, b->diags);
+}
+
+static bool build_trusts(const struct build *b, struct sp_snapshot_listener *l)
+{
+    struct sp_shelf *shelf = b->options->memory != NULL ? b->options->memory->shelf : NULL;
+    bool complete = true;
+
+    l->trusts = sp_alloc(l->config->host_count, sizeof(struct sp_trust *));
+    if (l->trusts == NULL)
+        return false;
+    for (size_t h = 0; h < l->config->host_count; h++) {
+        const struct sp_config_host *host = &l->config->hosts[h];
+        if (h > 0 && host->inherits) {
+            l->trusts[h] = l->trusts[0] != NULL ? sp_trust_ref(l->trusts[0]) : NULL;
+            continue;
+        }
+        struct sp_trust *fresh = make_trust(b, l, h, shelf);
+        complete = complete && fresh != NULL;
+        l->trusts[h] = fresh != NULL ? prefer_known(b, l, h, fresh) : NULL;
+    }
+    return complete;
+}
+
+/* Hands over in *out one reference, or NULL where no session is to be resumed. */
+static bool find_tickets(const struct build *b, const struct sp_config_listener *l, struct sp_tickets **out)
+{
+    struct sp_err err = {0};
+
+    *out = NULL;
+    if (l->tickets.count == 0)
+        return true;
+    if (l->tickets.keys == NULL) {
+        if (b->options->memory != NULL)
+            *out = sp_tickets_ref(b->options->memory->tickets);
+        return true;
+    }
+    if (sp_tickets_load(l->tickets.keys, out, &err) == SP_OK)
+        return true;
+    sp_diag_add(b->diags, SP_DIAG_ERROR, b->s->config->file, l->at, "%s", err.text);
+    return false;
+}
+
 /* The first gate's contexts tell what is wrong with the files; the others repeat a load that went well, so
  * their warnings are dropped. False: it is not complete. */
-static bool build_listener(struct sp_snapshot *s, struct sp_snapshot_listener *l, struct sp_diags *diags)
+static bool build_contexts(const struct build *b, struct sp_snapshot_listener *l, struct sp_tickets *tickets)
 {
-    const char *file = s->config->file;
+    const char *file = b->s->config->file;
 
-    l->trust = sp_trust_new(file, &l->config->client_auth, diags);
-    if (l->trust == NULL) {
-        sp_tls_server_free(sp_tls_server_new(file, l->config, NULL, diags)); /* for what it tells */
-        return false;
-    }
-    l->tls = sp_alloc(s->gates, sizeof(struct sp_tls_server *));
+    l->tls = sp_alloc(b->s->gates, sizeof(struct sp_tls_server *));
     if (l->tls == NULL)
         return false;
-    for (unsigned i = 0; i < s->gates; i++) {
+    for (unsigned i = 0; i < b->s->gates; i++) {
         struct sp_diags again = {0};
-        struct sp_diags *into = i == 0 ? diags : &again;
-        l->tls[i] = sp_tls_server_new(file, l->config, l->trust, into);
+        struct sp_diags *into = i == 0 ? b->diags : &again;
+        l->tls[i] = b->crls_only ? sp_tls_server_renew(twin_of(b, l)->tls[i], file, l->trusts, into)
+                                 : sp_tls_server_new(file, l->config, l->trusts, tickets, into);
         if (i > 0 && l->tls[i] == NULL)
-            sp_diag_add(diags, SP_DIAG_ERROR, file, l->config->at,
+            sp_diag_add(b->diags, SP_DIAG_ERROR, file, l->config->at,
                 "listener %s: its certificates changed while they were read", l->config->name);
         sp_diags_free(&again);
         if (l->tls[i] == NULL)
@@ -65,43 +160,62 @@ static bool build_listener(struct sp_snapshot *s, struct sp_snapshot_listener *l
     return true;
 }
 
-/* False: something is missing, whether or not `diags` was told what. */
-static bool build(struct sp_snapshot *s, struct sp_diags *diags)
+static bool build_listener(const struct build *b, struct sp_snapshot_listener *l)
 {
+    struct sp_tickets *tickets = NULL;
+    bool trusted = build_trusts(b, l), complete = false;
+    bool sealed = b->crls_only || find_tickets(b, l->config, &tickets);
+
+    if (trusted && sealed)
+        complete = build_contexts(b, l, tickets);
+    else if (!b->crls_only) /* for what it tells */
+        sp_tls_server_free(sp_tls_server_new(b->s->config->file, l->config, NULL, NULL, b->diags));
+    sp_tickets_free(tickets);
+    return complete;
+}
+
+/* ---- the whole ---- */
+
+/* False: something is missing, whether or not `diags` was told what. */
+static bool build(const struct build *b)
+{
+    struct sp_snapshot *s = b->s;
     bool complete = true;
 
     s->listeners = sp_alloc(s->config->listener_count, sizeof(*s->listeners));
     if (s->listeners == NULL)
         return false;
     s->listener_count = s->config->listener_count;
-    for (size_t i = 0; i < s->listener_count; i++) {
+    for (size_t i = 0; i < s->listener_count; i++)
         s->listeners[i].config = &s->config->listeners[i];
-        if (!build_listener(s, &s->listeners[i], diags))
-            complete = false;
-    }
-    s->policy = sp_policy_new(s->config, diags);
+    for (size_t i = 0; i < s->listener_count; i++)
+        complete = build_listener(b, &s->listeners[i]) && complete;
+    s->policy = sp_policy_new(s->config, b->diags);
     return complete && s->policy != NULL;
 }
 
-enum sp_rc sp_snapshot_load(
-    const char *file, unsigned gates, uint64_t generation, struct sp_snapshot **out, struct sp_diags *diags)
+/* Takes over `config`. */
+static enum sp_rc make(struct sp_config *config, const struct sp_snapshot_options *options, bool crls_only,
+    struct sp_snapshot **out, struct sp_diags *diags)
 {
-    struct sp_config *config = NULL;
-
-    *out = NULL;
-    if (sp_config_load(file, &config, diags) != SP_OK && config == NULL)
-        return SP_FAIL; /* with one, `diags` has the error that ends this below, after all others are told */
     struct sp_snapshot *s = SP_NEW(struct sp_snapshot);
+    struct build b = {s, options, diags, crls_only};
+
     if (s == NULL) {
         no_memory(config, diags);
         sp_config_free(config);
         return SP_FAIL;
     }
     atomic_init(&s->refs, 1);
-    s->generation = generation;
+    s->generation = options->generation;
     s->config = config;
-    s->gates = gates != 0 ? gates : config->gates;
-    bool complete = build(s, diags);
+    s->gates = options->gates != 0 ? options->gates : config->gates;
+    if (options->memory != NULL)
+        sp_shelf_begin(options->memory->shelf);
+    bool complete = build(&b);
+    if (options->memory != NULL && complete &&
+        diags->errors == 0) /* else it may not have asked for all that it needs */
+        sp_shelf_end(options->memory->shelf);
     if (!complete && diags->errors == 0)
         no_memory(config, diags);
     if (diags->errors > 0) {
@@ -112,6 +226,48 @@ enum sp_rc sp_snapshot_load(
     return SP_OK;
 }
 
+enum sp_rc sp_snapshot_load(const char *file, const struct sp_snapshot_options *options,
+    struct sp_snapshot **out, struct sp_diags *diags)
+{
+    struct sp_config *config = NULL;
+
+    *out = NULL;
+    if (sp_config_load(file, &config, diags) != SP_OK && config == NULL)
+        return SP_FAIL; /* with one, `diags` has the error that ends this below, after all others are told */
+    return make(config, options, false, out, diags);
+}
+
+enum sp_rc sp_snapshot_renew(
+    const struct sp_snapshot_options *options, struct sp_snapshot **out, struct sp_diags *diags)
+{
+    *out = NULL;
+    return make(sp_config_ref(options->before->config), options, false, out, diags);
+}
+
+static bool has_same_trusts(const struct sp_snapshot *a, const struct sp_snapshot *b)
+{
+    for (size_t i = 0; i < a->listener_count; i++) {
+        for (size_t h = 0; h < a->listeners[i].config->host_count; h++) {
+            if (a->listeners[i].trusts[h] != b->listeners[i].trusts[h])
+                return false;
+        }
+    }
+    return true;
+}
+
+enum sp_rc sp_snapshot_renew_crls(
+    const struct sp_snapshot_options *options, struct sp_snapshot **out, struct sp_diags *diags)
+{
+    *out = NULL;
+    if (make(sp_config_ref(options->before->config), options, true, out, diags) != SP_OK)
+        return SP_FAIL;
+    if (!has_same_trusts(*out, options->before))
+        return SP_OK;
+    sp_snapshot_unref(*out);
+    *out = NULL;
+    return SP_EOF;
+}
+
 const struct sp_snapshot_listener *sp_snapshot_find(const struct sp_snapshot *s, const char *name)
 {
     for (size_t i = 0; i < s->listener_count; i++) {
@@ -119,4 +275,9 @@ const struct sp_snapshot_listener *sp_snapshot_find(const struct sp_snapshot *s,
             return &s->listeners[i];
     }
     return NULL;
+}
+
+struct sp_trust *sp_snapshot_trust_of(const struct sp_snapshot_listener *l, const char *sni)
+{
+    return l->trusts[sp_config_host_of(l->config, sp_slice_of(sni))];
 }

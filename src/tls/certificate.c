@@ -210,6 +210,16 @@ enum sp_rc certificate_load(const char *config_file, const struct sp_config_cert
     return SP_OK;
 }
 
+enum sp_rc certificate_copy(const struct certificate *from, struct certificate *out)
+{
+    *out = (struct certificate){.chain = X509_chain_up_ref(from->chain)};
+    if (X509_up_ref(from->leaf) == 1)
+        out->leaf = from->leaf;
+    if (EVP_PKEY_up_ref(from->key) == 1)
+        out->key = from->key;
+    return out->chain != NULL && out->leaf != NULL && out->key != NULL && read_names(out) ? SP_OK : SP_FAIL;
+}
+
 void certificate_free(struct certificate *c)
 {
     X509_free(c->leaf);

@@ -48,62 +48,89 @@ static struct site *site_of(
     return site;
 }
 
-static void add_certificate(struct sp_tls_server *server, const char *config_file, struct host *host,
-    const struct sp_config_certificate *config, struct sp_diags *diags)
+/* What a build goes by. */
+struct build {
+    struct sp_tls_server *server;
+    const char *config_file;
+    struct sp_diags *diags;
+    const struct sp_tls_server *old; /* its certificates are taken, not the files; NULL: the files */
+};
+
+/* Puts it into its site's context. Borrows `c` but for its names. */
+static void place(const struct build *b, struct host *host, const struct sp_config_certificate *config,
+    struct certificate *c)
 {
-    struct certificate c;
     struct sp_err err;
-    if (certificate_load(config_file, config, &c, diags) != SP_OK)
-        goto out;
-    if (c.name_count == 0 && host->site_count > 0)
-        sp_diag_add(diags, SP_DIAG_WARNING, config_file, config->at,
+    if (c->name_count == 0 && host->site_count > 0)
+        sp_diag_add(b->diags, SP_DIAG_WARNING, b->config_file, config->at,
             "certificate %s: has no DNS name in its subjectAltName, so that no client can choose it",
             config->chain);
-    struct site *site = site_of(server, host, &c, &err);
+    struct site *site = site_of(b->server, host, c, &err);
     if (site == NULL) {
-        sp_diag_add(
-            diags, SP_DIAG_ERROR, config_file, config->at, "certificate %s: %s", config->chain, err.text);
-        goto out;
+        sp_diag_add(b->diags, SP_DIAG_ERROR, b->config_file, config->at, "certificate %s: %s", config->chain,
+            err.text);
+        return;
     }
-    if (!take_key_type(site, EVP_PKEY_get_base_id(c.key))) {
-        sp_diag_add(diags, SP_DIAG_WARNING, config_file, config->at,
+    if (!take_key_type(site, EVP_PKEY_get_base_id(c->key))) {
+        sp_diag_add(b->diags, SP_DIAG_WARNING, b->config_file, config->at,
             "certificate %s: is never used: an earlier one has the same names and the same type of key",
             config->chain);
-        goto out;
+        return;
     }
     ERR_clear_error();
+    bool stapled = true;
     /* OpenSSL judges key sizes and digests here, by its security level. */
-    if (SSL_CTX_use_cert_and_key(site->ctx, c.leaf, c.key, c.chain, 1) != 1)
-        sp_diag_add(diags, SP_DIAG_ERROR, config_file, config->at, "certificate %s: cannot be used: %s",
+    if (SSL_CTX_use_cert_and_key(site->ctx, c->leaf, c->key, c->chain, 1) != 1)
+        sp_diag_add(b->diags, SP_DIAG_ERROR, b->config_file, config->at, "certificate %s: cannot be used: %s",
             config->chain, openssl_reason());
+    else if (b->old != NULL)
+        stapled = staple_copy(b->server, b->old, c->leaf);
     else
-        staple_load(server, config_file, config, &c, diags);
-    if (!report_note(server, (size_t)(host - server->hosts), config->chain, c.leaf,
-            (const char *const *)site->names, site->name_count))
-        sp_diag_add(
-            diags, SP_DIAG_ERROR, config_file, config->at, "certificate %s: out of memory", config->chain);
-out:
-    certificate_free(&c);
+        staple_load(b->server, b->config_file, config, c, b->diags);
+    if (!stapled || !report_note(b->server, (size_t)(host - b->server->hosts), config->chain, c->leaf,
+                        (const char *const *)site->names, site->name_count))
+        sp_diag_add(b->diags, SP_DIAG_ERROR, b->config_file, config->at, "certificate %s: out of memory",
+            config->chain);
+}
+
+static void add_certificate(
+    const struct build *b, struct host *host, size_t index, const struct sp_config_certificate *config)
+{
+    size_t host_index = (size_t)(host - b->server->hosts);
+    struct certificate *c = &host->loaded[index];
+    host->loaded_count = index + 1;
+    if (b->old == NULL) {
+        if (certificate_load(b->config_file, config, c, b->diags) == SP_OK)
+            place(b, host, config, c);
+        return;
+    }
+    if (certificate_copy(&b->old->hosts[host_index].loaded[index], c) == SP_OK)
+        place(b, host, config, c);
+    else
+        sp_diag_add(b->diags, SP_DIAG_ERROR, b->config_file, config->at, "certificate %s: out of memory",
+            config->chain);
 }
 
 /* What is wrong with the listener's own certificates has been told once; hosts may share them. */
-static bool load_host(
-    struct sp_tls_server *server, const char *config_file, size_t index, struct sp_diags *diags)
+static bool load_host(const struct build *b, size_t index)
 {
-    const struct sp_config_host *config = &server->listener->hosts[index];
-    struct host *host = &server->hosts[index];
-    bool told = index > 0 && config->certificates == server->listener->hosts[0].certificates;
+    const struct sp_config_host *config = &b->server->listener->hosts[index];
+    struct host *host = &b->server->hosts[index];
+    bool told = index > 0 && config->certificates == b->server->listener->hosts[0].certificates;
     struct sp_diags again = {0};
-    size_t errors_before = diags->errors;
+    struct build quiet = *b;
+    size_t errors_before = b->diags->errors;
+    quiet.diags = &again;
     host->sites = sp_alloc(config->certificate_count, sizeof *host->sites);
-    if (host->sites == NULL)
+    host->loaded = sp_alloc(config->certificate_count, sizeof *host->loaded);
+    if (host->sites == NULL || host->loaded == NULL)
         return false;
     for (size_t i = 0; i < config->certificate_count; i++)
-        add_certificate(server, config_file, host, &config->certificates[i], told ? &again : diags);
-    if (again.errors > 0 && diags->errors == 0)
-        sp_diag_add(diags, SP_DIAG_ERROR, config_file, config->at,
-            "listener %s: its certificates changed while they were read", server->listener->name);
-    bool failed = again.errors > 0 || diags->errors > errors_before;
+        add_certificate(told ? &quiet : b, host, i, &config->certificates[i]);
+    if (again.errors > 0 && b->diags->errors == 0)
+        sp_diag_add(b->diags, SP_DIAG_ERROR, b->config_file, config->at,
+            "listener %s: its certificates changed while they were read", b->server->listener->name);
+    bool failed = again.errors > 0 || b->diags->errors > errors_before;
     sp_diags_free(&again);
     return failed || host->site_count > 0;
 }
@@ -125,11 +152,13 @@ static void set_policy(struct sp_tls_server *server, size_t index, struct sp_tru
     sp_trust_policy_id(trust, host->policy);
 }
 
-struct sp_tls_server *sp_tls_server_new(const char *config_file, const struct sp_config_listener *listener,
-    struct sp_trust *const *trusts, struct sp_tickets *tickets, struct sp_diags *diags)
+static struct sp_tls_server *make(const char *config_file, const struct sp_config_listener *listener,
+    const struct sp_tls_server *old, struct sp_trust *const *trusts, struct sp_tickets *tickets,
+    struct sp_diags *diags)
 {
     size_t errors_before = diags->errors;
     struct sp_tls_server *server = SP_NEW(struct sp_tls_server);
+    struct build b = {server, config_file, diags, old};
     if (server == NULL)
         goto no_memory;
     server->listener = listener;
@@ -144,7 +173,7 @@ struct sp_tls_server *sp_tls_server_new(const char *config_file, const struct sp
     for (size_t h = 0; h < listener->host_count; h++) {
         server->host_count++;
         set_policy(server, h, trusts != NULL ? trusts[h] : NULL);
-        if (!load_host(server, config_file, h, diags))
+        if (!load_host(&b, h))
             goto no_memory;
     }
     if (diags->errors == errors_before && trusts != NULL)
@@ -158,6 +187,18 @@ no_memory:
     return NULL;
 }
 
+struct sp_tls_server *sp_tls_server_new(const char *config_file, const struct sp_config_listener *listener,
+    struct sp_trust *const *trusts, struct sp_tickets *tickets, struct sp_diags *diags)
+{
+    return make(config_file, listener, NULL, trusts, tickets, diags);
+}
+
+struct sp_tls_server *sp_tls_server_renew(const struct sp_tls_server *old, const char *config_file,
+    struct sp_trust *const *trusts, struct sp_diags *diags)
+{
+    return make(config_file, old->listener, old, trusts, old->tickets, diags);
+}
+
 static void free_host(struct host *host)
 {
     for (size_t i = 0; i < host->site_count; i++) {
@@ -167,6 +208,9 @@ static void free_host(struct host *host)
         sp_free(host->sites[i].names);
     }
     sp_free(host->sites);
+    for (size_t i = 0; i < host->loaded_count; i++)
+        certificate_free(&host->loaded[i]);
+    sp_free(host->loaded);
     sp_trust_free(host->trust);
 }
 

@@ -146,6 +146,14 @@ void staple_load(struct sp_tls_server *server, const char *config_file,
             config->staple_file == NULL ? "; give a staple_file or staple_url" : "");
 }
 
+bool staple_copy(struct sp_tls_server *server, const struct sp_tls_server *from, const X509 *leaf)
+{
+    const struct staple *s = from->staples;
+    while (s != NULL && s->leaf != leaf)
+        s = s->next;
+    return s == NULL || keep(server, leaf, s->until, (struct sp_slice){(const char *)s->der, s->len});
+}
+
 void staple_free(struct sp_tls_server *server)
 {
     while (server->staples != NULL) {

@@ -30,6 +30,8 @@ struct certificate {
 /* SP_FAIL: `diags` says why. The caller frees in both cases. */
 SP_MUST_USE enum sp_rc certificate_load(const char *config_file, const struct sp_config_certificate *config,
     struct certificate *out, struct sp_diags *diags);
+/* From one that is loaded; the files are not looked at. SP_FAIL without memory. The caller frees in both cases. */
+SP_MUST_USE enum sp_rc certificate_copy(const struct certificate *from, struct certificate *out);
 void certificate_free(struct certificate *c);
 /* "*.example.com" stands for one label. Both canonical. */
 bool name_matches(const char *pattern, const char *name);
@@ -53,6 +55,8 @@ struct host {
     int64_t session_s;  /* how long after a full handshake its tickets are good */
     struct site *sites; /* the first is for a client that asks for no certificate's name */
     size_t site_count;
+    struct certificate *loaded; /* as configured, without their names; for sp_tls_server_renew */
+    size_t loaded_count;
 };
 
 struct sp_tls_server {
@@ -75,6 +79,9 @@ void report_free(struct sp_tls_server *server);
 /* Reads the one that `config` names, for `c`, which a context of `server` shows from now on. */
 void staple_load(struct sp_tls_server *server, const char *config_file,
     const struct sp_config_certificate *config, const struct certificate *c, struct sp_diags *diags);
+/* The one that `from` has for `leaf`, if any. False without memory. */
+SP_MUST_USE bool staple_copy(
+    struct sp_tls_server *server, const struct sp_tls_server *from, const X509 *leaf);
 void staple_free(struct sp_tls_server *server);
 int on_status_request(SSL *ssl, void *arg);
 

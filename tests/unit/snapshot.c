@@ -64,12 +64,15 @@ static const char *good_file(const struct files *f)
     return fix_write_text("good.yaml", text);
 }
 
+static const struct sp_snapshot_options two_gates = {.gates = 2, .generation = 1};
+
 static struct sp_snapshot *load_good(const struct files *f, unsigned gates)
 {
     struct sp_snapshot *s = NULL;
     struct sp_diags diags = {0};
 
-    enum sp_rc rc = sp_snapshot_load(good_file(f), gates, 7, &s, &diags);
+    struct sp_snapshot_options options = {.gates = gates, .generation = 7};
+    enum sp_rc rc = sp_snapshot_load(good_file(f), &options, &s, &diags);
     if (rc != SP_OK)
         fail_msg("%s", diags.items[0].text);
     assert_non_null(s);
@@ -87,7 +90,7 @@ static void test_a_snapshot_has_all_that_its_file_asks_for(void **state)
     assert_non_null(s->policy);
     for (size_t i = 0; i < s->listener_count; i++) {
         assert_ptr_equal(s->listeners[i].config, &s->config->listeners[i]);
-        assert_non_null(s->listeners[i].trust);
+        assert_non_null(s->listeners[i].trusts[0]);
         for (unsigned gate = 0; gate < s->gates; gate++) {
             assert_non_null(s->listeners[i].tls[gate]);
             assert_true(gate == 0 || s->listeners[i].tls[gate] != s->listeners[i].tls[gate - 1]);
@@ -130,7 +133,7 @@ static void test_all_that_is_wrong_is_told_at_once_and_there_is_no_snapshot(void
     at += put_listener(f, text + at, sizeof(text) - at, "good", NULL, NULL, NULL);
     at += put_listener(f, text + at, sizeof(text) - at, "no-chain", "nowhere.pem", NULL, NULL);
     put_listener(f, text + at, sizeof(text) - at, "no-key", NULL, "nowhere.pem", NULL);
-    assert_int_equal(sp_snapshot_load(fix_write_text("bad.yaml", text), 2, 1, &s, &diags), SP_FAIL);
+    assert_int_equal(sp_snapshot_load(fix_write_text("bad.yaml", text), &two_gates, &s, &diags), SP_FAIL);
     assert_null(s);
     assert_int_equal(diags.errors, 4);
     for (size_t i = 0; i < diags.count; i++)
@@ -152,7 +155,7 @@ static void test_a_name_without_an_address_hides_nothing_else(void **state)
 
     put_listener(f, text + at, sizeof(text) - at, "no-key", NULL, "nowhere.pem", NULL);
     assert_int_equal(setenv("RES_OPTIONS", "timeout:1 attempts:1", 1), 0); /* where no resolver answers */
-    assert_int_equal(sp_snapshot_load(fix_write_text("bad.yaml", text), 2, 1, &s, &diags), SP_FAIL);
+    assert_int_equal(sp_snapshot_load(fix_write_text("bad.yaml", text), &two_gates, &s, &diags), SP_FAIL);
     assert_null(s);
     assert_int_equal(diags.errors, 3);
     sp_diags_free(&diags);
@@ -163,7 +166,7 @@ static void test_a_file_that_is_not_there_makes_no_snapshot(void **state)
     struct sp_snapshot *s = *state;
     struct sp_diags diags = {0};
 
-    assert_int_equal(sp_snapshot_load("/nonexistent/x.yaml", 1, 1, &s, &diags), SP_FAIL);
+    assert_int_equal(sp_snapshot_load("/nonexistent/x.yaml", &two_gates, &s, &diags), SP_FAIL);
     assert_null(s);
     assert_int_equal(diags.errors, 1);
     sp_diags_free(&diags);

@@ -4,6 +4,7 @@
 #define SP_ADMIN_ADMIN_H
 
 #include "sallyport/base/base.h"
+#include "sallyport/base/mem.h"
 #include "sallyport/io/loop.h"
 #include "sallyport/obs/meter.h"
 
@@ -13,6 +14,8 @@ struct sp_admin_options {
     struct sp_loop *loop;
     struct sp_meters *meters;    /* borrowed */
     bool (*is_ready)(void *arg); /* for /readyz: serving, and not draining */
+    /* Appends the families of /metrics that are no counters, in the same format; NULL: there are none. */
+    void (*print_gauges)(void *arg, struct sp_buf *out);
     void *arg;
 };
 

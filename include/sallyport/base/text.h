@@ -13,6 +13,10 @@ SP_MUST_USE bool sp_parse_size(struct sp_slice s, uint64_t *out);
 /* The shortest way to write a duration that sp_parse_duration_ms reads back. Returns `out`. */
 #define SP_DURATION_MAX 24
 char *sp_format_duration_ms(uint64_t ms, char out[SP_DURATION_MAX]);
+/* A span of time for people, its two largest units, rounded down: "41 d", "6 d 3 h", "9 s". A negative one as if it
+ * were positive. Returns `out`. */
+#define SP_SPAN_MAX 32
+char *sp_format_span_s(int64_t seconds, char out[SP_SPAN_MAX]);
 
 /* Lower-case hex; `out` needs 2 * len + 1 bytes and ends in NUL. Returns `out`. */
 char *sp_hex(const void *bytes, size_t len, char *out);

@@ -26,6 +26,10 @@ SP_MUST_USE struct sp_trust *sp_trust_new(const char *config_file, const struct 
  * verdict to refuse (expired), and no error. */
 SP_MUST_USE struct sp_trust *sp_trust_new_at(const char *config_file,
     const struct sp_config_client_auth *auth, struct sp_shelf *shelf, int64_t now, struct sp_diags *diags);
+/* The CAs, intermediates and settings of `old`, with the CRLs read anew: what is left to do while a CA file cannot be
+ * used. `auth` is what `old` was made of. */
+SP_MUST_USE struct sp_trust *sp_trust_renew_crls(const struct sp_trust *old, const char *config_file,
+    const struct sp_config_client_auth *auth, struct sp_shelf *shelf, struct sp_diags *diags);
 struct sp_trust *sp_trust_ref(struct sp_trust *t); /* one more owner; any thread */
 void sp_trust_free(struct sp_trust *t);            /* one owner fewer; any thread; takes NULL */
 /* Whether both judge alike at any time: the same policy and the very same CRLs. The older one may then be kept, with

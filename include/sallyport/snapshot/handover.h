@@ -28,6 +28,9 @@ struct sp_handover {
     struct sp_identity *identity; /* NULL: anonymous */
     /* The listener's, which a newer snapshot may not know any more. */
     struct sp_config_listener_timeouts timeouts;
+    int64_t authenticated_at; /* of the full handshake, seconds since 1970 */
+    bool resumed;
+    uint64_t generation; /* of the snapshot that it was judged by */
     char listener[65];
     char peer[SP_ADDR_TEXT];
     char sni[256];

@@ -7,13 +7,23 @@
 
 #include "sallyport/base/base.h"
 #include "sallyport/config/config.h"
+#include "sallyport/pki/shelf.h"
 #include "sallyport/pki/trust.h"
 #include "sallyport/policy/policy.h"
 #include "sallyport/tls/server.h"
 
+/* What outlives snapshots and is handed from one build to the next. Belongs to the thread that builds; what it hands
+ * out is counted. */
+struct sp_snapshot_memory {
+    struct sp_shelf *shelf;
+    struct sp_tickets *tickets; /* the random ones */
+};
+SP_MUST_USE enum sp_rc sp_snapshot_memory_init(struct sp_snapshot_memory *m, struct sp_err *err);
+void sp_snapshot_memory_free(struct sp_snapshot_memory *m);
+
 struct sp_snapshot_listener {
     const struct sp_config_listener *config;
-    struct sp_trust *trust;
+    struct sp_trust **trusts;   /* one for each of config->hosts; those that inherit share the listener's */
     struct sp_tls_server **tls; /* one a gate */
 };
 
@@ -21,20 +31,37 @@ struct sp_snapshot {
     _Atomic unsigned refs;
     uint64_t generation; /* 1, 2, 3 ... */
     unsigned gates;
-    struct sp_config *config;
+    struct sp_config *config; /* shared with the snapshots that were renewed from the same one */
     struct sp_policy *policy;
     struct sp_snapshot_listener *listeners; /* in the order of config->listeners */
     size_t listener_count;
 };
 
-/* Reads `file` and everything it names. All that is wrong goes to `diags`. On SP_OK hands over one reference.
- * `gates`: how many TLS contexts a listener needs; 0: as the configuration says. */
-SP_MUST_USE enum sp_rc sp_snapshot_load(
-    const char *file, unsigned gates, uint64_t generation, struct sp_snapshot **out, struct sp_diags *diags);
+struct sp_snapshot_options {
+    unsigned gates; /* how many TLS contexts a listener needs; 0: as the configuration says */
+    uint64_t generation;
+    struct sp_snapshot_memory *memory; /* NULL: none, for `check` */
+    /* The one in force, or NULL: a trust that would be the same is taken over with what it remembers. */
+    const struct sp_snapshot *before;
+};
+
+/* Reads `file` and everything it names. All that is wrong goes to `diags`. On SP_OK hands over one reference. */
+SP_MUST_USE enum sp_rc sp_snapshot_load(const char *file, const struct sp_snapshot_options *options,
+    struct sp_snapshot **out, struct sp_diags *diags);
+/* The same configuration as options->before, with the files that it names read again; the configuration's own file is
+ * not looked at. */
+SP_MUST_USE enum sp_rc sp_snapshot_renew(
+    const struct sp_snapshot_options *options, struct sp_snapshot **out, struct sp_diags *diags);
+/* The same with nothing but the CRLs read again, so that they are not held up by a certificate or a CA file that cannot
+ * be used: everything else is that of options->before. SP_EOF: no CRL has changed. */
+SP_MUST_USE enum sp_rc sp_snapshot_renew_crls(
+    const struct sp_snapshot_options *options, struct sp_snapshot **out, struct sp_diags *diags);
 struct sp_snapshot *sp_snapshot_ref(struct sp_snapshot *s); /* any thread */
 void sp_snapshot_unref(struct sp_snapshot *s);              /* any thread; takes NULL */
 
 /* The listener of that name, or NULL. */
 const struct sp_snapshot_listener *sp_snapshot_find(const struct sp_snapshot *s, const char *name);
+/* The trust that a client of `listener` is judged by which asked for the canonical name `sni` ("": none). */
+struct sp_trust *sp_snapshot_trust_of(const struct sp_snapshot_listener *l, const char *sni);
 
 #endif

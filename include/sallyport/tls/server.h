@@ -25,6 +25,10 @@ struct sp_tls_server;
 SP_MUST_USE struct sp_tls_server *sp_tls_server_new(const char *config_file,
     const struct sp_config_listener *listener, struct sp_trust *const *trusts, struct sp_tickets *tickets,
     struct sp_diags *diags);
+/* The certificates, staples and tickets of `old`, which is for the same configuration, with other trusts: what is left
+ * to do while a file of theirs cannot be used. */
+SP_MUST_USE struct sp_tls_server *sp_tls_server_renew(const struct sp_tls_server *old,
+    const char *config_file, struct sp_trust *const *trusts, struct sp_diags *diags);
 void sp_tls_server_free(struct sp_tls_server *s); /* takes NULL */
 
 /* A certificate that clients are shown. All text is valid as long as the server. */

@@ -1,0 +1,409 @@
+/* sallyport verify: what a listener with these CAs and CRLs would say of a certificate, and why. It fills the same
+ * structure as the configuration file does and asks the same judge as a handshake (sp_trust_inspect), so there is no
+ * second opinion. Options in, text or JSON out; docs/verify.md has both. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "cli.h"
+#include "sallyport/base/clock.h"
+#include "sallyport/base/text.h"
+#include "sallyport/pki/trust.h"
+
+#define MAX_FILES 256
+#define MAX_DEPTH 10
+
+struct files {
+    const char *items[MAX_FILES];
+    size_t count;
+};
+
+struct request {
+    struct files ca, crl, intermediates;
+    struct sp_config_client_auth auth;
+    enum sp_trust_purpose purpose;
+    int64_t now;
+    bool json, missing_given;
+    const char *leaf;
+};
+
+static const char *const purposes[] = {
+    [SP_PURPOSE_CLIENT] = "client", [SP_PURPOSE_SERVER] = "server", [SP_PURPOSE_ANY] = "any"};
+
+static const char usage[] =
+    "usage: sallyport verify --ca FILE [--ca FILE]... [--crl FILE|FOLDER]... [--intermediates FILE]...\n"
+    "         [--trust-intermediates] [--crl-missing accept|reject] [--crl-stale reject|accept|DURATION]\n"
+    "         [--depth N] [--time 2026-01-02T03:04:05Z|@SECONDS] [--purpose client|server|any] [--json] FILE\n"
+    "exit codes: 0 accepted, 3 refused, 2 bad usage or a file that cannot be used\n";
+
+/* ---- options ---- */
+
+static bool digits(const char **text, size_t count, int *out)
+{
+    *out = 0;
+    for (size_t i = 0; i < count; i++, (*text)++) {
+        if (!sp_is_digit(**text))
+            return false;
+        *out = *out * 10 + (**text - '0');
+    }
+    return true;
+}
+
+static bool literal(const char **text, char c)
+{
+    return *(*text)++ == c;
+}
+
+/* "Z", "+hh:mm" or "-hh:mm", and nothing behind it. */
+static bool parse_offset(const char *p, int *minutes)
+{
+    int hours, rest, sign = *p == '-' ? -1 : 1;
+    *minutes = 0;
+    if ((p[0] == 'Z' || p[0] == 'z') && p[1] == '\0')
+        return true;
+    if (*p != '+' && *p != '-')
+        return false;
+    p++;
+    if (!digits(&p, 2, &hours) || !literal(&p, ':') || !digits(&p, 2, &rest) || *p != '\0' || hours > 23 ||
+        rest > 59)
+        return false;
+    *minutes = sign * (hours * 60 + rest);
+    return true;
+}
+
+/* RFC 3339; a fraction of a second is passed over. */
+static bool parse_rfc3339(const char *p, int64_t *out)
+{
+    struct tm tm = {0}, again;
+    int offset = 0;
+    if (!digits(&p, 4, &tm.tm_year) || !literal(&p, '-') || !digits(&p, 2, &tm.tm_mon) || !literal(&p, '-') ||
+        !digits(&p, 2, &tm.tm_mday) || (*p != 'T' && *p != 't' && *p != ' '))
+        return false;
+    p++;
+    if (!digits(&p, 2, &tm.tm_hour) || !literal(&p, ':') || !digits(&p, 2, &tm.tm_min) || !literal(&p, ':') ||
+        !digits(&p, 2, &tm.tm_sec))
+        return false;
+    if (*p == '.') {
+        do
+            p++;
+        while (sp_is_digit(*p));
+    }
+    if (!parse_offset(p, &offset))
+        return false;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    again = tm;
+    time_t t = timegm(&again); /* brings a 30th of February to March: then it was none */
+    if (again.tm_mon != tm.tm_mon || again.tm_mday != tm.tm_mday || again.tm_hour != tm.tm_hour ||
+        again.tm_min != tm.tm_min || again.tm_sec != tm.tm_sec)
+        return false;
+    *out = (int64_t)t - (int64_t)offset * 60;
+    return true;
+}
+
+static bool parse_time(const char *text, int64_t *out)
+{
+    uint64_t seconds;
+    if (text[0] != '@')
+        return parse_rfc3339(text, out);
+    if (!sp_parse_u64(sp_slice_of(text + 1), &seconds) || seconds > UINT64_C(253402300799)) /* year 9999 */
+        return false;
+    *out = (int64_t)seconds;
+    return true;
+}
+
+static bool parse_stale(const char *text, struct sp_config_client_auth *auth)
+{
+    if (strcmp(text, "reject") == 0)
+        auth->crl_stale = SP_CRL_STALE_REJECT;
+    else if (strcmp(text, "accept") == 0)
+        auth->crl_stale = SP_CRL_STALE_ACCEPT;
+    else if (sp_parse_duration_ms(sp_slice_of(text), &auth->crl_grace_ms))
+        auth->crl_stale = SP_CRL_STALE_GRACE;
+    else
+        return false;
+    return true;
+}
+
+static bool parse_missing(const char *text, struct request *r)
+{
+    bool accept = strcmp(text, "accept") == 0;
+    r->missing_given = true;
+    r->auth.crl_missing = accept ? SP_CRL_MISSING_ACCEPT : SP_CRL_MISSING_REJECT;
+    return accept || strcmp(text, "reject") == 0;
+}
+
+static bool parse_purpose(const char *text, enum sp_trust_purpose *out)
+{
+    for (size_t i = 0; i < SP_COUNTOF(purposes); i++) {
+        if (strcmp(text, purposes[i]) == 0) {
+            *out = (enum sp_trust_purpose)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_depth(const char *text, unsigned *out)
+{
+    uint64_t n;
+    if (!sp_parse_u64(sp_slice_of(text), &n) || n > MAX_DEPTH)
+        return false;
+    *out = (unsigned)n;
+    return true;
+}
+
+static bool add_file(struct files *files, const char *path)
+{
+    if (files->count == MAX_FILES)
+        return false;
+    files->items[files->count++] = path;
+    return true;
+}
+
+enum { CA = 1, CRL, INTERMEDIATES, TRUST, MISSING, STALE, DEPTH, TIME, PURPOSE, JSON };
+
+static const struct option options[] = {
+    {"ca", required_argument, NULL, CA},
+    {"crl", required_argument, NULL, CRL},
+    {"intermediates", required_argument, NULL, INTERMEDIATES},
+    {"trust-intermediates", no_argument, NULL, TRUST},
+    {"crl-missing", required_argument, NULL, MISSING},
+    {"crl-stale", required_argument, NULL, STALE},
+    {"depth", required_argument, NULL, DEPTH},
+    {"time", required_argument, NULL, TIME},
+    {"purpose", required_argument, NULL, PURPOSE},
+    {"json", no_argument, NULL, JSON},
+    {NULL, 0, NULL, 0},
+};
+
+static bool take_option(struct request *r, int option, const char *value)
+{
+    switch (option) {
+    case CA:
+        return add_file(&r->ca, value);
+    case CRL:
+        return add_file(&r->crl, value);
+    case INTERMEDIATES:
+        return add_file(&r->intermediates, value);
+    case TRUST:
+        r->auth.trust_intermediates = true;
+        return true;
+    case MISSING:
+        return parse_missing(value, r);
+    case STALE:
+        return parse_stale(value, &r->auth);
+    case DEPTH:
+        return parse_depth(value, &r->auth.depth);
+    case TIME:
+        return parse_time(value, &r->now);
+    case PURPOSE:
+        return parse_purpose(value, &r->purpose);
+    default:
+        r->json = true;
+        return true;
+    }
+}
+
+static bool read_options(int argc, char **argv, struct request *r)
+{
+    int option, index = 0;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":", options, &index)) != -1) {
+        if (option == '?' || option == ':') {
+            fprintf(stderr, "sallyport verify: %s: %s\n", argv[optind - 1],
+                option == ':' ? "its value is missing" : "unknown option");
+            return false;
+        }
+        if (!take_option(r, option, optarg)) {
+            fprintf(stderr, "sallyport verify: --%s: %s cannot be taken\n", options[index].name, optarg);
+            return false;
+        }
+    }
+    if (r->ca.count == 0 || optind != argc - 1) {
+        fprintf(stderr, "sallyport verify: %s\n",
+            r->ca.count == 0 ? "--ca is missing: nobody could be trusted"
+                             : "exactly one certificate file is expected");
+        return false;
+    }
+    r->leaf = argv[optind];
+    return true;
+}
+
+static void finish_request(struct request *r)
+{
+    r->auth.ca = (struct sp_strings){.items = r->ca.items, .count = r->ca.count};
+    r->auth.crl = (struct sp_strings){.items = r->crl.items, .count = r->crl.count};
+    r->auth.intermediates =
+        (struct sp_strings){.items = r->intermediates.items, .count = r->intermediates.count};
+    if (!r->missing_given)
+        r->auth.crl_missing = r->crl.count > 0 ? SP_CRL_MISSING_REJECT : SP_CRL_MISSING_ACCEPT;
+}
+
+static bool looks_at_revocation(const struct request *r)
+{
+    return r->crl.count > 0 || r->auth.crl_missing == SP_CRL_MISSING_REJECT;
+}
+
+/* ---- text ---- */
+
+struct report {
+    const struct request *request;
+    struct sp_buf chain;
+    size_t steps;
+};
+
+static void text_step(void *arg, const struct sp_trust_step *step)
+{
+    struct report *report = arg;
+    char from[SP_RFC3339_MAX], to[SP_RFC3339_MAX];
+    struct sp_buf *out = &report->chain;
+
+    sp_buf_printf(out, "%zu. %s%s\n", report->steps,
+        step->subject[0] != '\0' ? step->subject : "(no subject)", step->is_anchor ? " (anchor)" : "");
+    sp_buf_printf(out, "   issuer %s, serial %s\n", step->issuer, step->serial);
+    sp_buf_printf(out, "   valid from %s until %s\n",
+        sp_time_rfc3339(step->not_before * 1000000, false, from),
+        sp_time_rfc3339(step->not_after * 1000000, false, to));
+    if (step->is_judged && looks_at_revocation(report->request))
+        sp_buf_printf(out, "   revocation: %s%s%s\n",
+            step->revocation == SP_REFUSAL_none ? "" : sp_refusal_name(step->revocation),
+            step->revocation == SP_REFUSAL_none ? "" : ": ", step->detail);
+    report->steps++;
+}
+
+static void print_text(const struct report *report, const struct sp_verdict *v)
+{
+    printf("%.*s", SP_FMT(sp_buf_slice(&report->chain)));
+    if (!looks_at_revocation(report->request))
+        puts("revocation was not looked at: no --crl is given, and --crl-missing is not reject");
+    if (v->accepted) {
+        puts("accepted");
+        return;
+    }
+    printf("refused: %s: %s\n", sp_refusal_name(v->reason), v->detail);
+    printf("         %s\n", sp_refusal_meaning(v->reason));
+}
+
+/* ---- JSON ---- */
+
+/* What is not printable ASCII leaves as if it were Latin-1: only paths can hold any, names are escaped already. */
+static void add_json(struct sp_buf *out, const char *text)
+{
+    sp_buf_add_char(out, '"');
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\')
+            sp_buf_printf(out, "\\%c", c);
+        else if (c < 0x20 || c > 0x7e)
+            sp_buf_printf(out, "\\u%04x", c);
+        else
+            sp_buf_add_char(out, (char)c);
+    }
+    sp_buf_add_char(out, '"');
+}
+
+static void add_json_field(struct sp_buf *out, const char *name, const char *value)
+{
+    sp_buf_printf(out, "\"%s\":", name);
+    if (value != NULL)
+        add_json(out, value);
+    else
+        sp_buf_add_str(out, "null");
+}
+
+static void json_step(void *arg, const struct sp_trust_step *step)
+{
+    struct report *report = arg;
+    char time[SP_RFC3339_MAX];
+    struct sp_buf *out = &report->chain;
+
+    sp_buf_add_str(out, report->steps > 0 ? ",{" : "{");
+    add_json_field(out, "subject", step->subject);
+    sp_buf_add_char(out, ',');
+    add_json_field(out, "issuer", step->issuer);
+    sp_buf_add_char(out, ',');
+    add_json_field(out, "serial", step->serial);
+    sp_buf_add_char(out, ',');
+    add_json_field(out, "not_before", sp_time_rfc3339(step->not_before * 1000000, false, time));
+    sp_buf_add_char(out, ',');
+    add_json_field(out, "not_after", sp_time_rfc3339(step->not_after * 1000000, false, time));
+    sp_buf_printf(out, ",\"anchor\":%s,\"revocation\":", step->is_anchor ? "true" : "false");
+    if (step->is_judged && looks_at_revocation(report->request)) {
+        sp_buf_add_char(out, '{');
+        add_json_field(
+            out, "reason", step->revocation != SP_REFUSAL_none ? sp_refusal_name(step->revocation) : NULL);
+        sp_buf_add_char(out, ',');
+        add_json_field(out, "detail", step->detail);
+        sp_buf_add_char(out, '}');
+    } else {
+        sp_buf_add_str(out, "null");
+    }
+    sp_buf_add_char(out, '}');
+    report->steps++;
+}
+
+static void print_json(const struct report *report, const struct sp_verdict *v)
+{
+    char time[SP_RFC3339_MAX];
+    struct sp_buf out = {0};
+
+    sp_buf_printf(&out, "{\"accepted\":%s,", v->accepted ? "true" : "false");
+    add_json_field(&out, "reason", v->accepted ? NULL : sp_refusal_name(v->reason));
+    sp_buf_add_char(&out, ',');
+    add_json_field(&out, "detail", v->accepted ? NULL : v->detail);
+    sp_buf_add_char(&out, ',');
+    add_json_field(&out, "meaning", v->accepted ? NULL : sp_refusal_meaning(v->reason));
+    sp_buf_add_char(&out, ',');
+    add_json_field(&out, "time", sp_time_rfc3339(report->request->now * 1000000, false, time));
+    sp_buf_add_char(&out, ',');
+    add_json_field(&out, "purpose", purposes[report->request->purpose]);
+    sp_buf_printf(&out, ",\"revocation_checked\":%s,\"chain\":[%.*s]}\n",
+        looks_at_revocation(report->request) ? "true" : "false", SP_FMT(sp_buf_slice(&report->chain)));
+    printf("%.*s", SP_FMT(sp_buf_slice(&out)));
+    sp_buf_free(&out);
+}
+
+/* ---- the whole ---- */
+
+static int judge(const struct request *r, const struct sp_trust *trust)
+{
+    struct sp_verdict verdict = {.accepted = false};
+    struct report report = {.request = r};
+    struct sp_err err = {0};
+    int code = SP_EXIT_USAGE;
+
+    if (sp_trust_inspect(trust, r->leaf, r->purpose, r->now, r->json ? json_step : text_step, &report,
+            &verdict, &err) != SP_OK) {
+        fprintf(stderr, "sallyport verify: %s\n", err.text);
+    } else {
+        (r->json ? print_json : print_text)(&report, &verdict);
+        code = verdict.accepted ? SP_EXIT_OK : SP_EXIT_REFUSED;
+    }
+    sp_buf_free(&report.chain);
+    return code;
+}
+
+int sp_cli_verify(int argc, char **argv)
+{
+    static const struct sp_config_client_auth defaults = {
+        .mode = SP_AUTH_REQUIRED, .crl_stale = SP_CRL_STALE_REJECT, .depth = 5};
+    struct request r = {.auth = defaults, .now = sp_wall_us() / 1000000};
+    struct sp_diags diags = {0};
+    struct sp_buf problems = {0};
+
+    if (!read_options(argc, argv, &r)) {
+        fputs(usage, stderr);
+        return SP_EXIT_USAGE;
+    }
+    finish_request(&r);
+    struct sp_trust *trust = sp_trust_new_at(NULL, &r.auth, NULL, r.now, &diags);
+    sp_diags_print(&diags, &problems);
+    fprintf(stderr, "%.*s", SP_FMT(sp_buf_slice(&problems)));
+    int code = trust != NULL ? judge(&r, trust) : SP_EXIT_USAGE;
+    sp_trust_free(trust);
+    sp_diags_free(&diags);
+    sp_buf_free(&problems);
+    return code;
+}
