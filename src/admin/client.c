@@ -5,6 +5,8 @@
 
 /* A client has this long for each request, and for taking each answer. */
 #define PATIENCE_MS 30000
+/* A page is no larger: some ten thousand CRLs. */
+#define PAGE_MAX ((size_t)16 * 1024 * 1024)
 
 struct client {
     struct sp_list link;
@@ -160,7 +162,7 @@ void sp_admin_client_start(struct sp_admin *a, int fd)
         return;
     }
     c->admin = a;
-    sp_buf_init(&c->body, 1024 * 1024);
+    sp_buf_init(&c->body, PAGE_MAX);
     c->stream = sp_h1_new(SP_SERVER, c->transport, &a->blocks, &a->limits);
     c->watch = sp_watch_new(a->o.loop, fd, on_edge, c);
     c->timer = sp_timer_new(a->o.loop, on_timer, c);

@@ -4,6 +4,8 @@
 static unsigned metrics(struct sp_admin *a, struct sp_buf *out)
 {
     sp_meters_print(a->o.meters, out);
+    if (a->o.print_gauges != NULL)
+        a->o.print_gauges(a->o.arg, out);
     return 200;
 }
 

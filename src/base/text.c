@@ -1,6 +1,9 @@
 /* Numbers with units, hex, and the distance between two words. Nothing here depends on the locale. */
 #include "sallyport/base/text.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 struct unit {
     struct sp_slice name;
     uint64_t factor;
@@ -88,6 +91,26 @@ char *sp_format_duration_ms(uint64_t ms, char out[SP_DURATION_MAX])
     while (n > 0)
         *p++ = digits[--n];
     memcpy(p, unit->name.ptr, unit->name.len + 1);
+    return out;
+}
+
+char *sp_format_span_s(int64_t seconds, char out[SP_SPAN_MAX])
+{
+    static const struct {
+        uint64_t seconds;
+        const char *name;
+    } UNITS[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+    uint64_t left = seconds < 0 ? 0 - (uint64_t)seconds : (uint64_t)seconds;
+    size_t i = 0;
+    while (i + 1 < SP_COUNTOF(UNITS) && left < UNITS[i].seconds)
+        i++;
+    uint64_t large = left / UNITS[i].seconds;
+    left %= UNITS[i].seconds;
+    /* beyond a month nobody counts hours */
+    uint64_t small = i + 1 < SP_COUNTOF(UNITS) && !(i == 0 && large > 30) ? left / UNITS[i + 1].seconds : 0;
+    int n = snprintf(out, SP_SPAN_MAX, "%" PRIu64 " %s", large, UNITS[i].name);
+    if (small > 0)
+        snprintf(out + n, SP_SPAN_MAX - (size_t)n, " %u %s", (unsigned)small, UNITS[i + 1].name);
     return out;
 }
 

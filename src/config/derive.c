@@ -16,7 +16,7 @@ static uint64_t fnv1a(uint64_t hash, const char *text)
 /* The last segment, with nothing but letters, digits, '.', '_' and '-': for people who look into the folder. */
 static void readable_part(const char *text, char out[32])
 {
-    size_t len = strlen(text), n = 0;
+    size_t len = strcspn(text, "?"), n = 0; /* a query may hold a secret */
     while (len > 0 && text[len - 1] == '/')
         len--;
     size_t from = len;

@@ -21,7 +21,7 @@ static void on_signal(void *arg, unsigned signo)
 
     switch (signo) {
     case SIGHUP:
-        sp_reload_request(d);
+        sp_reload_request(d, SP_BUILD_RELOAD);
         break;
     case SIGUSR1:
         sp_log_reopen(d->log, NULL);
@@ -152,6 +152,8 @@ static enum sp_rc make_gate(struct sp_daemon *d, unsigned i, struct sp_err *err)
         .loop = g->thread.loop,
         .meter = sp_meters_add_block(d->meters),
         .tally = &d->tally,
+        .addresses = d->addresses,
+        .inquiries = d->inquiries,
         .desks = d->desks,
         .desk_count = d->worker_count,
     };
@@ -168,7 +170,8 @@ static enum sp_rc make_threads(struct sp_daemon *d, struct sp_err *err)
     d->workers = sp_alloc(d->worker_count, sizeof(*d->workers));
     d->gates = sp_alloc(d->gate_count, sizeof(*d->gates));
     d->desks = sp_alloc(d->worker_count, sizeof(*d->desks));
-    if (d->workers == NULL || d->gates == NULL || d->desks == NULL)
+    d->addresses = sp_addresses_new(d->snapshot->config->limits.handshakes);
+    if (d->workers == NULL || d->gates == NULL || d->desks == NULL || d->addresses == NULL)
         return sp_err_set(err, "not enough memory");
     for (unsigned i = 0; i < d->worker_count; i++) {
         if (make_worker(d, i, err) != SP_OK)
@@ -191,10 +194,19 @@ static bool is_ready(void *arg)
     return d->ready;
 }
 
+static void print_gauges(void *arg, struct sp_buf *out)
+{
+    const struct sp_daemon *d = arg;
+
+    sp_freshness_print(d->freshness, out);
+    sp_fetching_print(d->fetching, out);
+}
+
 static enum sp_rc start_admin(struct sp_daemon *d, struct sp_err *err)
 {
     const struct sp_config *config = d->snapshot->config;
-    struct sp_admin_options options = {.loop = d->loop, .meters = d->meters, .is_ready = is_ready, .arg = d};
+    struct sp_admin_options options = {
+        .loop = d->loop, .meters = d->meters, .is_ready = is_ready, .print_gauges = print_gauges, .arg = d};
     struct sp_addr bound;
     char text[SP_ADDR_TEXT];
     int fd;
@@ -249,12 +261,27 @@ static enum sp_rc start_loop(struct sp_daemon *d, struct sp_err *err)
     if (sp_loop_new(&d->loop, err) != SP_OK)
         return SP_FAIL;
     d->drain_timer = sp_timer_new(d->loop, sp_drain_look, d);
-    return d->drain_timer != NULL ? SP_OK : sp_err_set(err, "not enough memory");
+    d->freshness = sp_freshness_new(d->loop, d->logger);
+    if (d->drain_timer == NULL || d->freshness == NULL)
+        return sp_err_set(err, "not enough memory");
+    return SP_OK;
+}
+
+/* With a logger of the builder's thread, which nobody else there has. */
+static enum sp_rc start_fetching(struct sp_daemon *d, struct sp_err *err)
+{
+    struct sp_meter_block *meter = sp_meters_add_block(d->meters);
+    struct sp_logger *logger = meter != NULL ? sp_logger_new(d->log, meter) : NULL;
+
+    if (logger != NULL)
+        d->fetching = sp_fetching_new(d->builder.loop, logger, meter);
+    return d->fetching != NULL ? SP_OK : sp_err_set(err, "fetching: not enough memory");
 }
 
 /* In this order; sp_daemon_run undoes whatever was done, in the opposite one. */
 static enum sp_rc (*const START[])(struct sp_daemon *d, struct sp_err *err) = {start_log, start_loop,
-    start_limits, make_threads, start_sockets, start_admin, start_signals, start_threads};
+    start_limits, sp_asking_start, make_threads, start_fetching, sp_watching_start, sp_reaching_start,
+    start_sockets, start_admin, start_signals, start_threads};
 
 static void tell_ready(struct sp_daemon *d)
 {
@@ -269,6 +296,8 @@ static void tell_ready(struct sp_daemon *d)
     sp_meter_set(d->meter, SP_METER_generation, d->snapshot->generation);
     sp_meter_set(d->meter, SP_METER_loaded_at, (uint64_t)(sp_wall_us() / 1000000));
     sp_log_event(d->logger, SP_LOG_INFO, "ready", fields, SP_COUNTOF(fields));
+    sp_freshness_watch(d->freshness, d->snapshot);
+    sp_fetching_follow(d->fetching, d->snapshot);
     sp_notify("READY=1");
 }
 
@@ -283,6 +312,9 @@ static void stop(struct sp_daemon *d)
         sp_thread_stop(&d->gates[i].thread);
     for (unsigned i = 0; d->workers != NULL && i < d->worker_count; i++)
         sp_thread_stop(&d->workers[i].thread);
+    sp_fetching_free(d->fetching);
+    sp_asking_stop(d);
+    sp_reaching_stop(d);
     sp_sockets_forget(d);
     sp_bound_file_remove(&d->admin_file);
     sp_admin_free(d->admin);
@@ -300,14 +332,21 @@ static void stop(struct sp_daemon *d)
     }
     if (d->loop != NULL)
         sp_loop_turn(d->loop, 0);
+    sp_watching_stop(d);
     sp_loop_free(d->builder.loop);
+    sp_freshness_free(d->freshness);
     sp_timer_free(d->drain_timer);
     sp_loop_free(d->loop);
     sp_log_stop(d->log, LOG_STOP_MS);
     sp_meters_free(d->meters);
     sp_diags_free(&d->build.diags);
+    sp_buf_free(&d->build.told);
     sp_snapshot_unref(d->build.snapshot);
+    sp_snapshot_unref(d->build.before);
     sp_snapshot_unref(d->snapshot);
+    sp_snapshot_memory_free(&d->memory);
+    sp_addresses_free(d->addresses);
+    sp_inquiries_free(d->inquiries);
     sp_free(d->gates);
     sp_free(d->workers);
     sp_free(d->desks);
@@ -332,15 +371,22 @@ int sp_daemon_run(const char *file)
     signal(SIGPIPE, SIG_IGN);
     mask_signals(SIG_BLOCK);
     sp_list_init(&d.bindings);
-    if (sp_snapshot_load(file, 0, 1, &d.snapshot, &diags) != SP_OK) {
+    if (sp_snapshot_memory_init(&d.memory, &err) != SP_OK) {
+        fprintf(stderr, "sallyport: %s\n", err.text);
+        return 1;
+    }
+    struct sp_snapshot_options options = {.generation = 1, .memory = &d.memory};
+    d.watching.since_us = sp_wall_us();
+    if (sp_snapshot_load(file, &options, &d.snapshot, &diags) != SP_OK) {
         print_diags(&diags);
         sp_diags_free(&diags);
+        sp_snapshot_memory_free(&d.memory);
         return 2;
     }
     for (size_t i = 0; rc == SP_OK && i < SP_COUNTOF(START); i++)
         rc = START[i](&d, &err);
     if (rc == SP_OK) {
-        sp_reload_tell(&d, SP_LOG_WARN, "configuration_warning", &diags);
+        sp_reload_tell(&d, SP_BUILD_RELOAD, &diags);
         tell_ready(&d);
         sp_loop_run(d.loop);
     } else {

@@ -1,7 +1,7 @@
 /* What the sources of this room share: the process as one structure. Not a door.
  *
  *   main      signals, admin pages, what is in force; owns the structure
- *   builder   reads and builds the next snapshot
+ *   builder   reads and builds the next snapshot, watches the files for changes, keeps fetched ones fresh
  *   gates     src/gate, one a thread, at a lower priority
  *   workers   src/proxy, one a thread
  *   (the log writer's thread is obs's own)
@@ -13,10 +13,14 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
+#include "fetching.h"
+#include "freshness.h"
 #include "sallyport/admin/admin.h"
 #include "sallyport/base/list.h"
 #include "sallyport/daemon/daemon.h"
+#include "sallyport/fetch/fetch.h"
 #include "sallyport/gate/gate.h"
+#include "sallyport/io/file_watch.h"
 #include "sallyport/obs/log.h"
 #include "sallyport/obs/meter.h"
 #include "sallyport/proxy/worker.h"
@@ -65,15 +69,53 @@ struct sp_binding {
     int fds[];
 };
 
+/* What makes the next snapshot. */
+enum sp_build_kind {
+    SP_BUILD_RELOAD,  /* the configuration's file is read, with everything that it names */
+    SP_BUILD_RENEWAL, /* the same configuration; what it names is read again */
+    SP_BUILD_KINDS
+};
+
 /* One build on its way: main -> builder -> main. */
 struct sp_build {
     struct sp_mail mail;
     struct sp_daemon *daemon;
+    enum sp_build_kind kind;
+    char cause[512]; /* of a renewal: the file that has changed */
+    int64_t began_us;
     struct sp_diags diags;
     struct sp_snapshot *snapshot;
     uint64_t generation;
+    struct sp_snapshot *before;  /* the one in force when it was asked for; one reference */
     struct sp_receipts receipts; /* of the gates and workers that have it in force */
-    bool under_way, again;       /* a HUP during a build means one more */
+    bool is_partial; /* of a renewal only the CRLs could be used */
+    bool under_way;
+    bool wanted[SP_BUILD_KINDS]; /* one more, after the one under way */
+    bool covers_renewal;         /* a reload reads what a renewal was wanted for */
+    struct sp_buf told;          /* what the last one told: a renewal does not repeat it */
+};
+
+/* The files that the configuration names, and what comes of their changes. See watching.c. */
+struct sp_watching {
+    struct sp_daemon *daemon;
+    struct sp_file_watch *files; /* the builder's, once its thread runs */
+    struct sp_mail changed;      /* builder -> main */
+    atomic_bool told;            /* `changed` is on its way, and `path` is main's */
+    char path[512];
+    struct sp_mail follow; /* main -> builder: watch the files of `followed` */
+    struct sp_snapshot *followed;
+    int64_t since_us;
+    char cause[512];        /* main's: the file that changed last */
+    struct sp_timer *retry; /* main's */
+    uint64_t retry_ms;      /* the last wait; 0: the last renewal went well */
+};
+
+/* When time changes what the snapshot in force says of somebody. See reaching.c. */
+struct sp_reaching {
+    struct sp_timer *timer;
+    uint64_t generation; /* of the snapshot that `change_s` is of */
+    int64_t change_s, looked_s;
+    bool stopped; /* the workers' threads have ended */
 };
 
 struct sp_daemon {
@@ -83,8 +125,12 @@ struct sp_daemon {
     struct sp_meter_block *meter;
     struct sp_log *log;
     struct sp_logger *logger;
-    struct sp_snapshot *snapshot; /* in force; one reference */
+    struct sp_snapshot *snapshot;     /* in force; one reference */
+    struct sp_snapshot_memory memory; /* the builder's, once its thread runs */
     struct sp_tally tally;
+    struct sp_addresses *addresses; /* the gates' */
+    struct sp_inquiries *inquiries; /* likewise */
+    struct sp_fetcher *asker;       /* theirs; NULL: no responder has had to be asked yet */
     unsigned gate_count, worker_count;
     struct sp_daemon_gate *gates;
     struct sp_daemon_worker *workers;
@@ -92,6 +138,10 @@ struct sp_daemon {
     struct sp_list bindings;
     struct sp_thread builder;
     struct sp_build build;
+    struct sp_watching watching;
+    struct sp_freshness *freshness;
+    struct sp_fetching *fetching; /* the builder's */
+    struct sp_reaching reaching;
     struct sp_admin *admin;
     struct sp_bound_file admin_file;
     struct sp_watch *signals[4];
@@ -125,11 +175,37 @@ void sp_bound_file_remove(struct sp_bound_file *f); /* once, while the socket is
 void sp_sockets_tell(struct sp_daemon *d);
 
 /* reload.c */
-void sp_reload_request(struct sp_daemon *d);
-/* Every line of `diags` as an event. */
-void sp_reload_tell(
-    struct sp_daemon *d, enum sp_log_level level, const char *event, const struct sp_diags *diags);
+/* A build of that kind, now or after the one that is under way. */
+void sp_reload_request(struct sp_daemon *d, enum sp_build_kind kind);
+/* What a build of that kind found wrong, as events. */
+void sp_reload_tell(struct sp_daemon *d, enum sp_build_kind kind, const struct sp_diags *diags);
 struct sp_log_options sp_log_options_of(const struct sp_config *config);
+
+/* watching.c */
+/* Before the builder's thread runs. watching.since_us: when the files of the snapshot in force began to be read. */
+enum sp_rc sp_watching_start(struct sp_daemon *d, struct sp_err *err);
+void sp_watching_stop(struct sp_daemon *d); /* after the builder's thread has ended */
+/* A build that began to read at `since_us` is in force: its files are watched from now on. */
+void sp_watching_follow(struct sp_daemon *d, int64_t since_us);
+/* Everything was read and is in force. */
+void sp_watching_settled(struct sp_daemon *d);
+/* A renewal came to nothing: later once more. */
+void sp_watching_failed(struct sp_daemon *d);
+
+/* reaching.c */
+enum sp_rc sp_reaching_start(struct sp_daemon *d, struct sp_err *err);
+void sp_reaching_stop(struct sp_daemon *d); /* after the workers' threads have ended */
+/* If `config` has a brake: a census for these updates, one a worker. *census is then the caller's to let go of if they are
+ * not posted; else NULL. */
+enum sp_rc sp_reaching_brake(struct sp_daemon *d, const struct sp_config *config,
+    struct sp_worker_update *const *updates, struct sp_census **census, struct sp_err *err);
+
+/* asking.c */
+enum sp_rc sp_asking_start(struct sp_daemon *d, struct sp_err *err); /* before the gates are made */
+/* The fetcher runs, if `config` needs it. Before a gate goes by `config`. */
+enum sp_rc sp_asking_ready(struct sp_daemon *d, const struct sp_config *config, struct sp_err *err);
+/* After the gates' threads have ended, before the mails that were left are run. */
+void sp_asking_stop(struct sp_daemon *d);
 
 /* drain.c */
 void sp_drain_start(struct sp_daemon *d);

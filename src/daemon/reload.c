@@ -1,9 +1,10 @@
-/* From HUP to a new snapshot in force, without dropping anything:
+/* From HUP, or a file that has changed, to a new snapshot in force, without dropping anything:
  *
  *   main: request --> builder: read, check, build --> main: bind, publish to gates and workers --> main: "reloaded"
  *                                   |                         |                       each signs when it has it
  *                                   +---- anything wrong -----+--> the one in force stays, and every error is logged
- */
+ *
+ * One build at a time; what is wanted meanwhile comes after it. Elsewhere: watching.c says when to renew. */
 #include "daemon_impl.h"
 #include "sallyport/base/clock.h"
 
@@ -17,31 +18,71 @@ struct sp_log_options sp_log_options_of(const struct sp_config *config)
     };
 }
 
-void sp_reload_tell(
-    struct sp_daemon *d, enum sp_log_level level, const char *event, const struct sp_diags *diags)
+static void tell_one(
+    struct sp_daemon *d, enum sp_log_level level, const char *event, const struct sp_diag *diag)
 {
-    for (size_t i = 0; i < diags->count; i++) {
-        const struct sp_diag *diag = &diags->items[i];
-        struct sp_log_field fields[4] = {SP_LOG_C("file", diag->file)};
-        size_t n = 1;
-        if ((diag->severity == SP_DIAG_ERROR) != (level == SP_LOG_ERROR))
-            continue;
-        if (diag->at.line != 0) {
-            fields[n++] = SP_LOG_N("line", diag->at.line);
-            fields[n++] = SP_LOG_N("column", diag->at.column);
-        }
-        fields[n++] = SP_LOG_C("detail", diag->text);
-        sp_log_event(d->logger, level, event, fields, n);
+    struct sp_log_field fields[4] = {SP_LOG_C("file", diag->file)};
+    size_t n = 1;
+
+    if (diag->at.line != 0) {
+        fields[n++] = SP_LOG_N("line", diag->at.line);
+        fields[n++] = SP_LOG_N("column", diag->at.column);
     }
+    fields[n++] = SP_LOG_C("detail", diag->text);
+    sp_log_event(d->logger, level, event, fields, n);
 }
 
-static void fail(struct sp_daemon *d, const char *detail)
+/* Adds it as one line, and says whether `before` had that line. */
+static bool note(struct sp_buf *told, const struct sp_buf *before, const struct sp_diag *diag)
 {
-    struct sp_log_field fields[] = {
-        SP_LOG_N("generation", d->snapshot->generation), SP_LOG_C("detail", detail)};
+    size_t from = told->len;
 
-    sp_meter_add(d->meter, SP_METER_reload_failures, 1);
-    sp_log_event(d->logger, SP_LOG_ERROR, "reload_failed", fields, SP_COUNTOF(fields));
+    if (sp_buf_printf(told, "%s:%u:%u: %s\n", diag->file, diag->at.line, diag->at.column, diag->text) !=
+        SP_OK)
+        return false;
+    return before->len > 0 && memmem(before->ptr, before->len, told->ptr + from, told->len - from) != NULL;
+}
+
+/* A renewal may find the same things wrong many times: of it only what the build before has not told. */
+void sp_reload_tell(struct sp_daemon *d, enum sp_build_kind kind, const struct sp_diags *diags)
+{
+    struct sp_buf told = {0};
+
+    for (size_t i = 0; i < diags->count; i++) {
+        const struct sp_diag *diag = &diags->items[i];
+        bool is_error = diag->severity == SP_DIAG_ERROR;
+        bool was_told = note(&told, &d->build.told, diag);
+        if (kind == SP_BUILD_RELOAD && is_error)
+            tell_one(d, SP_LOG_ERROR, "configuration_error", diag);
+        else if (kind == SP_BUILD_RELOAD)
+            tell_one(d, SP_LOG_WARN, "configuration_warning", diag);
+        else if (!was_told && is_error)
+            tell_one(d, SP_LOG_ERROR, "material_failed", diag);
+        else if (!was_told)
+            tell_one(d, SP_LOG_WARN, "material_warning", diag);
+    }
+    sp_buf_free(&d->build.told);
+    d->build.told = told;
+}
+
+/* `detail` NULL: told already. */
+static void fail(struct sp_build *build, const char *detail)
+{
+    struct sp_daemon *d = build->daemon;
+    struct sp_log_field fields[] = {SP_LOG_N("generation", d->snapshot->generation),
+        SP_LOG_C("detail",
+            detail != NULL ? detail : "the new configuration is not usable; the old one stays in force")};
+
+    build->wanted[SP_BUILD_RENEWAL] |= build->covers_renewal;
+    if (build->kind == SP_BUILD_RELOAD) {
+        sp_meter_add(d->meter, SP_METER_reload_failures, 1);
+        sp_log_event(d->logger, SP_LOG_ERROR, "reload_failed", fields, SP_COUNTOF(fields));
+        return;
+    }
+    sp_meter_add(d->meter, SP_METER_renewal_failures, 1);
+    if (detail != NULL)
+        sp_log_event(d->logger, SP_LOG_ERROR, "material_failed", fields, SP_COUNTOF(fields));
+    sp_watching_failed(d);
 }
 
 static void on_in_force(struct sp_mail *m);
@@ -67,12 +108,17 @@ static enum sp_rc publish(struct sp_daemon *d, struct sp_snapshot *snapshot, str
 {
     struct sp_worker_update **updates = sp_alloc(d->worker_count, sizeof(*updates));
     enum sp_rc rc = updates != NULL ? SP_OK : sp_err_set(err, "not enough memory");
+    struct sp_census *census = NULL;
 
     for (unsigned i = 0; rc == SP_OK && i < d->worker_count; i++) {
         updates[i] = sp_worker_update_new(d->workers[i].worker, snapshot);
         if (updates[i] == NULL)
             rc = sp_err_set(err, "not enough memory");
     }
+    if (rc == SP_OK)
+        rc = sp_reaching_brake(d, snapshot->config, updates, &census, err);
+    if (rc == SP_OK)
+        rc = sp_asking_ready(d, snapshot->config, err);
     if (rc == SP_OK)
         rc = sp_sockets_bind(d, snapshot, err);
     struct sp_gate_update **gates = rc == SP_OK ? sp_sockets_prepare(d, snapshot, err) : NULL;
@@ -85,8 +131,10 @@ static enum sp_rc publish(struct sp_daemon *d, struct sp_snapshot *snapshot, str
             sp_worker_update_free(updates[i]);
     }
     sp_free(updates);
-    if (gates == NULL)
+    if (gates == NULL) {
+        sp_census_unref(census);
         return SP_FAIL;
+    }
     sp_sockets_publish(d, snapshot, gates);
     return SP_OK;
 }
@@ -113,35 +161,55 @@ static void warn_of_restart(struct sp_daemon *d, const struct sp_config *config)
     }
 }
 
+static void start_next(struct sp_daemon *d);
+
 /* Nothing of it is under way any more. */
 static void finish(struct sp_build *build)
 {
     struct sp_daemon *d = build->daemon;
 
     build->under_way = false;
-    if (!d->draining)
+    if (build->kind == SP_BUILD_RELOAD && !d->draining)
         sp_notify("READY=1");
-    if (build->again)
-        sp_reload_request(d);
+    start_next(d);
 }
 
 /* SP_OK: on_in_force comes when all have it. */
-static enum sp_rc put_in_force(struct sp_daemon *d, struct sp_snapshot *snapshot)
+static enum sp_rc put_in_force(struct sp_build *build, struct sp_snapshot *snapshot)
 {
+    struct sp_daemon *d = build->daemon;
     struct sp_err err = {0};
 
     if (publish(d, snapshot, &err) != SP_OK) {
-        fail(d, err.text);
+        fail(build, err.text);
         sp_snapshot_unref(snapshot);
         return SP_FAIL;
     }
-    struct sp_log_options options = sp_log_options_of(snapshot->config);
-    sp_log_reopen(d->log, &options);
-    warn_of_restart(d, snapshot->config);
+    if (build->kind == SP_BUILD_RELOAD) {
+        struct sp_log_options options = sp_log_options_of(snapshot->config);
+        sp_log_reopen(d->log, &options);
+        warn_of_restart(d, snapshot->config);
+    }
     sp_sockets_tell(d);
     sp_snapshot_unref(d->snapshot);
     d->snapshot = snapshot;
+    sp_fetching_follow(d->fetching, snapshot);
     return SP_OK;
+}
+
+static void tell_in_force(const struct sp_build *build)
+{
+    struct sp_daemon *d = build->daemon;
+    struct sp_log_field fields[] = {
+        SP_LOG_N("generation", d->snapshot->generation), SP_LOG_C("file", build->cause)};
+
+    if (build->kind == SP_BUILD_RELOAD) {
+        sp_meter_add(d->meter, SP_METER_reloads, 1);
+        sp_log_event(d->logger, SP_LOG_INFO, "reloaded", fields, 1);
+    } else {
+        sp_meter_add(d->meter, SP_METER_renewals, 1);
+        sp_log_event(d->logger, SP_LOG_INFO, "material_changed", fields, 2);
+    }
 }
 
 /* Main thread; every gate and worker goes by the new snapshot from here on, so it may be said. */
@@ -150,12 +218,16 @@ static void on_in_force(struct sp_mail *m)
     struct sp_receipts *receipts = SP_CONTAINER_OF(m, struct sp_receipts, mail);
     struct sp_build *build = SP_CONTAINER_OF(receipts, struct sp_build, receipts);
     struct sp_daemon *d = build->daemon;
-    struct sp_log_field fields[] = {SP_LOG_N("generation", d->snapshot->generation)};
 
-    sp_meter_add(d->meter, SP_METER_reloads, 1);
     sp_meter_set(d->meter, SP_METER_generation, d->snapshot->generation);
     sp_meter_set(d->meter, SP_METER_loaded_at, (uint64_t)(sp_wall_us() / 1000000));
-    sp_log_event(d->logger, SP_LOG_INFO, "reloaded", fields, SP_COUNTOF(fields));
+    tell_in_force(build);
+    sp_freshness_watch(d->freshness, d->snapshot);
+    if (build->is_partial)
+        fail(build, NULL);
+    else
+        sp_watching_settled(d);
+    sp_watching_follow(d, build->began_us);
     finish(build);
 }
 
@@ -163,20 +235,17 @@ static void on_in_force(struct sp_mail *m)
 static void on_built(struct sp_mail *m)
 {
     struct sp_build *build = SP_CONTAINER_OF(m, struct sp_build, mail);
-    struct sp_daemon *d = build->daemon;
     struct sp_snapshot *snapshot = build->snapshot;
-
     bool waits = false;
 
     build->snapshot = NULL;
-    sp_reload_tell(d, SP_LOG_WARN, "configuration_warning", &build->diags);
-    sp_reload_tell(d, SP_LOG_ERROR, "configuration_error", &build->diags);
+    sp_reload_tell(build->daemon, build->kind, &build->diags);
     if (snapshot == NULL)
-        fail(d, "the new configuration is not usable; the old one stays in force");
-    else if (d->draining)
+        fail(build, NULL);
+    else if (build->daemon->draining)
         sp_snapshot_unref(snapshot);
     else
-        waits = put_in_force(d, snapshot) == SP_OK;
+        waits = put_in_force(build, snapshot) == SP_OK;
     sp_diags_free(&build->diags);
     if (!waits)
         finish(build);
@@ -187,24 +256,53 @@ static void on_build(struct sp_mail *m)
 {
     struct sp_build *build = SP_CONTAINER_OF(m, struct sp_build, mail);
     struct sp_daemon *d = build->daemon;
+    struct sp_snapshot_options options = {.gates = d->gate_count,
+        .generation = build->generation,
+        .memory = &d->memory,
+        .before = build->before};
 
-    if (sp_snapshot_load(d->file, d->gate_count, build->generation, &build->snapshot, &build->diags) != SP_OK)
+    build->began_us = sp_wall_us();
+    enum sp_rc rc = build->kind == SP_BUILD_RELOAD
+                        ? sp_snapshot_load(d->file, &options, &build->snapshot, &build->diags)
+                        : sp_snapshot_renew(&options, &build->snapshot, &build->diags);
+    build->is_partial = rc != SP_OK && build->kind == SP_BUILD_RENEWAL;
+    if (build->is_partial) {
+        struct sp_diags again = {0}; /* it can say nothing that has not been said */
+        rc = sp_snapshot_renew_crls(&options, &build->snapshot, &again);
+        sp_diags_free(&again);
+    }
+    if (rc != SP_OK)
         build->snapshot = NULL;
+    sp_snapshot_unref(build->before);
+    build->before = NULL;
     build->mail.fn = on_built;
     sp_loop_post(d->loop, &build->mail);
 }
 
-void sp_reload_request(struct sp_daemon *d)
+/* A reload first: it reads all that a renewal would. */
+static void start_next(struct sp_daemon *d)
 {
     struct sp_build *build = &d->build;
+    bool is_reload = build->wanted[SP_BUILD_RELOAD];
 
-    build->again = build->under_way;
-    if (build->under_way || d->draining)
+    if (build->under_way || d->draining || (!is_reload && !build->wanted[SP_BUILD_RENEWAL]))
         return;
     build->under_way = true;
     build->daemon = d;
+    build->kind = is_reload ? SP_BUILD_RELOAD : SP_BUILD_RENEWAL;
+    build->covers_renewal = is_reload && build->wanted[SP_BUILD_RENEWAL];
+    build->wanted[SP_BUILD_RELOAD] = build->wanted[SP_BUILD_RENEWAL] = false;
+    memcpy(build->cause, d->watching.cause, sizeof(build->cause));
     build->generation = d->snapshot->generation + 1;
+    build->before = sp_snapshot_ref(d->snapshot);
     build->mail.fn = on_build;
-    sp_notify("RELOADING=1");
+    if (is_reload)
+        sp_notify("RELOADING=1");
     sp_loop_post(d->builder.loop, &build->mail);
+}
+
+void sp_reload_request(struct sp_daemon *d, enum sp_build_kind kind)
+{
+    d->build.wanted[kind] = true;
+    start_next(d);
 }

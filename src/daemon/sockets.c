@@ -176,6 +176,7 @@ static void settle(struct sp_daemon *d, const struct sp_snapshot *snapshot)
         binding_of(it)->named = false;
     for (size_t i = 0; i < snapshot->listener_count; i++) {
         struct sp_binding *b = find(d, snapshot->listeners[i].config);
+        SP_ASSERT(b != NULL); /* all of them are bound by now */
         strncpy(b->name, snapshot->listeners[i].config->name, sizeof(b->name) - 1);
         b->named = b->published = true;
     }

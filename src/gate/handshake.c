@@ -95,13 +95,13 @@ static void refuse(struct handshake *h, const struct sp_tls_refusal *refusal)
         leave(h);
 }
 
-/* A resumed session brings no chain, so there is none to be remembered. */
+/* A resumed client's chain is judged anew, and so it may be remembered like any other. */
 static void count_how(struct sp_gate *g, const struct sp_transport *t, const struct sp_handover *over)
 {
     sp_meter_add(g->o.meter, SP_METER_handshakes_done, 1);
     if (over->resumed)
         sp_meter_add(g->o.meter, SP_METER_handshakes_resumed, 1);
-    else if (over->identity != NULL)
+    if (over->identity != NULL)
         sp_meter_add(
             g->o.meter, sp_tls_is_remembered(t) ? SP_METER_chain_cache_hits : SP_METER_chain_cache_misses, 1);
 }

@@ -4,6 +4,7 @@
 #include "proxy_impl.h"
 #include "sallyport/base/clock.h"
 #include "sallyport/base/text.h"
+#include "sallyport/tls/server.h"
 
 void sp_exchange_init(struct sp_exchange *x, struct sp_session *s)
 {
@@ -121,10 +122,12 @@ static enum sp_next step_judge(struct sp_exchange *x)
 
     if (sp_request_check(head, &fault) != SP_OK)
         return sp_answer(x, fault.status, fault.reason, fault.detail);
+    struct sp_slice canonical = sp_host_canonical(head->host, host);
+    if (sp_is_misdirected(x->session, canonical))
+        return sp_answer_misdirected(x, canonical);
     if (!knows_callers(x))
         return sp_answer(x, 503, SP_REFUSAL_overloaded, "no memory to tell who the caller is");
-    struct sp_policy_request request = {
-        .host = sp_host_canonical(head->host, host), .path = head->path, .method = head->method_text};
+    struct sp_policy_request request = {.host = canonical, .path = head->path, .method = head->method_text};
     sp_policy_decide(x->view->snapshot->policy, &x->session->callers, &request, &x->decision);
     if (!x->decision.allowed)
         return sp_answer(x, 403, SP_REFUSAL_no_rule, NULL);
@@ -283,6 +286,9 @@ static void end(struct sp_exchange *x)
     sp_meter_sub(s->worker->o.meter, SP_METER_requests_open, 1);
     sp_view_drop(x->view);
     x->view = NULL;
+    SP_FREE(x->own_detail);
+    if (s->held == SP_REFUSAL_no_rule) /* it was the exchange that the brake kept */
+        sp_session_release(s);
 }
 
 static enum sp_next step_done(struct sp_exchange *x)
@@ -306,6 +312,11 @@ void sp_exchange_abandon(struct sp_exchange *x, enum sp_refusal reason, const ch
     leave_backend(x);
     if (x->view == NULL)
         return;
+    s->cut = true;
+    if (reason == SP_REFUSAL_client_gone && sp_tls_end_reason(s->who->transport) != SP_REFUSAL_none) {
+        reason = sp_tls_end_reason(s->who->transport); /* it was us */
+        detail = NULL;
+    }
     if (x->reason == SP_REFUSAL_none) {
         x->reason = reason;
         x->detail = detail;

@@ -3,6 +3,7 @@
  *   worker    worker.c            one a thread: sessions, view of the snapshot, scratch space
  *   session   session.c           one connection that was let in: its transport, who it is, its one timer
  *   exchange  exchange.c relay.c  one request and its response
+ *   reach     reach.c judge.c ending.c census.c wheel.c  what a change, or the clock, means for open sessions
  *
  * Everything here belongs to one worker's thread. */
 #ifndef SP_PROXY_IMPL_H
@@ -14,6 +15,7 @@
 #include "sallyport/http/path.h"
 #include "sallyport/proxy/worker.h"
 #include "sallyport/upstream/upstream.h"
+#include "wheel.h"
 
 #define SP_LINES_MAX (SP_HEADERS_MAX + 8)
 
@@ -24,6 +26,19 @@ struct sp_view {
     unsigned users; /* sessions and exchanges, and the worker while it is the current one */
 };
 
+/* The walk over all sessions (reach.c has its phases). */
+struct sp_reach {
+    int phase;
+    /* A mark among `sessions`: those behind it are still to be visited. */
+    struct sp_list bookmark;
+    struct sp_task task;
+    struct sp_census *census; /* one reference, or NULL: nobody counts first */
+    struct sp_memo *memo;
+    uint64_t open, refused;  /* counted so far */
+    bool anew;               /* everybody is judged, whatever his trust */
+    uint64_t judged_anew_ms; /* when that last began; 0: never */
+};
+
 struct sp_worker {
     struct sp_worker_options o;
     struct sp_desk desk;
@@ -32,9 +47,11 @@ struct sp_worker {
     struct sp_upstreams *upstreams;
     struct sp_view *view;
     struct sp_list sessions;
-    /* A bookmark among `sessions`: those behind it are still to be moved to the view. */
-    struct sp_list walked;
-    struct sp_task walk;
+    struct sp_reach reach;
+    struct sp_wheel wheel; /* of the sessions that the clock will end */
+    struct sp_timer *tick; /* once a second while there are sessions */
+    struct sp_task ripe;
+    bool ticking;
     struct sp_random random;
     uint64_t grace_ms; /* how long a session that is to leave may still begin a request */
     bool draining;
@@ -101,6 +118,7 @@ struct sp_exchange {
     unsigned status;
     enum sp_refusal reason;
     const char *detail;
+    char *own_detail; /* where `detail` is no literal, or NULL */
     uint64_t bytes_in, bytes_out;
     uint64_t start_us, connect_start_us, connect_us, sent_us, response_us;
 };
@@ -130,6 +148,10 @@ struct sp_session {
     struct sp_grave grave;
     struct sp_worker *worker;
     struct sp_view *view;
+    const struct sp_snapshot_listener *listener; /* of the view; NULL: it is gone */
+    size_t host;             /* of the listener's: the one that the client asked for by SNI */
+    bool had_hosts;          /* the listener has, or had, more than one */
+    struct sp_trust *trust;  /* by which the client was last accepted; one reference; NULL: judge it again */
     struct sp_handover *who; /* listener, peer, SNI, TLS version, identity, transport: owned */
     struct sp_stream *stream;
     struct sp_watch *watch;
@@ -140,11 +162,19 @@ struct sp_session {
     struct sp_arena arena;        /* identity lines */
     struct sp_identity_lines identity_lines[SP_IDENTITY_MASKS];
     enum sp_wait wait;
-    unsigned served; /* requests begun; may wrap */
-    bool leaving;    /* no exchange after the present one */
-    bool lingering;  /* our direction is being closed; what still comes is read and dropped */
-    bool ended;      /* our direction is closed */
-    size_t lingered; /* bytes of that */
+    struct sp_wheel_entry clock;
+    int64_t too_old_s;          /* by client_auth.max_session_age; SP_WHEEL_NEVER */
+    uint64_t began_ms;          /* monotonic */
+    enum sp_refusal end_reason; /* why we end it, or none; `end_detail` may be NULL */
+    char *end_detail;
+    enum sp_refusal held; /* for what it would be ended but for the brake */
+    bool cut;             /* an exchange was broken off */
+    bool told;            /* its end was logged */
+    unsigned served;      /* requests begun; may wrap */
+    bool leaving;         /* no exchange after the present one */
+    bool lingering;       /* our direction is being closed; what still comes is read and dropped */
+    bool ended;           /* our direction is closed */
+    size_t lingered;      /* bytes of that */
     struct sp_exchange exchange;
 };
 
@@ -168,8 +198,40 @@ void sp_session_cut(struct sp_session *s);
 void sp_session_dismiss(struct sp_session *s);
 /* Moves to the worker's current view, if no exchange is on its way. */
 void sp_session_move(struct sp_session *s);
+/* Shares `trust`, in place of the one before; NULL: none. */
+void sp_session_trust(struct sp_session *s, struct sp_trust *trust);
 /* What the timer is for from now on. The same wait again goes on with the old deadline unless `renew`. */
 void sp_session_wait(struct sp_session *s, enum sp_wait wait, uint64_t ms, bool renew);
+
+/* ending.c */
+/* It may not stay: idle, it is closed; with an exchange in flight, it is cut, or (revocation_in_flight:
+ * finish) closed after the answer. `detail` is copied. Afterwards the session may be gone. */
+void sp_session_refuse(struct sp_session *s, enum sp_refusal reason, const char *detail);
+/* One event and one count, if we ended it and that was not told yet. */
+void sp_session_tell_end(struct sp_session *s);
+/* The brake keeps it; it does not any more. */
+void sp_session_hold(struct sp_session *s, enum sp_refusal reason);
+void sp_session_release(struct sp_session *s);
+/* When the clock ends it: by its chain, and by what `l` (NULL: as before) says of its age. */
+void sp_session_set_clock(struct sp_session *s, const struct sp_snapshot_listener *l);
+SP_MUST_USE enum sp_rc sp_clock_init(struct sp_worker *w);
+void sp_clock_start(struct sp_worker *w); /* there is a session */
+void sp_clock_free(struct sp_worker *w);
+
+/* reach.c */
+void sp_reach_init(struct sp_worker *w);
+/* Visits every session; `anew`: judges each, though its trust be the same. Takes over a reference of
+ * `census`, which may be NULL. */
+void sp_reach_start(struct sp_worker *w, bool anew, struct sp_census *census);
+void sp_reach_stop(struct sp_worker *w);
+/* One that arrives: false when it was refused, and may be gone. */
+bool sp_reach_admits(struct sp_session *s);
+
+void sp_reach_answer(struct sp_worker *w, const struct sp_census *census, enum sp_census_answer answer);
+
+/* census.c */
+/* A worker's part. `complete`: all of its sessions were counted. */
+void sp_census_sign(struct sp_census *c, uint64_t open, uint64_t refused, bool complete);
 
 /* exchange.c */
 void sp_exchange_init(struct sp_exchange *x, struct sp_session *s);
@@ -190,6 +252,10 @@ enum sp_next sp_relay(struct sp_exchange *x);
 /* answer.c: a small answer of our own; leads to FLUSH. */
 enum sp_next sp_answer(struct sp_exchange *x, unsigned status, enum sp_refusal reason, const char *detail);
 
+/* misdirected.c: `host` is canonical. */
+bool sp_is_misdirected(const struct sp_session *s, struct sp_slice host);
+enum sp_next sp_answer_misdirected(struct sp_exchange *x, struct sp_slice host);
+
 /* request_head.c */
 /* Judges what the policy does not: fields that must not be there, or must not be removed. SP_FAIL fills
  * `fault`. */
@@ -203,7 +269,8 @@ void sp_response_head_out(struct sp_exchange *x, const struct sp_head *head, str
 const struct sp_identity_lines *sp_identity_lines_of(struct sp_session *s, unsigned families);
 
 /* protected.c */
-/* Names an identity, a forwarding fact or our own word in any family and spelling: never passes from a client. */
+/* Names an identity, a forwarding fact or our own word in any family and spelling: never passes from a
+ * client. */
 bool sp_name_is_protected(struct sp_slice name);
 
 /* record.c */

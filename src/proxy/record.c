@@ -62,7 +62,7 @@ void sp_record(const struct sp_exchange *x)
     if (x->reason != SP_REFUSAL_none)
         fields[n++] = SP_LOG_W("reason", sp_refusal_name(x->reason));
     if (x->detail != NULL)
-        fields[n++] = SP_LOG_W("detail", x->detail);
+        fields[n++] = SP_LOG_C("detail", x->detail);
     fields[n++] = SP_LOG_N("bytes_in", x->bytes_in);
     fields[n++] = SP_LOG_N("bytes_out", x->bytes_out);
     fields[n++] = SP_LOG_T("duration_ms", since(x->start_us, sp_mono_us()));

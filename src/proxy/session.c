@@ -28,7 +28,16 @@ static void free_session(struct sp_grave *grave)
     sp_handover_free(s->who);
     sp_caller_set_free(&s->callers);
     sp_arena_free(&s->arena);
+    sp_trust_free(s->trust);
+    sp_free(s->end_detail);
     sp_free(s);
+}
+
+static void abandon_exchange(struct sp_session *s)
+{
+    enum sp_refusal reason = s->end_reason != SP_REFUSAL_none ? s->end_reason : SP_REFUSAL_shutting_down;
+
+    sp_exchange_abandon(&s->exchange, reason, s->end_detail);
 }
 
 /* Out of every list and loop now; the memory and the connection go at the end of the turn. */
@@ -36,7 +45,10 @@ static void leave(struct sp_session *s)
 {
     struct sp_worker *w = s->worker;
 
-    sp_exchange_abandon(&s->exchange, SP_REFUSAL_shutting_down, NULL);
+    abandon_exchange(s);
+    sp_session_tell_end(s);
+    sp_session_release(s);
+    sp_wheel_remove(&s->clock);
     sp_watch_free(s->watch);
     sp_timer_free(s->timer);
     sp_task_cancel(&s->resume);
@@ -87,7 +99,9 @@ static void go_on_closing(struct sp_session *s)
 
 void sp_session_close(struct sp_session *s)
 {
-    sp_exchange_abandon(&s->exchange, SP_REFUSAL_shutting_down, NULL);
+    abandon_exchange(s);
+    sp_session_tell_end(s);
+    sp_session_release(s);
     s->lingering = true;
     sp_session_wait(s, SP_WAIT_LINGER, LINGER_MS, true);
     go_on_closing(s);
@@ -179,10 +193,14 @@ static void take_view(struct sp_session *s)
     s->view = s->worker->view;
     s->view->users++;
     const struct sp_snapshot_listener *l = sp_snapshot_find(s->view->snapshot, s->who->listener);
-    if (l != NULL)
+    s->listener = l;
+    if (l != NULL) {
         s->timeouts = l->config->timeouts;
-    else
+        s->host = sp_config_host_of(l->config, sp_slice_of(s->who->sni));
+        s->had_hosts = l->config->host_count > 1;
+    } else {
         sp_session_dismiss(s);
+    }
 }
 
 void sp_session_move(struct sp_session *s)
@@ -192,6 +210,14 @@ void sp_session_move(struct sp_session *s)
     sp_view_drop(s->view);
     sp_caller_set_free(&s->callers);
     take_view(s);
+}
+
+void sp_session_trust(struct sp_session *s, struct sp_trust *trust)
+{
+    if (trust == s->trust)
+        return;
+    sp_trust_free(s->trust);
+    s->trust = trust != NULL ? sp_trust_ref(trust) : NULL;
 }
 
 void sp_session_dismiss(struct sp_session *s)
@@ -240,10 +266,15 @@ void sp_session_start(struct sp_worker *w, struct sp_handover *h)
     s->who = h;
     s->timeouts = h->timeouts;
     s->leaving = w->draining;
+    s->began_ms = sp_mono_ms();
+    s->too_old_s = SP_WHEEL_NEVER;
+    sp_wheel_entry_init(&s->clock);
     sp_arena_init(&s->arena, 0);
     sp_task_init(&s->resume, on_resume);
     take_view(s);
     sp_list_append(&w->sessions, &s->link);
     sp_exchange_init(&s->exchange, s);
-    sp_exchange_run(&s->exchange); /* bytes that TLS has read already make no edge */
+    sp_session_set_clock(s, s->listener);
+    if (sp_reach_admits(s))
+        sp_exchange_run(&s->exchange); /* bytes that TLS has read already make no edge */
 }

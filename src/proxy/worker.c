@@ -6,9 +6,6 @@
 #define BLOCKS_KEPT 64
 #define BLOCKS_MAX  65536
 
-/* Sessions looked at in one turn when all of them are to be. */
-#define WALK_SLICE 256
-
 /* For a session whose listener is gone; a drain says its own. */
 #define GRACE_MS 3000
 
@@ -46,6 +43,7 @@ static void receive(struct sp_handover *h)
     struct sp_worker *w = h->desk->worker;
 
     sp_meter_add(w->o.meter, SP_METER_sessions_open, 1);
+    sp_clock_start(w);
     sp_session_start(w, h);
 }
 
@@ -55,39 +53,6 @@ void sp_worker_forget(struct sp_worker *w)
     atomic_fetch_sub_explicit(&w->o.tally->connections, 1, memory_order_relaxed);
     sp_meter_sub(w->o.meter, SP_METER_sessions_open, 1);
     sp_meter_sub(w->o.meter, SP_METER_connections_open, 1);
-}
-
-/* Sessions without an exchange move at once, so that the old snapshot can go; the others at their next
- * exchange. The bookmark stands behind those that were looked at. */
-static void walk(struct sp_task *t)
-{
-    struct sp_worker *w = SP_CONTAINER_OF(t, struct sp_worker, walk);
-
-    for (int i = 0; i < WALK_SLICE; i++) {
-        struct sp_list *next = w->walked.next;
-        if (next == &w->sessions) {
-            sp_list_remove(&w->walked);
-            return;
-        }
-        sp_session_move(sp_session_of(next));
-        sp_list_remove(&w->walked);
-        sp_list_prepend(next, &w->walked);
-    }
-    sp_loop_defer(w->o.loop, &w->walk);
-}
-
-/* Task and bookmark come and go together: the one without the other would take the bookmark for a session. */
-static void stop_walk(struct sp_worker *w)
-{
-    sp_task_cancel(&w->walk);
-    sp_list_remove(&w->walked);
-}
-
-static void start_walk(struct sp_worker *w)
-{
-    stop_walk(w);
-    sp_list_prepend(&w->sessions, &w->walked);
-    sp_loop_defer(w->o.loop, &w->walk);
 }
 
 struct sp_slice sp_worker_date(struct sp_worker *w)
@@ -109,20 +74,34 @@ static void apply_limits(struct sp_worker *w)
     w->limits = (struct sp_h1_limits){limits->header_bytes, limits->headers, limits->target_bytes};
 }
 
+static bool take_view(struct sp_worker *w, struct sp_snapshot *snapshot)
+{
+    struct sp_view *view;
+
+    if (snapshot == w->view->snapshot)
+        return true;
+    view = view_new(w, snapshot);
+    if (view == NULL) {
+        struct sp_log_field fields[] = {SP_LOG_N("generation", snapshot->generation)};
+        sp_log_event(w->o.logger, SP_LOG_ERROR, "reload_out_of_memory", fields, SP_COUNTOF(fields));
+        return false;
+    }
+    sp_view_drop(w->view);
+    w->view = view;
+    apply_limits(w);
+    return true;
+}
+
 static void on_update(struct sp_mail *m)
 {
     struct sp_worker_update *u = SP_CONTAINER_OF(m, struct sp_worker_update, mail);
     struct sp_worker *w = u->worker;
-    struct sp_view *view = view_new(w, u->snapshot);
 
-    if (view == NULL) {
-        struct sp_log_field fields[] = {SP_LOG_N("generation", u->snapshot->generation)};
-        sp_log_event(w->o.logger, SP_LOG_ERROR, "reload_out_of_memory", fields, SP_COUNTOF(fields));
-    } else {
-        sp_view_drop(w->view);
-        w->view = view;
-        apply_limits(w);
-        start_walk(w);
+    if (take_view(w, u->snapshot)) {
+        sp_reach_start(w, u->anew, u->census);
+    } else if (u->census != NULL) {
+        sp_census_sign(u->census, 0, 0, false);
+        sp_census_unref(u->census);
     }
     sp_receipts_sign(u->receipts);
     sp_snapshot_unref(u->snapshot);
@@ -144,6 +123,7 @@ void sp_worker_update_free(struct sp_worker_update *u)
 {
     if (u == NULL)
         return;
+    sp_census_unref(u->census);
     sp_snapshot_unref(u->snapshot);
     sp_free(u);
 }
@@ -158,9 +138,10 @@ void sp_worker_drain(struct sp_worker *w, uint64_t grace_ms)
 {
     w->draining = true;
     w->grace_ms = grace_ms;
-    stop_walk(w); /* the sessions are leaving: they need no new view */
-    SP_LIST_EACH (&w->sessions, it)
-        sp_session_dismiss(sp_session_of(it));
+    SP_LIST_EACH (&w->sessions, it) {
+        if (it != &w->reach.bookmark)
+            sp_session_dismiss(sp_session_of(it));
+    }
 }
 
 /* ---- life ---- */
@@ -176,11 +157,10 @@ struct sp_worker *sp_worker_new(const struct sp_worker_options *options)
     w->grace_ms = GRACE_MS;
     sp_pool_init(&w->blocks, SP_IO_BLOCK, BLOCKS_KEPT, BLOCKS_MAX);
     sp_list_init(&w->sessions);
-    sp_list_init(&w->walked);
-    sp_task_init(&w->walk, walk);
+    sp_reach_init(w);
     w->desk = (struct sp_desk){.loop = options->loop, .receive = receive, .worker = w};
     w->upstreams = sp_upstreams_new(options->loop, &w->blocks, options->meter);
-    if (w->upstreams == NULL || sp_random_init(&w->random) != SP_OK)
+    if (w->upstreams == NULL || sp_random_init(&w->random) != SP_OK || sp_clock_init(w) != SP_OK)
         goto fail;
     w->view = view_new(w, options->snapshot);
     if (w->view == NULL)
@@ -196,9 +176,10 @@ void sp_worker_free(struct sp_worker *w)
 {
     if (w == NULL)
         return;
-    stop_walk(w);
+    sp_reach_stop(w);
     while (!sp_list_is_empty(&w->sessions))
         sp_session_cut(sp_session_of(w->sessions.next));
+    sp_clock_free(w);
     if (w->view != NULL)
         sp_view_drop(w->view);
     if (w->upstreams != NULL)

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from lib import gate as gates
 from lib import raw
 from lib.patience import PATIENCE
 
-SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(\{([a-z_]+="[^"\\\n]*",?)+\})? (-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?)$')
+SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(\{([a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)+\})? (-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?)$')
 
 
 def families_of(text):
@@ -65,6 +66,26 @@ def test_what_happens_is_counted(gate, world, backend):
     assert grown['sallyport_responses_total{class="2xx"}'] == 3
     assert grown["sallyport_request_body_bytes_total"] == 15
     assert grown["sallyport_response_body_bytes_total"] == 6
+
+
+def test_how_a_client_came_in_is_counted(gate, world):
+    names = ["sallyport_handshakes_total", "sallyport_handshakes_resumed_total", "sallyport_chain_cache_hits_total",
+             "sallyport_chain_cache_misses_total"]
+
+    def counted():
+        metrics = gate.metrics()
+        return [metrics[name] for name in names]
+
+    context, session = raw.context(world, world.clients["billing"], maximum=ssl.TLSVersion.TLSv1_2), None
+    for expected in ([1, 0, 0, 1], [2, 0, 1, 1], [3, 1, 2, 1]):
+        with socket.create_connection(gate.address(), timeout=PATIENCE) as plain:
+            resumed = session if expected[1] else None
+            with context.wrap_socket(plain, server_hostname="billing.internal", session=resumed) as tls:
+                tls.sendall(b"GET / HTTP/1.1\r\nHost: billing.internal\r\nConnection: close\r\n\r\n")
+                assert tls.recv(65536).startswith(b"HTTP/1.1 200")
+                assert tls.session_reused == bool(expected[1])
+                session = tls.session
+        assert counted() == expected
 
 
 def test_health_and_readiness_are_told(gate):

@@ -253,18 +253,6 @@ def test_the_certificate_is_chosen_by_the_name_asked_for(start_gate, world, back
                 assert tls.getpeercert(True) == shown.der, sni
 
 
-def test_a_session_is_never_resumed(strict_gate, world):
-    context = raw.context(world, world.clients["billing"], **TLS_1_2)
-    session = None
-    for _ in range(2):
-        with socket.create_connection(strict_gate.address(), timeout=PATIENCE) as plain:
-            with context.wrap_socket(plain, server_hostname="billing.internal", session=session) as tls:
-                tls.sendall(b"GET / HTTP/1.1\r\nHost: billing.internal\r\nConnection: close\r\n\r\n")
-                assert tls.recv(65536).startswith(b"HTTP/1.1 200")
-                assert not tls.session_reused
-                session = tls.session
-
-
 def test_an_optional_listener_takes_a_client_without_a_certificate_and_no_bad_one(start_gate, world, backend):
     auth = {"mode": "optional", "ca": [str(world.ca_file)], "crl": [str(world.crl_folder)]}
     gate = start_gate(gates.config(

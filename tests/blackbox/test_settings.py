@@ -58,7 +58,7 @@ def test_handshakes_are_bounded_apart_from_who_is_in(start_gate, world, backend)
         gate.wait_metric("sallyport_handshakes_open", lambda n: n == 2)
         with pytest.raises((ssl.SSLError, OSError)):
             raw.Client(gate, world.clients["billing"])
-        assert gate.wait_event("refused", reason="too_many_connections")["detail"] == "limits.handshakes"
+        assert gate.wait_event("refused", reason="too_many_handshakes")["detail"] == "limits.handshakes"
         assert inside.get().status == 200
 
 

@@ -144,6 +144,34 @@ static void test_a_duration_is_written_in_its_largest_whole_unit_and_reads_back(
     }
 }
 
+static void test_a_span_is_told_in_its_two_largest_units(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t seconds;
+        const char *text;
+    } cases[] = {
+        {0, "0 s"},
+        {59, "59 s"},
+        {60, "1 min"},
+        {61, "1 min 1 s"},
+        {-61, "1 min 1 s"},
+        {7199, "1 h 59 min"},
+        {7200, "2 h"},
+        {86399, "23 h 59 min"},
+        {86400 + 59, "1 d"},
+        {6 * 86400 + 3 * 3600, "6 d 3 h"},
+        {30 * 86400 + 3600, "30 d 1 h"},
+        {31 * 86400 + 3600, "31 d"},
+        {INT64_MAX, "106751991167300 d"},
+        {INT64_MIN, "106751991167300 d"},
+    };
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        char text[SP_SPAN_MAX];
+        assert_string_equal(sp_format_span_s(cases[i].seconds, text), cases[i].text);
+    }
+}
+
 static void test_hex_goes_there_and_back(void **state)
 {
     (void)state;
@@ -393,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_a_duration_has_a_unit_unless_it_is_nothing),
         cmocka_unit_test(test_a_size_has_binary_or_decimal_units),
         cmocka_unit_test(test_a_duration_is_written_in_its_largest_whole_unit_and_reads_back),
+        cmocka_unit_test(test_a_span_is_told_in_its_two_largest_units),
         cmocka_unit_test(test_hex_goes_there_and_back),
         cmocka_unit_test(test_the_distance_counts_edits_and_swaps_whatever_the_case),
         cmocka_unit_test(test_a_time_is_written_as_rfc3339_in_utc),

@@ -29,8 +29,8 @@ void sp_worker_free(struct sp_worker *w);
 /* Where gates put new sessions down. Valid as long as the worker. */
 struct sp_desk *sp_worker_desk(struct sp_worker *w);
 
-/* A new snapshot: from the next exchange on, every session is judged by it. Open sessions whose client it would not let
- * in, and exchanges in flight that its rules would not allow, are ended within a second. */
+/* A new snapshot: from the next exchange on, every session is judged by it. Open sessions whose client it
+ * would not let in, and exchanges in flight that its rules would not allow, are ended within a second. */
 struct sp_worker_update {
     struct sp_mail mail;
     struct sp_worker *worker;
@@ -45,9 +45,9 @@ void sp_worker_update_free(struct sp_worker_update *u); /* one that was not post
 
 /* ---- the brake: how many would a change end, over all workers? ---- */
 
-/* Made by the thread that posts the updates, before. When all workers have counted, `on_counted` is called on the
- * thread of `loop`; until it has answered, nobody is ended but by the clock. The first reference is let go of after that
- * call, or by the caller if no update was posted. NULL without memory. */
+/* Made by the thread that posts the updates, before. When all workers have counted, `on_counted` is called
+ * on the thread of `loop`; until it has answered, nobody is ended but by the clock. The first reference is
+ * let go of after that call, or by the caller if no update was posted. NULL without memory. */
 struct sp_census;
 SP_MUST_USE struct sp_census *sp_census_new(
     struct sp_loop *loop, unsigned workers, void (*on_counted)(void *arg, struct sp_census *c), void *arg);

@@ -28,6 +28,7 @@ http {{
     server {{
         listen unix:{folder}/http.sock;
         listen 127.0.0.1:{port} default_server;
+        {tls}
         keepalive_requests {keepalive_requests};
         root {folder}/www;
         location /headers {{ return 200 "rule=$http_x_client_rule\\nuris=$http_x_client_san_uri\\nhost=$host\\nuri=$request_uri\\n"; }}
@@ -51,7 +52,9 @@ http {{
 
 
 class Nginx:
-    def __init__(self, folder, keepalive_requests=1000):
+    def __init__(self, folder, keepalive_requests=1000, tls=None):
+        """`tls`: a credential, saved; it is served over TLS too then."""
+        self.tls = tls
         self.folder = pathlib.Path(folder)
         for name in ("www", "body", "proxy", "fastcgi", "uwsgi", "scgi"):
             (self.folder / name).mkdir()
@@ -74,11 +77,16 @@ class Nginx:
     def start(self):
         """On a port that is free now; should another take it in between, on the next."""
         for _ in range(20):
-            with socket.socket() as probe:
+            with socket.socket() as probe, socket.socket() as other:
                 probe.bind(("127.0.0.1", 0))
-                self.port = probe.getsockname()[1]
+                other.bind(("127.0.0.1", 0))
+                self.port, self.tls_port = probe.getsockname()[1], other.getsockname()[1]
             (self.folder / "http.sock").unlink(missing_ok=True)
-            text = TEMPLATE.format(folder=self.folder, port=self.port, keepalive_requests=self.keepalive_requests)
+            tls = "" if self.tls is None else (
+                f"listen 127.0.0.1:{self.tls_port} ssl; ssl_certificate {self.tls.chain_file}; "
+                f"ssl_certificate_key {self.tls.key_file};")
+            text = TEMPLATE.format(
+                folder=self.folder, port=self.port, keepalive_requests=self.keepalive_requests, tls=tls)
             (self.folder / "nginx.conf").write_text(text)
             self.process = subprocess.Popen(
                 ["nginx", "-p", self.folder, "-c", self.folder / "nginx.conf"], stdin=subprocess.DEVNULL,

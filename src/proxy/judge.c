@@ -1,0 +1,194 @@
+/* Whether a session that is open may stay: its client by the trust in force, its exchange by the rules in
+ * force, both by the clock. Only says so; what comes of it is the walk's business (reach.c) and the ending's
+ * (ending.c). */
+#include "judge.h"
+
+#include <stdio.h>
+
+char *sp_detail_copy(const char *detail)
+{
+    size_t len = strlen(detail);
+    char *copy = len > 0 ? sp_alloc(1, len + 1) : NULL;
+
+    if (copy != NULL)
+        memcpy(copy, detail, len);
+    return copy;
+}
+
+/* ---- the memory of one walk ---- */
+
+#define MEMO_MIN 64
+#define MEMO_MAX 65536
+
+/* A table by hash in which the later one takes the place: with room for twice the sessions, few do. */
+struct memo_entry {
+    struct sp_identity *identity; /* one reference; NULL: free */
+    struct sp_trust *trust;       /* likewise */
+    enum sp_refusal reason;       /* none: accepted */
+    char *detail;                 /* or NULL */
+};
+
+struct sp_memo {
+    size_t mask;
+    struct memo_entry entries[];
+};
+
+struct sp_memo *sp_memo_new(size_t sessions)
+{
+    size_t slots = MEMO_MIN;
+
+    while (slots < 2 * sessions && slots < MEMO_MAX)
+        slots *= 2;
+    struct sp_memo *memo = sp_alloc(1, sizeof(*memo) + slots * sizeof(memo->entries[0]));
+    if (memo != NULL)
+        memo->mask = slots - 1;
+    return memo;
+}
+
+static void forget(struct memo_entry *e)
+{
+    sp_identity_free(e->identity);
+    sp_trust_free(e->trust);
+    sp_free(e->detail);
+    *e = (struct memo_entry){0};
+}
+
+void sp_memo_free(struct sp_memo *memo)
+{
+    for (size_t i = 0; memo != NULL && i <= memo->mask; i++)
+        forget(&memo->entries[i]);
+    sp_free(memo);
+}
+
+static struct memo_entry *memo_entry_of(struct sp_memo *memo, const struct sp_identity *id)
+{
+    uint64_t bits = (uint64_t)(uintptr_t)id * 0x9e3779b97f4a7c15u;
+
+    return &memo->entries[bits >> 40 & memo->mask];
+}
+
+static void keep(struct memo_entry *e, struct sp_trust *trust, struct sp_identity *id,
+    const struct sp_judgement *judgement)
+{
+    forget(e);
+    e->identity = sp_identity_ref(id);
+    e->trust = sp_trust_ref(trust);
+    e->reason = judgement->reason;
+    if (judgement->reason != SP_REFUSAL_none)
+        e->detail = sp_detail_copy(judgement->detail);
+}
+
+static void refuse(struct sp_judgement *out, enum sp_refusal reason, const char *detail)
+{
+    out->reason = reason;
+    snprintf(out->detail, sizeof(out->detail), "%s", detail != NULL ? detail : "");
+}
+
+/* Either from memory or anew. */
+static void judge_identity(struct sp_memo *memo, struct sp_trust *trust, struct sp_identity *id,
+    int64_t now_s, struct sp_judgement *out)
+{
+    struct memo_entry *e = memo != NULL ? memo_entry_of(memo, id) : NULL;
+    struct sp_verdict verdict;
+
+    if (e != NULL && e->identity == id && e->trust == trust) {
+        refuse(out, e->reason, e->detail);
+        return;
+    }
+    sp_trust_rejudge(trust, id, now_s, &verdict);
+    if (!verdict.accepted)
+        refuse(out, verdict.reason, verdict.detail);
+    if (e != NULL)
+        keep(e, trust, id, out);
+}
+
+/* ---- the client ---- */
+
+static void judge_client(struct sp_session *s, const struct sp_snapshot_listener *l, struct sp_memo *memo,
+    int64_t now_s, bool anew, struct sp_judgement *out)
+{
+    size_t host = sp_config_host_of(l->config, sp_slice_of(s->who->sni));
+    struct sp_trust *trust = l->trusts[host];
+    struct sp_identity *id = s->who->identity;
+
+    if (id == NULL) {
+        if (l->config->hosts[host].client_auth.mode == SP_AUTH_REQUIRED)
+            refuse(out, SP_REFUSAL_no_certificate, "it came without one while that was optional");
+        return;
+    }
+    if (trust == s->trust && !anew)
+        return;
+    judge_identity(memo, trust, id, now_s, out);
+    sp_session_trust(s, out->reason == SP_REFUSAL_none ? trust : NULL);
+}
+
+/* ---- its exchange ---- */
+
+static bool rules_changed(const struct sp_exchange *x)
+{
+    const struct sp_view *now = x->session->worker->view;
+
+    return x->view != NULL && x->view != now && x->view->snapshot->config != now->snapshot->config;
+}
+
+/* One that was let through and is still on its way. */
+static bool is_relayed(const struct sp_exchange *x)
+{
+    return x->view != NULL && x->decision.allowed && x->reason == SP_REFUSAL_none;
+}
+
+static void judge_exchange(const struct sp_session *s, struct sp_judgement *out)
+{
+    const struct sp_exchange *x = &s->exchange;
+    const struct sp_policy *policy = s->worker->view->snapshot->policy;
+    struct sp_caller_set callers = {0};
+    struct sp_decision decision;
+    char host[SP_HOST_MAX];
+
+    if (!rules_changed(x) || !is_relayed(x))
+        return;
+    if (sp_policy_callers_of(policy, s->who->identity, &callers) != SP_OK) {
+        refuse(out, SP_REFUSAL_no_rule, "no memory to tell who the caller is by the new rules");
+        return;
+    }
+    struct sp_policy_request request = {.host = sp_host_canonical(x->head->host, host),
+        .path = x->head->path,
+        .method = x->head->method_text};
+    sp_policy_decide(policy, &callers, &request, &decision);
+    sp_caller_set_free(&callers);
+    if (!decision.allowed)
+        refuse(out, SP_REFUSAL_no_rule, "the rules changed while it was under way");
+}
+
+void sp_judge(struct sp_session *s, struct sp_memo *memo, int64_t now_s, bool anew, struct sp_judgement *out)
+{
+    const struct sp_snapshot_listener *l = sp_snapshot_find(s->worker->view->snapshot, s->who->listener);
+
+    out->reason = SP_REFUSAL_none;
+    if (l != NULL)
+        judge_client(s, l, memo, now_s, anew, out);
+    if (out->reason == SP_REFUSAL_none)
+        judge_exchange(s, out);
+}
+
+/* ---- the clock ---- */
+
+void sp_judge_clock(const struct sp_session *s, int64_t now_s, struct sp_judgement *out)
+{
+    const struct sp_identity *id = s->who->identity;
+    char at[SP_RFC3339_MAX];
+
+    out->reason = SP_REFUSAL_none;
+    if (id == NULL)
+        return;
+    if (now_s >=
+        id->chain_until) { /* as OpenSSL has it: its notAfter is the first moment at which it is not good */
+        out->reason = SP_REFUSAL_expired;
+        snprintf(out->detail, sizeof(out->detail), "its chain ended at %s",
+            sp_time_rfc3339(id->chain_until * 1000000, false, at));
+    } else if (now_s >= s->too_old_s) {
+        out->reason = SP_REFUSAL_session_too_old;
+        snprintf(out->detail, sizeof(out->detail), "it proved itself at %s",
+            sp_time_rfc3339(s->who->authenticated_at * 1000000, false, at));
+    }
+}
