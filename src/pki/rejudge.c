@@ -1,8 +1,8 @@
 /* Sessions that are open already: judged anew when what they were judged by has changed.
  *
- * As a rule by the few bytes of each certificate that the identity keeps (links.c), and only to say yes: whatever is not
- * plainly in order is judged as in a handshake, from the certificates that the identity carries for the backends. So
- * there is one judge that refuses, and it gives the same reason here as there. */
+ * As a rule by the few bytes of each certificate that the identity keeps (links.c): to say yes, or that the leaf itself
+ * is revoked, which no other way to an anchor could change (every one goes through the key that signed it). Whatever is
+ * not as plain is judged as in a handshake, from the certificates that the identity carries for the backends. */
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
@@ -28,16 +28,20 @@ int64_t sp_trust_next_change(const struct sp_trust *t, int64_t now)
 
 /* ---- by its links ---- */
 
-static bool is_plainly_in_order(const struct sp_trust *t, const struct sp_identity *identity, int64_t now)
+/* CLEAR: everything is in order. REFUSED: the leaf is revoked, `detail` says since when. */
+static enum sp_crl_answer judge_links(
+    const struct sp_trust *t, const struct sp_identity *identity, int64_t now, char *detail, size_t room)
 {
     if (memcmp(t->policy_id, identity->policy_id, sizeof(t->policy_id)) != 0 || now < identity->not_before ||
         now >= identity->chain_until)
-        return false;
+        return SP_CRL_ASK;
     for (size_t i = 0; i < identity->link_count; i++) {
-        if (sp_crls_judge_link(&t->crls, &t->crl_policy, &identity->links[i], now) != SP_CRL_CLEAR)
-            return false;
+        enum sp_crl_answer answer =
+            sp_crls_judge_link(&t->crls, &t->crl_policy, &identity->links[i], now, detail, room);
+        if (answer != SP_CRL_CLEAR)
+            return i == 0 ? answer : SP_CRL_ASK;
     }
-    return true;
+    return SP_CRL_CLEAR;
 }
 
 /* ---- as a whole ---- */
@@ -88,8 +92,15 @@ void sp_trust_rejudge(
     const struct sp_trust *t, const struct sp_identity *identity, int64_t now, struct sp_verdict *out)
 {
     const struct sp_judging j = {t, now, X509_PURPOSE_SSL_CLIENT};
-    if (is_plainly_in_order(t, identity, now))
+    *out = (struct sp_verdict){
+        .accepted = false, .reason = SP_REFUSAL_revoked, .x509_error = X509_V_ERR_CERT_REVOKED};
+    switch (judge_links(t, identity, now, out->detail, sizeof(out->detail))) {
+    case SP_CRL_CLEAR:
         *out = (struct sp_verdict){.accepted = true, .reason = SP_REFUSAL_none, .x509_error = X509_V_OK};
-    else
+        break;
+    case SP_CRL_REFUSED:
+        break;
+    default:
         judge_whole(&j, identity, out);
+    }
 }

@@ -197,7 +197,7 @@ static const struct sp_crls_group *group_of(const struct sp_crls *set, const uin
 }
 
 enum sp_crl_answer sp_crls_judge_link(const struct sp_crls *set, const struct sp_crl_policy *policy,
-    const struct sp_chain_link *link, int64_t now)
+    const struct sp_chain_link *link, int64_t now, char *detail, size_t room)
 {
     struct sp_findings f = {0};
     struct sp_judged j = {.set = set,
@@ -214,7 +214,9 @@ enum sp_crl_answer sp_crls_judge_link(const struct sp_crls *set, const struct sp
     const struct sp_crls_group *group = group_of(set, link->issuer_name);
     if (group == NULL || !look_at_plain(&j, group->first, group->end, &f))
         return SP_CRL_ASK; /* the name may be there in other bytes */
-    if (f.listed_in != NULL)
+    if (f.listed_in != NULL) {
+        (void)say_revoked(&f, &j, detail, room);
         return SP_CRL_REFUSED;
+    }
     return f.fresh == SP_CRL_ALL_REASONS ? SP_CRL_CLEAR : SP_CRL_ASK;
 }

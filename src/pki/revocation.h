@@ -75,14 +75,16 @@ SP_MUST_USE enum sp_refusal sp_crls_judge(const struct sp_crls *set, const struc
     size_t room);
 
 /* The same of plain facts, for as much as can be said without the certificate: well under a microsecond where
- * complete CRLs of known signers decide. Any thread; no lock, no allocation. */
+ * complete CRLs of known signers decide. `detail` is written with SP_CRL_REFUSED only. Any thread; no lock, no
+ * allocation. */
 enum sp_crl_answer {
     SP_CRL_CLEAR,   /* sp_crls_judge would say SP_REFUSAL_none */
     SP_CRL_REFUSED, /* it would say revoked */
     SP_CRL_ASK,     /* only sp_crls_judge can tell */
 };
 SP_MUST_USE enum sp_crl_answer sp_crls_judge_link(const struct sp_crls *set,
-    const struct sp_crl_policy *policy, const struct sp_chain_link *link, int64_t now);
+    const struct sp_crl_policy *policy, const struct sp_chain_link *link, int64_t now, char *detail,
+    size_t room);
 
 /* The first moment after `now` at which sp_crls_judge could say something else of any certificate: a CRL comes
  * into force, or has become too old. INT64_MAX: never. */

@@ -288,6 +288,7 @@ static void run_short_case(
     struct sp_chain_link link = link_of(ca, (const uint8_t *)"\x00\x55", 2);
     struct sp_chain_link strange = link_of(other, (const uint8_t *)"\x00\x55", 2);
     X509_CRL *crls[2];
+    char detail[256];
     link.is_ca = c->is_ca;
     for (size_t i = 0; i < c->count; i++)
         crls[i] = fix_crl(&c->crls[i], ca);
@@ -295,12 +296,14 @@ static void run_short_case(
     if (c->count > 0)
         bench_crl(&b, fix_write_crls("all.crl", crls, c->count));
     bench_open(&b);
-    enum sp_crl_answer got = sp_crls_judge_link(&b.trust->crls, &b.trust->crl_policy, &link, FIX_NOW);
+    enum sp_crl_answer got =
+        sp_crls_judge_link(&b.trust->crls, &b.trust->crl_policy, &link, FIX_NOW, detail, sizeof(detail));
     if (got != c->want)
         fail_msg("%s: wanted %d, got %d", c->name, (int)c->want, (int)got);
     if (c->count > 0) /* the same name, another key */
-        assert_int_equal(
-            sp_crls_judge_link(&b.trust->crls, &b.trust->crl_policy, &strange, FIX_NOW), SP_CRL_ASK);
+        assert_int_equal(sp_crls_judge_link(
+                             &b.trust->crls, &b.trust->crl_policy, &strange, FIX_NOW, detail, sizeof(detail)),
+            SP_CRL_ASK);
     bench_close(&b);
     for (size_t i = 0; i < c->count; i++)
         X509_CRL_free(crls[i]);

@@ -146,6 +146,29 @@ static void test_a_change_reaches_a_session_that_is_open(void **state)
     }
 }
 
+/* The first time the whole chain is judged, because nobody knows yet who signed the intermediate's new CRL. */
+static void test_a_revoked_leaf_is_told_of_in_the_same_words_by_its_links_and_as_a_whole(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sp_verdict whole, by_links;
+    open_world(&w, NULL);
+    X509_CRL *newer = fix_crl(&(struct fix_crl_spec){.revoked = {w.p.leaf.cert}}, &w.p.inter);
+    X509_CRL *both[] = {w.crls[0], newer};
+    fix_write_crls("all.crl", both, 2);
+    struct sp_trust *next = load_again(&w, NULL);
+    sp_trust_rejudge(next, w.id, FIX_NOW, &whole);
+    sp_trust_rejudge(next, w.id, FIX_NOW, &by_links);
+    bench_expect(&whole, SP_REFUSAL_revoked, "as a whole");
+    bench_expect(&by_links, SP_REFUSAL_revoked, "by its links");
+    assert_string_equal(whole.detail, by_links.detail);
+    assert_non_null(strstr(whole.detail, "all.crl"));
+    assert_int_equal(whole.x509_error, by_links.x509_error);
+    X509_CRL_free(newer);
+    sp_trust_free(next);
+    close_world(&w);
+}
+
 static void test_the_next_change_is_the_first_end_of_a_crl(void **state)
 {
     (void)state;
@@ -204,6 +227,7 @@ int main(void)
         cmocka_unit_test(test_an_identity_keeps_what_its_chain_is_asked_by),
         cmocka_unit_test(test_an_identity_has_its_ocsp_name_where_a_responder_is_asked),
         cmocka_unit_test(test_a_change_reaches_a_session_that_is_open),
+        cmocka_unit_test(test_a_revoked_leaf_is_told_of_in_the_same_words_by_its_links_and_as_a_whole),
         cmocka_unit_test(test_the_next_change_is_the_first_end_of_a_crl),
         cmocka_unit_test(test_a_trust_is_the_same_when_neither_policy_nor_crls_have_changed),
     };
