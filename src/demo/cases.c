@@ -10,6 +10,7 @@ static const struct sp_demo_case CASES[] = {
         .who = "billing",
         .method = "GET",
         .path = SP_DEMO_PATH,
+        .over = SP_DEMO_KEEP,
         .show = true,
         .status = 200,
         .rule = "invoices-write",
@@ -26,6 +27,7 @@ static const struct sp_demo_case CASES[] = {
         .who = "auditor",
         .method = "GET",
         .path = SP_DEMO_PATH,
+        .over = SP_DEMO_KEEP,
         .header = "X-Client-Subject: CN=billing-batch",
         .show = true,
         .status = 200,
@@ -59,8 +61,8 @@ static const struct sp_demo_case CASES[] = {
         .show = true,
         .alert = CERTIFICATE_REQUIRED,
         .reason = "no_certificate"},
-    {.title = "a stranger, whose certificate another CA issued",
-        .who = "stranger",
+    {.title = "a partner, whose certificate another CA issued",
+        .who = "partner",
         .method = "GET",
         .path = SP_DEMO_PATH,
         .show = true,
@@ -78,6 +80,51 @@ static const struct sp_demo_case CASES[] = {
         .plain = true,
         .status = 400,
         .reason = "plain_http"},
+    {.title = "the partner under the name that has a client CA of its own",
+        .who = "partner",
+        .method = "GET",
+        .path = "/v1/orders/7",
+        .name = SP_DEMO_PARTNER_NAME,
+        .show = true,
+        .status = 200,
+        .rule = "partner-orders",
+        .seen = "X-Client-SAN-URI: " SP_DEMO_PARTNER_URI "\n"},
+    {.title = "billing asks for that host over a connection to localhost",
+        .who = "billing",
+        .method = "GET",
+        .path = "/v1/orders/7",
+        .host = SP_DEMO_PARTNER_NAME,
+        .show = true,
+        .status = 421,
+        .reason = "misdirected"},
+    {.title = "the auditor comes back with her session ticket",
+        .who = "auditor",
+        .method = "GET",
+        .path = SP_DEMO_PATH,
+        .over = SP_DEMO_RETURN,
+        .status = 200,
+        .resumed = true,
+        .rule = "invoices-read",
+        .seen = "X-Client-SAN-Email: " SP_DEMO_AUDITOR_EMAIL "\n"},
+    {.title = "a new CRL lists the auditor, whose first connection is still open",
+        .who = "auditor",
+        .over = SP_DEMO_REVOKED,
+        .reason = "revoked"},
+    {.title = "she comes back, with her session ticket",
+        .who = "auditor",
+        .method = "GET",
+        .path = SP_DEMO_PATH,
+        .over = SP_DEMO_RETURN,
+        .alert = REVOKED,
+        .reason = "revoked"},
+    {.title = "billing's first connection goes on being served",
+        .who = "billing",
+        .method = "GET",
+        .path = SP_DEMO_PATH,
+        .over = SP_DEMO_KEPT,
+        .status = 200,
+        .rule = "invoices-write",
+        .seen = "X-Client-SAN-URI: " SP_DEMO_BILLING_URI "\n"},
 };
 
 const struct sp_demo_case *sp_demo_cases(size_t *count)
@@ -102,21 +149,48 @@ static void print_path(const struct sp_demo_stage *s, const char *name, const ch
     printf("/%s%s'", name, suffix);
 }
 
+/* " --cacert … --cert … --key …", in lines that are indented alike. */
+static void print_files(const struct sp_demo_stage *s, const char *who)
+{
+    printf(" --cacert ");
+    print_path(s, "ca", ".pem");
+    if (who == NULL)
+        return;
+    printf(" \\\n       --cert ");
+    print_path(s, who, ".pem");
+    printf(" --key ");
+    print_path(s, who, ".key");
+}
+
 void sp_demo_case_print_curl(const struct sp_demo_stage *s, const struct sp_demo_case *c)
 {
+    unsigned port = sp_addr_port(&s->proxy);
+
     printf("  %s# %s: %s%s\n", s->dim, c->title, c->reason != NULL ? c->reason : "allowed", s->off);
-    printf("  curl --cacert ");
-    print_path(s, "ca", ".pem");
-    if (c->who != NULL) {
-        printf(" \\\n       --cert ");
-        print_path(s, c->who, ".pem");
-        printf(" --key ");
-        print_path(s, c->who, ".key");
-    }
+    printf("  curl");
+    print_files(s, c->who);
     printf(" \\\n      ");
+    if (c->host != NULL)
+        printf(" -H 'Host: %s:%u'", c->host, port);
     if (c->header != NULL)
         printf(" -H '%s'", c->header);
     if (c->body != NULL)
         printf(" -d '%s'", c->body);
-    printf(" https://localhost:%u%s\n\n", (unsigned)sp_addr_port(&s->proxy), c->path);
+    printf(" https://%s:%u%s\n\n", c->name != NULL ? c->name : SP_DEMO_NAME, port, c->path);
+}
+
+void sp_demo_print_revoking(const struct sp_demo_stage *s)
+{
+    printf(
+        "  %s# the auditor reads once a second on one connection, until she is refused%s\n", s->dim, s->off);
+    printf("  curl -sS --fail-early --rate 1/s -o /dev/null -w '%%{http_code}, new connections: ");
+    printf("%%{num_connects}\\n' \\\n      ");
+    print_files(s, "auditor");
+    printf(" \\\n       'https://" SP_DEMO_NAME ":%u" SP_DEMO_PATH "?[1-600]'\n\n",
+        (unsigned)sp_addr_port(&s->proxy));
+    printf("  %s# meanwhile, in a third: a new CRL lists her; no signal, no reload%s\n  mv ", s->dim, s->off);
+    print_path(s, SP_DEMO_NEXT_CRL, "");
+    putchar(' ');
+    print_path(s, SP_DEMO_CRL, "");
+    printf("\n\n");
 }

@@ -116,26 +116,32 @@ void sp_demo_credential_free(struct sp_demo_credential *c)
 
 /* ---- CRLs ---- */
 
-static bool add_revoked(X509_CRL *crl, const X509 *cert)
+static bool add_revoked(X509_CRL *crl, const struct sp_demo_entry *e)
 {
     X509_REVOKED *entry = X509_REVOKED_new();
-    ASN1_TIME *when = X509_gmtime_adj(NULL, -DAY_SECONDS);
+    ASN1_TIME *when = X509_gmtime_adj(NULL, e->days * DAY_SECONDS);
+    ASN1_ENUMERATED *reason = ASN1_ENUMERATED_new();
     bool done = false;
 
-    if (entry != NULL && when != NULL && X509_REVOKED_set_revocationDate(entry, when) &&
-        X509_REVOKED_set_serialNumber(entry, (ASN1_INTEGER *)X509_get0_serialNumber(cert)) &&
+    if (entry != NULL && when != NULL && reason != NULL &&
+        ASN1_ENUMERATED_set(reason, CRL_REASON_KEY_COMPROMISE) &&
+        X509_REVOKED_add1_ext_i2d(entry, NID_crl_reason, reason, 0, 0) &&
+        X509_REVOKED_set_revocationDate(entry, when) &&
+        X509_REVOKED_set_serialNumber(entry, (ASN1_INTEGER *)X509_get0_serialNumber(e->cert)) &&
         X509_CRL_add0_revoked(crl, entry)) {
         entry = NULL;
         done = true;
     }
+    ASN1_ENUMERATED_free(reason);
     ASN1_TIME_free(when);
     X509_REVOKED_free(entry);
     return done;
 }
 
-static bool set_times(X509_CRL *crl, int to_days)
+static bool set_times(X509_CRL *crl, const struct sp_demo_list *list)
 {
-    ASN1_TIME *from = X509_gmtime_adj(NULL, -DAY_SECONDS), *to = X509_gmtime_adj(NULL, to_days * DAY_SECONDS);
+    ASN1_TIME *from = X509_gmtime_adj(NULL, list->from_days * DAY_SECONDS);
+    ASN1_TIME *to = X509_gmtime_adj(NULL, list->to_days * DAY_SECONDS);
     bool done = from != NULL && to != NULL && X509_CRL_set1_lastUpdate(crl, from) &&
                 X509_CRL_set1_nextUpdate(crl, to);
 
@@ -144,7 +150,7 @@ static bool set_times(X509_CRL *crl, int to_days)
     return done;
 }
 
-static bool add_crl_extensions(X509_CRL *crl, X509 *issuer)
+static bool add_crl_extensions(X509_CRL *crl, X509 *issuer, int64_t crl_number)
 {
     X509V3_CTX context;
     ASN1_INTEGER *number = ASN1_INTEGER_new();
@@ -153,7 +159,7 @@ static bool add_crl_extensions(X509_CRL *crl, X509 *issuer)
     X509V3_set_ctx(&context, issuer, NULL, NULL, crl, 0);
     X509V3_set_ctx_nodb(&context);
     extension = X509V3_EXT_conf_nid(NULL, &context, NID_authority_key_identifier, "keyid:always");
-    bool done = number != NULL && ASN1_INTEGER_set(number, 1) &&
+    bool done = number != NULL && ASN1_INTEGER_set_int64(number, crl_number) &&
                 X509_CRL_add1_ext_i2d(crl, NID_crl_number, number, 0, 0) && extension != NULL &&
                 X509_CRL_add_ext(crl, extension, -1);
     X509_EXTENSION_free(extension);
@@ -161,15 +167,25 @@ static bool add_crl_extensions(X509_CRL *crl, X509 *issuer)
     return done;
 }
 
+static bool fill_crl(X509_CRL *crl, const struct sp_demo_credential *ca, const struct sp_demo_list *list)
+{
+    if (!X509_CRL_set_version(crl, X509_CRL_VERSION_2) ||
+        !X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca->cert)) || !set_times(crl, list) ||
+        !add_crl_extensions(crl, ca->cert, list->number))
+        return false;
+    for (size_t i = 0; i < SP_COUNTOF(list->revoked) && list->revoked[i].cert != NULL; i++) {
+        if (!add_revoked(crl, &list->revoked[i]))
+            return false;
+    }
+    return X509_CRL_sort(crl) && X509_CRL_sign(crl, ca->key, EVP_sha256());
+}
+
 X509_CRL *sp_demo_crl_make(
-    const struct sp_demo_credential *ca, const X509 *revoked, int to_days, struct sp_err *err)
+    const struct sp_demo_credential *ca, const struct sp_demo_list *list, struct sp_err *err)
 {
     X509_CRL *crl = X509_CRL_new();
 
-    if (crl != NULL && X509_CRL_set_version(crl, X509_CRL_VERSION_2) &&
-        X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca->cert)) && set_times(crl, to_days) &&
-        add_crl_extensions(crl, ca->cert) && (revoked == NULL || add_revoked(crl, revoked)) &&
-        X509_CRL_sort(crl) && X509_CRL_sign(crl, ca->key, EVP_sha256()))
+    if (crl != NULL && fill_crl(crl, ca, list))
         return crl;
     X509_CRL_free(crl);
     sp_demo_ssl_err(err, "making a CRL");

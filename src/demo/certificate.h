@@ -32,9 +32,19 @@ SP_MUST_USE enum sp_rc sp_demo_credential_make(const struct sp_demo_profile *p,
     const struct sp_demo_credential *ca, struct sp_demo_credential *out, struct sp_err *err);
 void sp_demo_credential_free(struct sp_demo_credential *c);
 
-/* A CRL of `ca` that lists `revoked`, or nothing if that is NULL. NULL: `err`. */
+/* What a CRL says. */
+struct sp_demo_list {
+    int64_t number;
+    int from_days, to_days; /* of validity, counted from now */
+    struct sp_demo_entry {
+        const X509 *cert; /* NULL ends the list */
+        int days;         /* when it was revoked, counted from now */
+    } revoked[4];
+};
+
+/* A CRL of `ca`. NULL: `err`. */
 SP_MUST_USE X509_CRL *sp_demo_crl_make(
-    const struct sp_demo_credential *ca, const X509 *revoked, int to_days, struct sp_err *err);
+    const struct sp_demo_credential *ca, const struct sp_demo_list *list, struct sp_err *err);
 
 /* The first error in OpenSSL's queue behind the text; empties the queue. Returns SP_FAIL. */
 enum sp_rc sp_demo_ssl_err(struct sp_err *err, const char *what);

@@ -1,32 +1,29 @@
-/* The client that --run-once asks with: one request on one connection, TLS 1.3 with a certificate, or plain. It
- * blocks, within limits: there is nothing else to do meanwhile.
+/* The client that --run-once asks with: a request on a connection of its own, or on one that an earlier case has
+ * kept open.
  *
  * In TLS 1.3 the client's handshake is over before the server has looked at its certificate, so a refusal
  * arrives as an alert on the first read. A client that has already sent its request by then may lose the alert
  * to a connection reset (data that nobody read makes the kernel send one), so where a refusal is expected
  * nothing is sent before that read. */
 #include <errno.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <sys/time.h>
-#include <unistd.h>
 
-#include "certificate.h"
-#include "demo_impl.h"
+#include "connection.h"
 #include "sallyport/base/clock.h"
 #include "sallyport/http/h1_parse.h"
 
-#define WAIT_SECONDS 10
-#define ANSWER_MAX   (1024 * 1024)
-#define READ_MAX     16384
+#define ANSWER_MAX (1024 * 1024)
+#define KEPT_MAX   4
 
 static const struct sp_h1_limits LIMITS = {
     .header_bytes = 32768, .headers = SP_HEADERS_MAX, .target_bytes = 8192};
 
-struct line {
-    int fd;
-    SSL_CTX *context;
-    SSL *ssl; /* NULL: plain */
+struct sp_demo_client {
+    const struct sp_demo_folder *folder;
+    struct kept {
+        const char *who;
+        struct sp_demo_connection connection; /* closed once it was seen to end; its ticket stays */
+    } kept[KEPT_MAX];
+    size_t kept_count;
 };
 
 const char *sp_demo_alert_name(unsigned alert)
@@ -47,149 +44,34 @@ const char *sp_demo_alert_name(unsigned alert)
     return "alert";
 }
 
-/* ---- the connection ---- */
-
-static enum sp_rc open_socket(
-    struct line *l, const struct sp_addr *to, char local[SP_ADDR_TEXT], struct sp_err *err)
-{
-    struct timeval wait = {.tv_sec = WAIT_SECONDS};
-    struct sp_addr ours = {.len = sizeof(ours.u)};
-
-    l->fd = socket(to->u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (l->fd < 0)
-        return sp_err_sys(err, errno, "socket");
-    if (setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) != 0 ||
-        setsockopt(l->fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) != 0)
-        return sp_err_sys(err, errno, "socket");
-    if (connect(l->fd, &to->u.sa, to->len) != 0)
-        return sp_err_sys(err, errno, "connect");
-    if (getsockname(l->fd, &ours.u.sa, &ours.len) != 0)
-        return sp_err_sys(err, errno, "socket");
-    sp_addr_format(&ours, local);
-    return SP_OK;
-}
-
-static bool load_files(SSL_CTX *context, const struct sp_demo_folder *f, const char *who)
-{
-    char ca[PATH_MAX + 64], cert[PATH_MAX + 64], key[PATH_MAX + 64];
-
-    snprintf(ca, sizeof(ca), "%s/ca.pem", f->path);
-    if (SSL_CTX_load_verify_file(context, ca) != 1)
-        return false;
-    if (who == NULL)
-        return true;
-    snprintf(cert, sizeof(cert), "%s/%s.pem", f->path, who);
-    snprintf(key, sizeof(key), "%s/%s.key", f->path, who);
-    return SSL_CTX_use_certificate_chain_file(context, cert) == 1 &&
-           SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) == 1;
-}
-
-static enum sp_rc open_tls(
-    struct line *l, const struct sp_demo_folder *f, const char *who, struct sp_err *err)
-{
-    ERR_clear_error();
-    l->context = SSL_CTX_new(TLS_client_method());
-    if (l->context == NULL || SSL_CTX_set_min_proto_version(l->context, TLS1_3_VERSION) != 1 ||
-        !load_files(l->context, f, who))
-        return sp_demo_ssl_err(err, "TLS client");
-    SSL_CTX_set_verify(l->context, SSL_VERIFY_PEER, NULL);
-    l->ssl = SSL_new(l->context);
-    if (l->ssl == NULL || SSL_set1_host(l->ssl, "localhost") != 1 ||
-        SSL_set_tlsext_host_name(l->ssl, "localhost") != 1 || SSL_set_fd(l->ssl, l->fd) != 1)
-        return sp_demo_ssl_err(err, "TLS client");
-    return SP_OK;
-}
-
-static void close_line(struct line *l)
-{
-    if (l->ssl != NULL)
-        SSL_shutdown(l->ssl);
-    SSL_free(l->ssl);
-    SSL_CTX_free(l->context);
-    if (l->fd >= 0)
-        close(l->fd);
-    ERR_clear_error();
-}
-
-/* What a TLS call that failed means: the alert that came, or an error. An alert is an answer too. */
-static enum sp_rc tls_ended(
-    struct line *l, int rc, const char *what, struct sp_demo_answer *out, struct sp_err *err)
-{
-    int sys = errno, kind = SSL_get_error(l->ssl, rc);
-    unsigned long error = ERR_peek_error();
-    int reason = ERR_GET_REASON(error);
-
-    if (ERR_GET_LIB(error) == ERR_LIB_SSL && reason > SSL_AD_REASON_OFFSET &&
-        reason < SSL_AD_REASON_OFFSET + 256) {
-        out->alert = (unsigned)(reason - SSL_AD_REASON_OFFSET);
-        ERR_clear_error();
-        return SP_EOF;
-    }
-    if (kind == SSL_ERROR_ZERO_RETURN)
-        return SP_EOF;
-    if (kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE)
-        return sp_err_sys(err, ETIMEDOUT, "%s", what);
-    if (kind == SSL_ERROR_SYSCALL && sys != 0)
-        return sp_err_sys(err, sys, "%s", what);
-    return sp_demo_ssl_err(err, what);
-}
-
-static enum sp_rc send_some(
-    struct line *l, struct sp_slice *text, struct sp_demo_answer *out, struct sp_err *err)
-{
-    ssize_t n;
-
-    errno = 0;
-    ERR_clear_error();
-    if (l->ssl != NULL)
-        n = SSL_write(l->ssl, text->ptr, (int)text->len);
-    else
-        n = send(l->fd, text->ptr, text->len, MSG_NOSIGNAL);
-    if (n <= 0)
-        return l->ssl != NULL ? tls_ended(l, (int)n, "sending", out, err) : sp_err_sys(err, errno, "sending");
-    *text = sp_slice_sub(*text, (size_t)n, text->len);
-    return SP_OK;
-}
-
-static enum sp_rc read_some(struct line *l, struct sp_demo_answer *out, struct sp_err *err)
-{
-    char *room = sp_buf_room(&out->raw, READ_MAX);
-    ssize_t n;
-
-    if (room == NULL)
-        return sp_err_set(err, "the answer is too long");
-    errno = 0;
-    ERR_clear_error();
-    n = l->ssl != NULL ? SSL_read(l->ssl, room, READ_MAX) : recv(l->fd, room, READ_MAX, 0);
-    if (n > 0) {
-        out->raw.len += (size_t)n;
-        return SP_OK;
-    }
-    if (l->ssl != NULL)
-        return tls_ended(l, (int)n, "waiting for an answer", out, err);
-    return n == 0 ? SP_EOF : sp_err_sys(err, errno, "waiting for an answer");
-}
-
 /* ---- request and answer ---- */
 
-static enum sp_rc send_request(struct line *l, const struct sp_addr *to, const struct sp_demo_case *c,
-    struct sp_demo_answer *out, struct sp_err *err)
+static bool stays_open(const struct sp_demo_case *c)
+{
+    return c->over == SP_DEMO_KEEP || c->over == SP_DEMO_KEPT;
+}
+
+static const char *name_of(const struct sp_demo_case *c)
+{
+    return c->name != NULL ? c->name : SP_DEMO_NAME;
+}
+
+static enum sp_rc send_request(struct sp_demo_connection *l, const struct sp_addr *to,
+    const struct sp_demo_case *c, struct sp_demo_answer *out, struct sp_err *err)
 {
     struct sp_buf text = {0};
-    enum sp_rc rc = SP_OK;
 
-    sp_buf_printf(&text, "%s %s HTTP/1.1\r\nHost: localhost:%u\r\nUser-Agent: sallyport-demo\r\n", c->method,
-        c->path, (unsigned)sp_addr_port(to));
+    sp_buf_printf(&text, "%s %s HTTP/1.1\r\nHost: %s:%u\r\nUser-Agent: sallyport-demo\r\n", c->method,
+        c->path, c->host != NULL ? c->host : name_of(c), (unsigned)sp_addr_port(to));
     if (c->header != NULL)
         sp_buf_printf(&text, "%s\r\n", c->header);
     if (c->body != NULL)
         sp_buf_printf(&text, "Content-Length: %zu\r\n", strlen(c->body));
-    sp_buf_printf(&text, "Connection: close\r\n\r\n%s", c->body != NULL ? c->body : "");
-    if (text.failed)
-        rc = sp_err_set(err, "not enough memory");
-    struct sp_slice rest = sp_buf_slice(&text);
-    while (rc == SP_OK && rest.len > 0)
-        rc = send_some(l, &rest, out, err);
+    if (!stays_open(c))
+        sp_buf_add_str(&text, "Connection: close\r\n");
+    sp_buf_printf(&text, "\r\n%s", c->body != NULL ? c->body : "");
+    enum sp_rc rc = text.failed ? sp_err_set(err, "not enough memory")
+                                : sp_demo_connection_send(l, sp_buf_slice(&text), out, err);
     sp_buf_free(&text);
     return rc;
 }
@@ -238,13 +120,13 @@ static enum sp_rc read_answer(const struct sp_demo_case *c, struct sp_demo_answe
     return rc == SP_AGAIN ? SP_AGAIN : SP_OK;
 }
 
-static enum sp_rc wait_for_answer(
-    struct line *l, const struct sp_demo_case *c, struct sp_demo_answer *out, struct sp_err *err)
+static enum sp_rc wait_for_answer(struct sp_demo_connection *l, const struct sp_demo_case *c,
+    struct sp_demo_answer *out, struct sp_err *err)
 {
-    uint64_t deadline = sp_mono_ms() + WAIT_SECONDS * 1000;
+    uint64_t deadline = sp_mono_ms() + SP_DEMO_WAIT_SECONDS * 1000;
 
     for (;;) {
-        enum sp_rc rc = read_some(l, out, err);
+        enum sp_rc rc = sp_demo_connection_read(l, out, err);
         if (rc == SP_EOF)
             return SP_EOF;
         if (rc == SP_OK)
@@ -256,16 +138,20 @@ static enum sp_rc wait_for_answer(
     }
 }
 
-static enum sp_rc talk(struct line *l, const struct sp_demo_folder *f, const struct sp_addr *to,
-    const struct sp_demo_case *c, struct sp_demo_answer *out, struct sp_err *err)
+/* ---- whose connection ---- */
+
+static struct kept *find_kept(struct sp_demo_client *client, const char *who)
 {
-    if (!c->plain) {
-        if (open_tls(l, f, c->who, err) != SP_OK)
-            return SP_FAIL;
-        int done = SSL_connect(l->ssl);
-        if (done != 1)
-            return tls_ended(l, done, "handshake", out, err);
+    for (size_t i = 0; i < client->kept_count; i++) {
+        if (strcmp(client->kept[i].who, who) == 0)
+            return &client->kept[i];
     }
+    return NULL;
+}
+
+static enum sp_rc talk(struct sp_demo_connection *l, const struct sp_addr *to, const struct sp_demo_case *c,
+    struct sp_demo_answer *out, struct sp_err *err)
+{
     if (c->alert == 0) {
         enum sp_rc rc = send_request(l, to, c, out, err);
         if (rc != SP_OK)
@@ -274,19 +160,64 @@ static enum sp_rc talk(struct line *l, const struct sp_demo_folder *f, const str
     return wait_for_answer(l, c, out, err);
 }
 
-enum sp_rc sp_demo_ask(const struct sp_demo_folder *f, const struct sp_addr *to, const struct sp_demo_case *c,
+static enum sp_rc talk_anew(struct sp_demo_client *client, const struct sp_addr *to,
+    const struct sp_demo_case *c, struct sp_demo_answer *out, struct sp_err *err)
+{
+    struct kept *before = c->over == SP_DEMO_RETURN ? find_kept(client, c->who) : NULL;
+    SSL_SESSION *ticket = before != NULL ? before->connection.ticket : NULL;
+    struct sp_demo_connection l;
+
+    enum sp_rc rc = sp_demo_connection_open(&l, to, err);
+    memcpy(out->local, l.local, sizeof(out->local));
+    if (rc == SP_OK && c->over == SP_DEMO_RETURN && ticket == NULL)
+        rc = sp_err_set(err, "%s was given no session ticket", c->who);
+    if (rc == SP_OK && !c->plain)
+        rc = sp_demo_connection_secure(&l, client->folder, c->who, name_of(c), ticket, out, err);
+    if (rc == SP_OK)
+        rc = talk(&l, to, c, out, err);
+    if (rc == SP_OK && c->over == SP_DEMO_KEEP && client->kept_count < KEPT_MAX) {
+        sp_demo_connection_take_ticket(&l);
+        client->kept[client->kept_count++] = (struct kept){c->who, l};
+    } else {
+        sp_demo_connection_free(&l);
+    }
+    return rc;
+}
+
+/* The end of a kept connection itself is the answer, and must come in order: an alert or a bare FIN is none. */
+static enum sp_rc await_end(struct sp_demo_connection *l, struct sp_demo_answer *out, struct sp_err *err)
+{
+    enum sp_rc rc = sp_demo_connection_read(l, out, err);
+
+    sp_demo_connection_close(l);
+    if (rc == SP_OK)
+        return sp_err_set(err, "the connection was not closed: it went on");
+    out->closed = rc == SP_EOF && out->alert == 0;
+    return rc;
+}
+
+static enum sp_rc talk_on(struct sp_demo_client *client, const struct sp_addr *to,
+    const struct sp_demo_case *c, struct sp_demo_answer *out, struct sp_err *err)
+{
+    struct kept *kept = find_kept(client, c->who);
+
+    if (kept == NULL || kept->connection.ssl == NULL)
+        return sp_err_set(err, "%s has no open connection", c->who);
+    memcpy(out->local, kept->connection.local, sizeof(out->local));
+    return c->over == SP_DEMO_REVOKED ? await_end(&kept->connection, out, err)
+                                      : talk(&kept->connection, to, c, out, err);
+}
+
+enum sp_rc sp_demo_ask(struct sp_demo_client *client, const struct sp_addr *to, const struct sp_demo_case *c,
     struct sp_demo_answer *out, struct sp_err *err)
 {
-    struct line l = {.fd = -1};
+    bool is_open = c->over == SP_DEMO_KEPT || c->over == SP_DEMO_REVOKED;
 
     *out = (struct sp_demo_answer){0};
     sp_buf_init(&out->raw, ANSWER_MAX);
     sp_buf_init(&out->body, ANSWER_MAX);
-    enum sp_rc rc = open_socket(&l, to, out->local, err);
-    if (rc == SP_OK)
-        rc = talk(&l, f, to, c, out, err);
-    close_line(&l);
-    if (rc == SP_EOF && out->alert == 0)
+    enum sp_rc rc = is_open ? talk_on(client, to, c, out, err) : talk_anew(client, to, c, out, err);
+    if (rc == SP_EOF && out->alert == 0 && !out->closed)
         rc = sp_err_set(err, "the connection was closed without an answer");
     return rc == SP_EOF ? SP_OK : rc;
 }
@@ -296,4 +227,20 @@ void sp_demo_answer_free(struct sp_demo_answer *a)
     sp_buf_free(&a->raw);
     sp_buf_free(&a->body);
     *a = (struct sp_demo_answer){0};
+}
+
+struct sp_demo_client *sp_demo_client_new(const struct sp_demo_folder *f)
+{
+    struct sp_demo_client *client = SP_NEW(struct sp_demo_client);
+
+    if (client != NULL)
+        client->folder = f;
+    return client;
+}
+
+void sp_demo_client_free(struct sp_demo_client *client)
+{
+    for (size_t i = 0; client != NULL && i < client->kept_count; i++)
+        sp_demo_connection_free(&client->kept[i].connection);
+    sp_free(client);
 }

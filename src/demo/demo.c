@@ -5,19 +5,29 @@
 
 #include "demo_impl.h"
 
+/* One row of what there is; `at` takes as much room as the longest name with a port. */
+static void print_place(const char *what, const char *at, const char *says)
+{
+    printf("   %-9s %-33s %s\n", what, at, says);
+}
+
 static void print_stage(const struct sp_demo_stage *s)
 {
-    char backend[SP_ADDR_TEXT], admin[SP_ADDR_TEXT];
+    char at[SP_ADDR_TEXT + 16], address[SP_ADDR_TEXT];
     unsigned port = sp_addr_port(&s->proxy);
 
     printf("%ssallyport demo%s: mutual TLS in front of a backend that echoes what it receives\n\n", s->bold,
         s->off);
-    printf("   %-9s https://localhost:%-12u billing may GET and POST, auditors may GET\n", "proxy", port);
-    printf("   %-9s http://%-23s answers with the request as it arrived\n", "backend",
-        sp_addr_format(sp_demo_backend_address(s->backend), backend));
-    printf("   %-9s http://%-23s /metrics, /healthz, /readyz\n", "admin", sp_addr_format(&s->admin, admin));
-    printf(
-        "   %-9s %-30s certificates, CRLs, sallyport.yaml; removed at the end\n\n", "folder", s->folder.path);
+    snprintf(at, sizeof(at), "https://" SP_DEMO_NAME ":%u", port);
+    print_place("proxy", at, "billing may GET and POST, auditors may GET");
+    snprintf(at, sizeof(at), "https://" SP_DEMO_PARTNER_NAME ":%u", port);
+    print_place("", at, "partners may order; their CA is another one");
+    snprintf(at, sizeof(at), "http://%s", sp_addr_format(sp_demo_backend_address(s->backend), address));
+    print_place("backend", at, "answers with the request as it arrived");
+    snprintf(at, sizeof(at), "http://%s", sp_addr_format(&s->admin, address));
+    print_place("admin", at, "/metrics, /healthz, /readyz");
+    print_place("folder", s->folder.path, "certificates, CRLs, sallyport.yaml; removed at the end");
+    putchar('\n');
     fflush(stdout);
 }
 
@@ -32,8 +42,9 @@ static void print_curl_lines(const struct sp_demo_stage *s)
         if (cases[i].show)
             sp_demo_case_print_curl(s, &cases[i]);
     }
-    printf("  %s# what was refused so far, and why%s\n", s->dim, s->off);
-    printf("  curl -s http://%s/metrics | grep refusals_total | grep -v ' 0$'\n\n",
+    sp_demo_print_revoking(s);
+    printf("  %s# what was refused and ended so far, and why%s\n", s->dim, s->off);
+    printf("  curl -s http://%s/metrics | grep '_total{reason' | grep -v ' 0$'\n\n",
         sp_addr_format(&s->admin, admin));
     printf("%sWhat the proxy says about it%s (Ctrl-C ends the demo and removes the folder):\n\n", s->bold,
         s->off);

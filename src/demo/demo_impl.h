@@ -1,7 +1,7 @@
 /* What the files of the demo share. The stage is everything that stands while it plays:
  *
  *   client (curl, or client.c) --mTLS--> proxy (child.c: this program's `run`) --http--> backend.c
- *                                          |
+ *           over connection.c              |
  *                                          +-- log lines through a pipe --> log_line.c
  *
  * folder.c the temporary folder     certificate.c, pki.c what stands in it     stage.c builds all of it up and takes it down
@@ -28,15 +28,22 @@ SP_MUST_USE enum sp_rc sp_demo_folder_make(struct sp_demo_folder *f, struct sp_e
 /* A new file of mode 0600. */
 SP_MUST_USE enum sp_rc sp_demo_folder_write(
     const struct sp_demo_folder *f, const char *name, struct sp_slice text, struct sp_err *err);
+/* One file takes the place of another, at once. */
+SP_MUST_USE enum sp_rc sp_demo_folder_rename(
+    const struct sp_demo_folder *f, const char *name, const char *onto, struct sp_err *err);
 /* The folder with everything in it; harmless when there is none. */
 SP_MUST_USE enum sp_rc sp_demo_folder_remove(struct sp_demo_folder *f, struct sp_err *err);
 
 /* ---- pki.c: the certificates, keys and CRLs ---- */
 #define SP_DEMO_BILLING_URI   "spiffe://demo.example/ns/billing/sa/batch"
 #define SP_DEMO_AUDITOR_EMAIL "ann@audit.example.com"
+#define SP_DEMO_PARTNER_URI   "spiffe://partner.example/ordering"
+#define SP_DEMO_CRL           "issuing.crl"
+#define SP_DEMO_NEXT_CRL      "issuing.next.pem"
 
-/* ca.pem, root.crl, issuing.crl, and NAME.pem with NAME.key for the server and each client. No key of a CA is
- * written. */
+/* ca.pem, partner-ca.pem, root.crl, issuing.crl, partner.crl, and NAME.pem with NAME.key for the server and each
+ * client; and issuing.next.pem, the list that takes the place of issuing.crl when the auditor is revoked. No key
+ * of a CA is written. */
 SP_MUST_USE enum sp_rc sp_demo_pki_write(const struct sp_demo_folder *f, struct sp_err *err);
 
 /* ---- backend.c: a thread that answers each request with what it received ---- */
@@ -112,18 +119,33 @@ SP_MUST_USE enum sp_rc sp_demo_stage_up(struct sp_demo_stage *s, struct sp_err *
 SP_MUST_USE enum sp_rc sp_demo_stage_down(struct sp_demo_stage *s);
 
 /* ---- cases.c ---- */
+#define SP_DEMO_NAME         "localhost"
+#define SP_DEMO_PARTNER_NAME "partners.localhost"
+
+enum sp_demo_over {
+    SP_DEMO_ONCE,    /* a connection for this request */
+    SP_DEMO_KEEP,    /* one that stays open behind it, the only one of `who` */
+    SP_DEMO_KEPT,    /* that one */
+    SP_DEMO_RETURN,  /* a new one, with the session ticket of that one */
+    SP_DEMO_REVOKED, /* no request: `who` is revoked, and that one must be closed */
+};
+
 struct sp_demo_case {
     const char *title;
     const char *who; /* NAME of NAME.pem; NULL: no certificate */
     const char *method;
     const char *path;
+    const char *name;   /* asked for by SNI; NULL: SP_DEMO_NAME */
+    const char *host;   /* in `Host`; NULL: the same */
     const char *header; /* one more line, or NULL */
     const char *body;   /* or NULL */
-    bool plain;         /* without TLS */
-    bool show;          /* among the curl lines */
+    enum sp_demo_over over;
+    bool plain; /* without TLS */
+    bool show;  /* among the curl lines */
     /* how it must come out */
     unsigned alert;     /* of TLS; 0: none */
     unsigned status;    /* of HTTP; 0: none */
+    bool resumed;       /* the ticket was taken */
     const char *reason; /* in the log; NULL: allowed */
     const char *rule;   /* in the log; NULL: none */
     const char *seen;   /* a line that the backend must have received, or NULL */
@@ -135,19 +157,30 @@ const struct sp_demo_case *sp_demo_cases(size_t *count);
 #define SP_DEMO_PATH "/v1/invoices/42"
 
 void sp_demo_case_print_curl(const struct sp_demo_stage *s, const struct sp_demo_case *c);
+/* How to revoke the auditor by hand, and to see what becomes of her connection. */
+void sp_demo_print_revoking(const struct sp_demo_stage *s);
 
 /* ---- client.c ---- */
 struct sp_demo_answer {
     char local[SP_ADDR_TEXT]; /* our end: the peer in the proxy's log */
     unsigned alert;           /* 0: none came */
     unsigned status;          /* 0: no answer came */
+    bool resumed;             /* by the ticket */
+    bool closed;              /* in order, with nothing said: the answer to SP_DEMO_REVOKED */
     struct sp_slice phrase;   /* views into `raw` */
     struct sp_buf raw, body;
 };
 
+/* The clients that come with the certificates of a folder, and the connections that they keep. */
+struct sp_demo_client;
+
+struct sp_demo_client *sp_demo_client_new(const struct sp_demo_folder *f); /* borrows `f`; NULL: no memory */
+void sp_demo_client_free(struct sp_demo_client *client);                   /* takes NULL */
+
 const char *sp_demo_alert_name(unsigned alert);
-/* Sends the request of `c` to `to` and waits, within limits, for an answer or an alert. SP_FAIL: neither came. */
-SP_MUST_USE enum sp_rc sp_demo_ask(const struct sp_demo_folder *f, const struct sp_addr *to,
+/* Sends the request of `c` to `to` and waits, within limits, for an answer or an alert; for SP_DEMO_REVOKED, for
+ * the end of the connection alone. SP_FAIL: none came. */
+SP_MUST_USE enum sp_rc sp_demo_ask(struct sp_demo_client *client, const struct sp_addr *to,
     const struct sp_demo_case *c, struct sp_demo_answer *out, struct sp_err *err);
 void sp_demo_answer_free(struct sp_demo_answer *a);
 

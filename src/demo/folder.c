@@ -68,6 +68,18 @@ enum sp_rc sp_demo_folder_write(
     return rc == SP_OK ? SP_OK : sp_err_sys(err, sys, "%s", path);
 }
 
+enum sp_rc sp_demo_folder_rename(
+    const struct sp_demo_folder *f, const char *name, const char *onto, struct sp_err *err)
+{
+    int fd = open(f->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd >= 0 ? renameat(fd, name, fd, onto) : -1;
+    int sys = errno;
+
+    if (fd >= 0)
+        close(fd);
+    return rc == 0 ? SP_OK : sp_err_sys(err, sys, "%s/%s", f->path, name);
+}
+
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
 {
     (void)st;

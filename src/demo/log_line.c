@@ -90,6 +90,7 @@ static const struct shape {
 } SHAPES[] = {
     {"access", {"status", "method", "path"}, {"reason", "caller", "rule", "subject", "detail"}},
     {"refused", {"event"}, {"reason", "subject", "issuer", "detail"}},
+    {"session_ended", {"event"}, {"reason", "subject", "age_s", "requests", "cut", "detail"}},
 };
 static const struct shape OTHERS = {"", {"event"}, {NULL}};
 

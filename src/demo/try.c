@@ -8,43 +8,87 @@
 
 struct trial {
     struct sp_demo_stage *stage;
+    struct sp_demo_client *client;
     const struct sp_demo_case *c;
     struct sp_demo_answer answer;
-    struct sp_demo_line line; /* empty: none came */
+    uint64_t took_us;         /* from the request, or the new CRL, to the answer */
+    struct sp_buf text;       /* the line of the log that is about it */
+    struct sp_demo_line line; /* that one, empty: none came */
+    bool in_force;            /* the log said that changed files are */
     struct sp_buf wrong;      /* what differs, a line each */
 };
 
-/* ---- what happened ---- */
+/* ---- what happens ---- */
+
+static void ask(struct trial *t)
+{
+    struct sp_demo_stage *s = t->stage;
+    uint64_t began_us = sp_mono_us();
+    struct sp_err err = {0};
+    enum sp_rc rc = SP_OK;
+
+    if (t->c->over == SP_DEMO_REVOKED)
+        rc = sp_demo_folder_rename(&s->folder, SP_DEMO_NEXT_CRL, SP_DEMO_CRL, &err);
+    if (rc == SP_OK)
+        rc = sp_demo_ask(t->client, &s->proxy, t->c, &t->answer, &err);
+    t->took_us = sp_mono_us() - began_us;
+    if (rc != SP_OK)
+        sp_buf_printf(&t->wrong, "no answer: %s\n", err.text);
+}
 
 static bool is_about(const struct sp_demo_line *l, const char *peer)
 {
     return sp_demo_line_is(l, "peer", peer) &&
-           (sp_demo_line_is_access(l) || sp_demo_line_is(l, "event", "refused"));
+           (sp_demo_line_is_access(l) || sp_demo_line_is(l, "event", "refused") ||
+               sp_demo_line_is(l, "event", "session_ended"));
 }
 
-/* SP_EOF: told to stop, or the proxy is gone. `t->line` lives until the next line is read. */
+static void take_line(struct trial *t, struct sp_slice text)
+{
+    struct sp_demo_line l;
+
+    if (!sp_demo_line_parse(text, &l))
+        return;
+    if (sp_demo_line_is(&l, "event", "material_changed"))
+        t->in_force = true;
+    if (!is_about(&l, t->answer.local))
+        return;
+    sp_buf_reset(&t->text);
+    if (sp_buf_add_slice(&t->text, text) != SP_OK || !sp_demo_line_parse(sp_buf_slice(&t->text), &t->line))
+        t->line.count = 0;
+}
+
+/* A new CRL is awaited until it is in force everywhere: whoever it lists is cut by the first thread that has it,
+ * a moment before the last one does. */
+static bool is_complete(const struct trial *t)
+{
+    return t->line.count > 0 && (t->in_force || t->c->over != SP_DEMO_REVOKED);
+}
+
+/* SP_EOF: told to stop, or the proxy is gone. */
 static enum sp_rc find_line(struct trial *t)
 {
     uint64_t deadline = sp_mono_ms() + LOG_WAIT_MS;
     struct sp_slice text = {NULL, 0};
 
-    for (;;) {
+    while (!is_complete(t)) {
         uint64_t now = sp_mono_ms();
-        enum sp_demo_heard heard =
-            sp_demo_child_hear(&t->stage->child, now < deadline ? (int64_t)(deadline - now) : 0, &text);
-        if (heard == SP_DEMO_LINE) {
-            if (sp_demo_line_parse(text, &t->line) && is_about(&t->line, t->answer.local))
-                return SP_OK;
-            continue;
-        }
-        t->line.count = 0;
-        if (heard == SP_DEMO_ENDED)
+        switch (sp_demo_child_hear(&t->stage->child, now < deadline ? (int64_t)(deadline - now) : 0, &text)) {
+        case SP_DEMO_LINE:
+            take_line(t, text);
+            break;
+        case SP_DEMO_LATE:
+            sp_buf_printf(
+                &t->wrong, "the proxy's log does not say all of it within %d s\n", LOG_WAIT_MS / 1000);
+            return SP_OK;
+        case SP_DEMO_ENDED:
             fprintf(stderr, "sallyport demo: the proxy has ended\n");
-        if (heard != SP_DEMO_LATE)
             return SP_EOF;
-        sp_buf_printf(&t->wrong, "the proxy's log says nothing about it within %d s\n", LOG_WAIT_MS / 1000);
-        return SP_OK;
+        case SP_DEMO_STOPPED:
+            return SP_EOF;
+        }
     }
+    return SP_OK;
 }
 
 /* ---- what should have happened ---- */
@@ -78,6 +122,10 @@ static void judge(struct trial *t)
 
     judge_number(t, "TLS alert", t->answer.alert, c->alert);
     judge_number(t, "status", t->answer.status, c->status);
+    if (t->answer.closed != (c->over == SP_DEMO_REVOKED))
+        sp_buf_printf(&t->wrong, "the connection was%s closed\n", t->answer.closed ? "" : " not");
+    if (t->answer.resumed != c->resumed)
+        sp_buf_printf(&t->wrong, "the session was%s resumed\n", t->answer.resumed ? "" : " not");
     if (t->line.count > 0) {
         judge_word(t, "reason", c->reason);
         judge_word(t, "rule", c->rule);
@@ -115,23 +163,38 @@ static void print_title(const struct sp_demo_stage *s, size_t number, const char
 
 static void print_request(const struct sp_demo_case *c)
 {
-    if (c->plain)
+    static const char *const OVER[] = {[SP_DEMO_ONCE] = "",
+        [SP_DEMO_KEEP] = ", on a connection that stays open",
+        [SP_DEMO_KEPT] = ", on its open connection",
+        [SP_DEMO_RETURN] = " and a session ticket"};
+
+    if (c->over == SP_DEMO_REVOKED)
+        printf("   %-9s mv " SP_DEMO_NEXT_CRL " " SP_DEMO_CRL ", no signal, no reload\n", "files");
+    else if (c->plain)
         printf("   %-9s %s %s over plain HTTP\n", "request", c->method, c->path);
     else if (c->who == NULL)
         printf("   %-9s %s %s without a certificate\n", "request", c->method, c->path);
     else
-        printf("   %-9s %s %s with %s.pem\n", "request", c->method, c->path, c->who);
+        printf("   %-9s %s %s with %s.pem%s\n", "request", c->method, c->path, c->who, OVER[c->over]);
+    if (c->name != NULL || c->host != NULL)
+        printf("   %-9s SNI: %s, Host: %s\n", "", c->name != NULL ? c->name : SP_DEMO_NAME,
+            c->host != NULL ? c->host : c->name);
     if (c->header != NULL)
         printf("   %-9s %s\n", "", c->header);
 }
 
-static void print_answer(const struct sp_demo_answer *a)
+static void print_answer(const struct trial *t)
 {
+    const struct sp_demo_answer *a = &t->answer;
+
+    if (a->closed)
+        printf("   %-9s connection closed, %.1f ms after the rename\n", "answer", (double)t->took_us / 1000);
     if (a->alert != 0)
         printf("   %-9s TLS alert %u, %s\n", "answer", a->alert, sp_demo_alert_name(a->alert));
     if (a->status == 0)
         return;
-    printf("   %-9s %u %.*s\n", "answer", a->status, SP_FMT(a->phrase));
+    printf(
+        "   %-9s %u %.*s%s\n", "answer", a->status, SP_FMT(a->phrase), a->resumed ? ", session resumed" : "");
     print_lines("", sp_buf_slice(&a->body));
 }
 
@@ -143,7 +206,7 @@ static void print_trial(const struct trial *t, size_t number)
 
     print_title(s, number, t->c->title, good);
     print_request(t->c);
-    print_answer(&t->answer);
+    print_answer(t);
     if (t->line.count > 0) {
         sp_demo_line_format(&t->line, &s->folder, &text);
         print_lines("log", sp_buf_slice(&text));
@@ -155,14 +218,13 @@ static void print_trial(const struct trial *t, size_t number)
 }
 
 /* SP_FAIL: it came out otherwise than it should. SP_EOF: there is no going on. */
-static enum sp_rc try_one(struct sp_demo_stage *s, const struct sp_demo_case *c, size_t number)
+static enum sp_rc try_one(
+    struct sp_demo_stage *s, struct sp_demo_client *client, const struct sp_demo_case *c, size_t number)
 {
-    struct trial t = {.stage = s, .c = c};
-    struct sp_err err = {0};
+    struct trial t = {.stage = s, .client = client, .c = c};
     enum sp_rc rc = SP_OK;
 
-    if (sp_demo_ask(&s->folder, &s->proxy, c, &t.answer, &err) != SP_OK)
-        sp_buf_printf(&t.wrong, "no answer: %s\n", err.text);
+    ask(&t);
     if (t.answer.local[0] != '\0')
         rc = find_line(&t);
     if (rc == SP_OK) {
@@ -171,19 +233,24 @@ static enum sp_rc try_one(struct sp_demo_stage *s, const struct sp_demo_case *c,
         rc = t.wrong.len == 0 && !t.wrong.failed ? SP_OK : SP_FAIL;
     }
     sp_demo_answer_free(&t.answer);
+    sp_buf_free(&t.text);
     sp_buf_free(&t.wrong);
     return rc;
 }
 
 /* ---- the metrics ---- */
 
-#define REFUSALS "sallyport_refusals_total{reason=\""
+/* The metric that counts what became of `c`: whoever was let in and is ended is counted apart. */
+static const char *metric_of(const struct sp_demo_case *c)
+{
+    return c->over == SP_DEMO_REVOKED ? "sallyport_sessions_ended_total" : "sallyport_refusals_total";
+}
 
-/* The page's line of that reason, without its end; absent when it counts none. */
-static struct sp_slice count_line(struct sp_slice page, const char *reason)
+/* The page's line of that metric and reason, without its end; absent when it counts none. */
+static struct sp_slice count_line(struct sp_slice page, const struct sp_demo_case *c)
 {
     char start[128];
-    int len = snprintf(start, sizeof(start), REFUSALS "%s\"} ", reason);
+    int len = snprintf(start, sizeof(start), "%s{reason=\"%s\"} ", metric_of(c), c->reason);
     const char *at = page.len > 0 ? memmem(page.ptr, page.len, start, (size_t)len) : NULL;
     const char *end = at != NULL ? memchr(at, '\n', (size_t)(page.ptr + page.len - at)) : NULL;
 
@@ -192,29 +259,37 @@ static struct sp_slice count_line(struct sp_slice page, const char *reason)
     return (struct sp_slice){at, (size_t)(end - at)};
 }
 
-static enum sp_rc try_metrics(struct sp_demo_stage *s)
+/* A line for each metric and reason of the cases, once. */
+static void count_cases(struct sp_slice page, struct sp_buf *lines, struct sp_buf *wrong)
+{
+    size_t count;
+    const struct sp_demo_case *cases = sp_demo_cases(&count);
+
+    for (size_t i = 0; i < count; i++) {
+        struct sp_slice line =
+            cases[i].reason != NULL ? count_line(page, &cases[i]) : (struct sp_slice){NULL, 0};
+        if (cases[i].reason == NULL)
+            continue;
+        if (line.ptr == NULL)
+            sp_buf_printf(wrong, "%s is not counted\n", cases[i].reason);
+        else if (lines->len == 0 || memmem(lines->ptr, lines->len, line.ptr, line.len) == NULL)
+            sp_buf_printf(lines, "%.*s\n", SP_FMT(line));
+    }
+}
+
+static enum sp_rc try_metrics(struct sp_demo_stage *s, struct sp_demo_client *client, size_t number)
 {
     static const struct sp_demo_case PAGE = {
         .title = "each refusal is counted by its reason", .method = "GET", .path = "/metrics", .plain = true};
     struct sp_demo_answer answer;
     struct sp_err err = {0};
     struct sp_buf lines = {0}, wrong = {0};
-    size_t count;
-    const struct sp_demo_case *cases = sp_demo_cases(&count);
 
-    if (sp_demo_ask(&s->folder, &s->admin, &PAGE, &answer, &err) != SP_OK)
+    if (sp_demo_ask(client, &s->admin, &PAGE, &answer, &err) != SP_OK)
         sp_buf_printf(&wrong, "no answer: %s\n", err.text);
-    for (size_t i = 0; i < count; i++) {
-        if (cases[i].reason == NULL)
-            continue;
-        struct sp_slice line = count_line(sp_buf_slice(&answer.body), cases[i].reason);
-        if (line.ptr != NULL)
-            sp_buf_printf(&lines, "%.*s\n", SP_FMT(line));
-        else
-            sp_buf_printf(&wrong, "%s is not counted\n", cases[i].reason);
-    }
+    count_cases(sp_buf_slice(&answer.body), &lines, &wrong);
     bool good = wrong.len == 0 && !wrong.failed && !lines.failed;
-    print_title(s, count + 1, PAGE.title, good);
+    print_title(s, number, PAGE.title, good);
     printf("   %-9s GET /metrics of the admin listener\n", "request");
     print_lines("answer", sp_buf_slice(&lines));
     print_lines("differs", sp_buf_slice(&wrong));
@@ -225,21 +300,34 @@ static enum sp_rc try_metrics(struct sp_demo_stage *s)
     return good ? SP_OK : SP_FAIL;
 }
 
-enum sp_rc sp_demo_try_all(struct sp_demo_stage *s)
+static enum sp_rc try_each(struct sp_demo_stage *s, struct sp_demo_client *client)
 {
     size_t count, differing = 0;
     const struct sp_demo_case *cases = sp_demo_cases(&count);
 
     for (size_t i = 0; i < count; i++) {
-        enum sp_rc rc = try_one(s, &cases[i], i + 1);
+        enum sp_rc rc = try_one(s, client, &cases[i], i + 1);
         if (rc == SP_EOF)
             return SP_EOF;
         differing += rc != SP_OK;
     }
-    differing += try_metrics(s) != SP_OK;
+    differing += try_metrics(s, client, count + 1) != SP_OK;
     if (differing == 0)
         printf("%sAll came out as they should.%s\n", s->green, s->off);
     else
         printf("%s%zu of %zu came out otherwise.%s\n", s->red, differing, count + 1, s->off);
     return differing == 0 ? SP_OK : SP_FAIL;
+}
+
+enum sp_rc sp_demo_try_all(struct sp_demo_stage *s)
+{
+    struct sp_demo_client *client = sp_demo_client_new(&s->folder);
+
+    if (client == NULL) {
+        fprintf(stderr, "sallyport demo: not enough memory\n");
+        return SP_FAIL;
+    }
+    enum sp_rc rc = try_each(s, client);
+    sp_demo_client_free(client);
+    return rc;
 }
