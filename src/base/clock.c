@@ -26,6 +26,11 @@ int64_t sp_wall_us(void)
     return read_us(CLOCK_REALTIME);
 }
 
+int64_t sp_wall_s(void)
+{
+    return sp_wall_us() / 1000000;
+}
+
 /* Out of the calendar's range leaves "-": no certificate and no clock gets there. */
 static size_t put_utc(int64_t unix_s, const char *format, char *out, size_t room)
 {

@@ -236,7 +236,7 @@ static void list_trust(struct listing *l, const struct sp_trust *trust)
     l->cas_end = &l->cas;
     l->crls_end = &l->crls;
     sp_trust_each_ca(trust, l->now, take_ca, l);
-    sp_trust_each_crl(trust, l->now, take_crl, l);
+    sp_trust_each_crl(trust, take_crl, l);
     for (const struct ca_row *it = l->cas; it != NULL; it = it->next)
         list_ca(l, it);
     for (const struct crl_row *it = l->crls; it != NULL; it = it->next) {

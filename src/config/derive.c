@@ -208,6 +208,18 @@ static void each_of(const struct sp_strings *paths, void (*each)(void *arg, cons
         each(arg, paths->items[i]);
 }
 
+static void each_of_certificates(
+    const struct sp_config_host *host, void (*each)(void *arg, const char *path), void *arg)
+{
+    for (size_t i = 0; i < host->certificate_count; i++) {
+        each(arg, host->certificates[i].chain);
+        each(arg, host->certificates[i].key);
+        if (host->certificates[i].staple_file != NULL)
+            each(arg, host->certificates[i].staple_file);
+    }
+}
+
+/* What a host has from its listener was told of there. */
 void sp_config_each_file(const struct sp_config *config, void (*each)(void *arg, const char *path), void *arg)
 {
     for (size_t i = 0; i < config->listener_count; i++) {
@@ -216,12 +228,10 @@ void sp_config_each_file(const struct sp_config *config, void (*each)(void *arg,
             each(arg, l->tickets.keys);
         for (size_t h = 0; h < l->host_count; h++) {
             const struct sp_config_host *host = &l->hosts[h];
-            for (size_t c = 0; c < host->certificate_count; c++) {
-                each(arg, host->certificates[c].chain);
-                each(arg, host->certificates[c].key);
-                if (host->certificates[c].staple_file != NULL)
-                    each(arg, host->certificates[c].staple_file);
-            }
+            if (h == 0 || host->certificates != l->hosts[0].certificates)
+                each_of_certificates(host, each, arg);
+            if (h > 0 && host->inherits)
+                continue;
             each_of(&host->client_auth.ca, each, arg);
             each_of(&host->client_auth.intermediates, each, arg);
             each_of(&host->client_auth.crl, each, arg);

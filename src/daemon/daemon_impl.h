@@ -6,7 +6,8 @@
  *   workers   src/proxy, one a thread
  *   (the log writer's thread is obs's own)
  *
- * Other threads touch only what a mail brings them, the counters in `tally` and `gates_drained`. */
+ * Other threads touch only what a mail brings them, the counters in `tally` and `gates_drained`, `watching.told`, and
+ * what has locks of its own: `addresses`, `inquiries`, `fetching`. */
 #ifndef SP_DAEMON_IMPL_H
 #define SP_DAEMON_IMPL_H
 

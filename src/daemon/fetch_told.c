@@ -19,7 +19,7 @@ void sp_fetch_tell_failure(
 {
     char span[SP_SPAN_MAX], in_force[SP_FETCH_WHAT + 64];
     uint64_t now_ms = sp_mono_ms();
-    bool is_good = s->has_copy && sp_wall_us() / 1000000 < s->until;
+    bool is_good = s->has_copy && sp_wall_s() < s->until;
     bool is_news = s->cause[0] == '\0' || !sp_fetch_is_same_cause(s->cause, cause) ||
                    s->told_status != s->job.status || s->told_good != is_good ||
                    now_ms - s->told_at_ms >= TELL_AGAIN_MS;

@@ -42,11 +42,6 @@ struct sp_fetching {
     pthread_mutex_t lock; /* over the list and each source's times: gauges are printed on another thread */
 };
 
-static int64_t wall_s(void)
-{
-    return sp_wall_us() / 1000000;
-}
-
 /* ---- the schedule ---- */
 
 static void set_timer(struct sp_fetch_source *s, uint64_t in_ms)
@@ -54,7 +49,7 @@ static void set_timer(struct sp_fetch_source *s, uint64_t in_ms)
     s->due_ms = sp_loop_now_ms(s->owner->loop) + in_ms;
     sp_timer_set(s->timer, in_ms);
     pthread_mutex_lock(&s->owner->lock);
-    s->next_at = wall_s() + (int64_t)((in_ms + 500) / 1000);
+    s->next_at = sp_wall_s() + (int64_t)((in_ms + 500) / 1000);
     pthread_mutex_unlock(&s->owner->lock);
 }
 
@@ -71,7 +66,7 @@ static uint64_t plan(const struct sp_fetch_source *s)
         plan.share = STAPLE_SHARE;
         plan.interval_ms = s->failures > 0 ? plan.interval_ms : SP_FETCH_STAPLE_MS;
     }
-    return sp_fetch_plan_ms(&plan, wall_s(), sp_random_next(&f->random));
+    return sp_fetch_plan_ms(&plan, sp_wall_s(), sp_random_next(&f->random));
 }
 
 static uint64_t schedule(struct sp_fetch_source *s)
@@ -95,11 +90,11 @@ static void succeed(struct sp_fetch_source *s, bool is_new)
     bool recovers = s->failures > 0;
 
     s->failures = 0;
-    s->ended_looks = s->until > wall_s() ? 0 : s->ended_looks + 1;
+    s->ended_looks = s->until > sp_wall_s() ? 0 : s->ended_looks + 1;
     s->cause[0] = '\0';
     sp_meter_add(f->meter, is_new ? SP_METER_fetches_ok : SP_METER_fetches_unchanged, 1);
     pthread_mutex_lock(&f->lock);
-    s->succeeded_at = wall_s();
+    s->succeeded_at = sp_wall_s();
     pthread_mutex_unlock(&f->lock);
     sp_fetch_tell_success(s, f->logger, is_new, recovers, schedule(s));
 }
@@ -132,7 +127,7 @@ static void on_answer(struct sp_mail *m)
         drop(s);
         return;
     }
-    enum sp_rc rc = sp_fetch_source_take(s, s->owner->snapshot, wall_s(), &err);
+    enum sp_rc rc = sp_fetch_source_take(s, s->owner->snapshot, sp_wall_s(), &err);
     sp_fetch_source_end(s);
     if (rc == SP_FAIL)
         fail(s, err.text);
@@ -227,7 +222,7 @@ static void look_again(struct sp_fetch_source *s)
         return;
     }
     if (s->chain != NULL || access(s->file, F_OK) != 0)
-        sp_fetch_source_look(s, f->snapshot, wall_s());
+        sp_fetch_source_look(s, f->snapshot, sp_wall_s());
     uint64_t in_ms = had_copy && !s->has_copy ? 1 : plan(s);
     if (sp_loop_now_ms(f->loop) + in_ms <
         s->due_ms) /* the interval may be another; never later than it was */
@@ -236,7 +231,7 @@ static void look_again(struct sp_fetch_source *s)
 
 static void begin(struct sp_fetch_source *s)
 {
-    int64_t now = wall_s();
+    int64_t now = sp_wall_s();
 
     s->is_known = true;
     sp_fetch_source_look(s, s->owner->snapshot, now);

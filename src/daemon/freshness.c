@@ -77,12 +77,6 @@ static const struct {
     [SP_LASTING_CERTIFICATE] = {"names", "not_after"},
 };
 
-/* It may hold a secret. */
-static struct sp_slice without_query(const char *url)
-{
-    return (struct sp_slice){url, url != NULL ? strcspn(url, "?") : 0};
-}
-
 static void tell(struct sp_freshness *f, const struct sp_lasting *item, enum sp_log_level level,
     const char *event, const char *detail)
 {
@@ -91,7 +85,7 @@ static void tell(struct sp_freshness *f, const struct sp_lasting *item, enum sp_
         SP_LOG_C("listener", item->listener),
         SP_LOG_C(KEYS[item->kind].name, item->name),
         SP_LOG_C("source", item->source),
-        SP_LOG_S("url", without_query(item->url)),
+        SP_LOG_C("url", item->url),
     };
     size_t n = 4;
 

@@ -172,7 +172,7 @@ static void walk_listener(struct walk *w, const struct sp_snapshot_listener *l, 
         if (h > 0 && host->inherits)
             continue;
         w->auth = &host->client_auth;
-        sp_trust_each_crl(l->trusts[h], now, take_crl, w);
+        sp_trust_each_crl(l->trusts[h], take_crl, w);
         sp_trust_each_ca(l->trusts[h], now, take_ca, w);
     }
     sp_tls_server_each_certificate(l->tls[0], take_certificate, w);

@@ -10,11 +10,6 @@
 #include "daemon_impl.h"
 #include "sallyport/base/clock.h"
 
-static int64_t wall_s(void)
-{
-    return sp_wall_us() / 1000000;
-}
-
 /* ---- the brake ---- */
 
 static bool is_too_many(const struct sp_census_result *result, unsigned percent)
@@ -124,7 +119,7 @@ static void on_second(void *arg)
 {
     struct sp_daemon *d = arg;
     struct sp_reaching *r = &d->reaching;
-    int64_t now_s = wall_s();
+    int64_t now_s = sp_wall_s();
 
     if (r->generation != d->snapshot->generation || now_s < r->looked_s) {
         r->change_s = next_change(d->snapshot, now_s < r->looked_s ? now_s : r->looked_s);
@@ -138,7 +133,7 @@ static void on_second(void *arg)
 
 enum sp_rc sp_reaching_start(struct sp_daemon *d, struct sp_err *err)
 {
-    d->reaching.looked_s = wall_s();
+    d->reaching.looked_s = sp_wall_s();
     d->reaching.change_s = INT64_MAX;
     d->reaching.timer = sp_timer_new(d->loop, on_second, d);
     if (d->reaching.timer == NULL)

@@ -220,7 +220,7 @@ static void on_in_force(struct sp_mail *m)
     struct sp_daemon *d = build->daemon;
 
     sp_meter_set(d->meter, SP_METER_generation, d->snapshot->generation);
-    sp_meter_set(d->meter, SP_METER_loaded_at, (uint64_t)(sp_wall_us() / 1000000));
+    sp_meter_set(d->meter, SP_METER_loaded_at, (uint64_t)(sp_wall_s()));
     tell_in_force(build);
     sp_freshness_watch(d->freshness, d->snapshot);
     if (build->is_partial)

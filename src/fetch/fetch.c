@@ -20,6 +20,8 @@
 #include <signal.h>
 #include <time.h>
 
+#include "sallyport/base/clock.h"
+
 enum {
     TRANSFERS_MAX = 8,
     POLL_MS = 60 * 1000, /* curl wakes earlier for its own timeouts */
@@ -53,6 +55,7 @@ void sp_fetch(struct sp_fetcher *f, struct sp_fetch_job *job)
 {
     SP_ASSERT(job->url != NULL && job->loop != NULL && job->mail.fn != NULL && job->body.len == 0);
     job->next = NULL;
+    job->queued_at_ms = sp_mono_ms();
     job->rc = SP_FAIL;
     job->status = 0;
     pthread_mutex_lock(&f->lock);
@@ -94,8 +97,19 @@ static bool is_stopping(struct sp_fetcher *f)
 
 /* ---- the thread ---- */
 
+/* Nobody waits for it any more: behind a server that hangs the queue would only grow old. */
+static bool is_too_late(const struct sp_fetch_job *job)
+{
+    return job->wait_ms != 0 && sp_mono_ms() - job->queued_at_ms >= job->wait_ms;
+}
+
 static void start(struct sp_fetcher *f, struct transfer *t, struct sp_fetch_job *job)
 {
+    if (is_too_late(job)) {
+        job_fail(job, "queue", "its turn did not come in time");
+        give_back(job);
+        return;
+    }
     if (transfer_open(t, job) != SP_OK) {
         give_back(job);
         return;

@@ -37,7 +37,8 @@ struct handshake {
     struct sp_watch *watch;
     struct sp_timer *deadline;
     struct sp_addr peer;
-    uint32_t place; /* among the addresses */
+    uint32_t place;       /* among the addresses */
+    uint64_t accepted_ms; /* monotonic */
     enum state state;
     /* From the end of the handshake on. */
     struct sp_identity *identity; /* owned until it is handed over; NULL: anonymous */
@@ -120,6 +121,7 @@ static void let_in(struct handshake *h)
     over->authenticated_at = sp_tls_authenticated_at(h->transport);
     over->resumed = sp_tls_is_resumed(h->transport);
     over->generation = h->snapshot->generation;
+    over->accepted_ms = h->accepted_ms;
     over->timeouts = h->listener->config->timeouts;
     strncpy(over->listener, h->listener->config->name, sizeof(over->listener) - 1);
     strncpy(over->sni, sp_tls_sni(h->transport), sizeof(over->sni) - 1);
@@ -158,7 +160,7 @@ static void copy_names(struct sp_cert_facts *facts, const struct sp_identity *id
     }
 }
 
-/* There is no alert for this: with TLS 1.3 the handshake is over. The connection is closed, the line says why. */
+/* There is no alert for this: the handshake is over. The connection is closed in good order, the line says why. */
 static void refuse_proven(struct handshake *h, enum sp_refusal reason, const char *detail)
 {
     struct sp_tls_refusal refusal = {.reason = reason};
@@ -317,6 +319,7 @@ void sp_handshake_start(struct sp_gate *g, const struct sp_snapshot_listener *li
     h->listener = listener;
     h->peer = *peer;
     h->place = place;
+    h->accepted_ms = sp_loop_now_ms(g->o.loop);
     h->watch = sp_watch_new(g->o.loop, fd, on_edge, h);
     h->deadline = sp_timer_new(g->o.loop, on_deadline, h);
     if (h->watch != NULL && h->deadline != NULL)

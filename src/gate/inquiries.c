@@ -7,10 +7,13 @@
 
 #include "sallyport/base/mem.h"
 
-#define SETS      512
-#define WAYS      8
-#define LOCKS     16
-#define UNDER_WAY 64
+#define SETS  512
+#define WAYS  8
+#define LOCKS 16
+
+/* Half of limits.handshakes as it is by default: whom a responder that hangs keeps waiting, and whom no responder is
+ * asked about, both find room. */
+#define UNDER_WAY 512
 
 #define KEEP_MAX_S  ((int64_t)24 * 3600)
 #define KEEP_FAIL_S 2

@@ -33,11 +33,6 @@ struct inquiry {
     struct sp_fetch_job job;
 };
 
-static int64_t now_s(void)
-{
-    return sp_wall_us() / 1000000;
-}
-
 static enum sp_rc unusable(struct sp_ocsp_answer *out, const char *detail)
 {
     *out = (struct sp_ocsp_answer){.status = SP_OCSP_UNUSABLE};
@@ -66,7 +61,7 @@ static void judge(const struct inquiry *q, struct sp_ocsp_answer *out)
         snprintf(text, sizeof(text), "the responder answered with HTTP status %u", q->job.status);
         unusable(out, text);
     } else {
-        sp_trust_judge_ocsp(q->trust, q->identity, sp_buf_slice(&q->job.body), now_s(), out);
+        sp_trust_judge_ocsp(q->trust, q->identity, sp_buf_slice(&q->job.body), sp_wall_s(), out);
     }
 }
 
@@ -81,7 +76,7 @@ static void on_fetched(struct sp_mail *m)
     judge(q, &answer);
     if (answer.status == SP_OCSP_UNUSABLE)
         sp_meter_add(g->o.meter, SP_METER_ocsp_failures, 1);
-    sp_inquiries_put(g->o.inquiries, q->key, now_s(), &answer);
+    sp_inquiries_put(g->o.inquiries, q->key, sp_wall_s(), &answer);
     sp_list_remove(&q->link); /* who asks again from its call finds the answer, not us */
     while (!sp_list_is_empty(&q->waiters)) {
         struct sp_ocsp_wait *w = SP_CONTAINER_OF(q->waiters.next, struct sp_ocsp_wait, link);
@@ -129,6 +124,7 @@ static struct inquiry *inquiry_new(struct sp_gate *g, const struct sp_ocsp_wait 
         .accept = "application/ocsp-response",
         .max_bytes = SP_OCSP_MAX_BYTES,
         .timeout_ms = w->auth->ocsp_timeout_ms,
+        .wait_ms = w->auth->ocsp_timeout_ms,
         .loop = g->o.loop,
         .mail = {.fn = on_fetched},
     };
@@ -165,7 +161,7 @@ enum sp_rc sp_ocsp_ask(struct sp_gate *g, struct sp_ocsp_wait *w, struct sp_ocsp
     sp_list_init(&w->link);
     if (sp_ocsp_key(sp_slice_of(w->auth->ocsp_url), w->identity->ocsp_cert_id, key) != SP_OK)
         return unusable(out, "not enough memory to ask the responder");
-    if (sp_inquiries_find(g->o.inquiries, key, now_s(), out)) {
+    if (sp_inquiries_find(g->o.inquiries, key, sp_wall_s(), out)) {
         sp_meter_add(g->o.meter, SP_METER_ocsp_cache_hits, 1);
         return SP_OK;
     }

@@ -30,8 +30,8 @@ struct sp_file_eye {
 /* What a look says of a path. */
 struct sp_file_mark {
     uint64_t number;
-    bool
-        young; /* changed since the given time, or so lately that another change may leave the same times behind */
+    /* Changed since the given time, or so lately that another change may leave the same times behind. */
+    bool young;
 };
 
 /* SP_FAIL: no memory, and nothing to close. Without inotify it is SP_OK, fd is -1 and `err` says why. */

@@ -35,7 +35,8 @@ char sp_refusal_when(enum sp_refusal r)
     return reason_of(r)->when;
 }
 
-/* What a client can be refused for by its certificate when it is judged again, and what only happens to open ones. */
+/* What a client can be refused for by its certificate when it is judged again, which asks no responder; and what only
+ * happens to open ones. */
 bool sp_refusal_ends_sessions(enum sp_refusal r)
 {
     switch (r) {
@@ -57,9 +58,6 @@ bool sp_refusal_ends_sessions(enum sp_refusal r)
     case SP_REFUSAL_hostile_name:
     case SP_REFUSAL_certificate_invalid:
     case SP_REFUSAL_key_too_large:
-    case SP_REFUSAL_ocsp_revoked:
-    case SP_REFUSAL_ocsp_unknown:
-    case SP_REFUSAL_ocsp_unreachable:
     case SP_REFUSAL_out_of_memory:
     case SP_REFUSAL_no_rule:
         return true;

@@ -96,7 +96,7 @@ static int remembered(const struct sp_crl *c, const X509_PUBKEY *key)
     return -1;
 }
 
-static bool make_id(const X509_NAME *name, const X509_PUBKEY *key, uint8_t id[32])
+bool sp_crl_issuer_id(const X509_NAME *name, const X509_PUBKEY *key, uint8_t id[32])
 {
     const unsigned char *name_der = NULL;
     size_t name_len = 0;
@@ -119,7 +119,7 @@ static void remember(struct sp_crl *c, const X509_NAME *name, const X509_PUBKEY 
     if (n >= SP_CRL_KEYS - (signed_it ? 0U : 1U)) /* the last place is for one that did */
         return;
     X509_PUBKEY *copy = X509_PUBKEY_dup(key);
-    if (copy == NULL || !make_id(name, key, c->keys[n].id)) {
+    if (copy == NULL || !sp_crl_issuer_id(name, key, c->keys[n].id)) {
         X509_PUBKEY_free(copy);
         ERR_clear_error();
         return; /* verified again the next time */
@@ -173,6 +173,16 @@ bool sp_crl_has_signer_of(struct sp_crl *b, const struct sp_crl *a)
 {
     const struct sp_crl_key *signer = known_signer(a);
     return signer != NULL && is_signed_by_key(b, b->issuer, signer->key);
+}
+
+int sp_crl_is_signed_by_asked(struct sp_crl *b, const struct sp_crl *a)
+{
+    unsigned n = atomic_load_explicit(&a->key_count, memory_order_acquire);
+    for (unsigned i = 0; i < n; i++) {
+        if (is_signed_by_key(b, b->issuer, a->keys[i].key))
+            return 1;
+    }
+    return n > 0 ? 0 : -1;
 }
 
 int sp_crl_was_signed_by(const struct sp_crl *c, const uint8_t id[32])

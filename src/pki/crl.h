@@ -22,9 +22,9 @@ enum sp_crl_scope { SP_CRL_ALL, SP_CRL_USERS, SP_CRL_CAS };
 #define SP_CRL_ALL_REASONS 0x1feU /* bits 1 to 8 of ReasonFlags; bit 0 is unused */
 #define SP_CRL_NUMBER      48
 
-/* One that was asked about: SHA-256 over its subject and its SubjectPublicKeyInfo, as in struct sp_chain_link. */
+/* One that was asked about. */
 struct sp_crl_key {
-    uint8_t id[32];
+    uint8_t id[32]; /* sp_crl_issuer_id */
     X509_PUBKEY *key;
     bool signed_it;
 };
@@ -83,6 +83,9 @@ static inline bool sp_crl_is_plain(const struct sp_crl *c)
     return !c->is_indirect && !c->is_delta && c->reasons == SP_CRL_ALL_REASONS && c->partition == NULL;
 }
 
+/* By which a CRL remembers its issuers and an identity those of its chain (struct sp_chain_link): SHA-256 over the
+ * name and the SubjectPublicKeyInfo, both DER. False without memory. */
+SP_MUST_USE bool sp_crl_issuer_id(const X509_NAME *name, const X509_PUBKEY *key, uint8_t id[32]);
 /* Whether the key of `issuer` signed the CRL and `issuer` may sign CRLs. The caller has verified `issuer`, or
  * has it from the operator. Remembers the answer for the first SP_CRL_KEYS keys, so that the signature is
  * verified once and no lock is taken from then on; a mutex serialises the first times. Any thread. */
@@ -93,6 +96,8 @@ bool sp_crl_is_known_unsigned_by(const struct sp_crl *c, const X509 *issuer);
 int sp_crl_was_signed_by(const struct sp_crl *c, const uint8_t id[32]);
 /* Whether the key that is known to have signed `a` has signed `b` too; false when none is known. */
 SP_MUST_USE bool sp_crl_has_signer_of(struct sp_crl *b, const struct sp_crl *a);
+/* Whether a key that `a` was asked about, whether it signed `a` or not, has signed `b`: 1 or 0; -1: none was. */
+int sp_crl_is_signed_by_asked(struct sp_crl *b, const struct sp_crl *a);
 /* Whether any key asked about so far signed it. */
 bool sp_crl_has_known_signer(const struct sp_crl *c);
 /* The same key is known to have signed both. */

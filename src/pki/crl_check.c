@@ -40,14 +40,15 @@ static enum signer ask_cas(const struct sp_trust *t, struct sp_crl *c, enum sign
     return found;
 }
 
-/* Clients have shown the CA's certificate by now: the CRL in force knows its key. */
+/* Clients have shown the CA's certificate by now: the CRL in force knows its key, even if it is not by that key. */
 static enum signer ask_crls(const struct sp_trust *t, struct sp_crl *c, enum signer found)
 {
     size_t first, end;
     sp_crls_of(&t->crls, c->issuer, &first, &end);
     for (size_t i = first; i < end; i++) {
-        if (sp_crl_has_known_signer(t->crls.items[i]))
-            found = better(found, sp_crl_has_signer_of(c, t->crls.items[i]));
+        int answer = sp_crl_is_signed_by_asked(c, t->crls.items[i]);
+        if (answer >= 0)
+            found = better(found, answer == 1);
     }
     return found;
 }

@@ -1,7 +1,7 @@
 /* From a file to CRLs, a piece at a time: neither the file nor what its base64 stands for is ever in memory as a whole.
  *
  * A PEM file may hold anything between and beside the blocks looked for (text, certificates, keys), but every line that
- * begins a block must have become a block: a half-pasted CRL is an error and never one CRL less. One that cannot be
+ * begins or ends a block must have become a block: a half-pasted CRL is an error and never one CRL less. One that cannot be
  * read does not keep the others of the file from being read; what to do then is for the caller (shelf.c).
  *
  * What was read is wiped in the end: a combined file holds a private key as well. */
@@ -69,8 +69,10 @@ static enum sp_rc read_some(struct file *f, uint8_t *into, size_t room, size_t *
     do
         n = read(f->fd, into, room);
     while (n < 0 && errno == EINTR);
-    if (n < 0)
+    if (n < 0) {
+        f->over = true; /* it is not tried again */
         return sp_err_sys(err, errno, "it cannot be read");
+    }
     f->total += (uint64_t)n;
     *got = (size_t)n;
     f->over = n == 0;
@@ -158,15 +160,24 @@ static enum sp_rc skip_block(struct file *f, const char *label, size_t block, st
     return rc == SP_FAIL ? SP_FAIL : cut_off(block, err);
 }
 
-/* To the first byte inside of the next block of a CRL. SP_EOF: there is none. *block counts all blocks. */
+static bool begins_with(const char *line, const char *mark)
+{
+    return strncmp(line, mark, strlen(mark) - 1) == 0;
+}
+
+/* To the first byte inside of the next block of a CRL. SP_EOF: there is none. *block counts all blocks. An end here is
+ * one whose beginning was not recognised, and the file may be cut off within a beginning. */
 static enum sp_rc find_block(struct file *f, size_t *block, struct sp_err *err)
 {
-    char line[LINE_BYTES + 1], label[LINE_BYTES + 1];
+    char line[LINE_BYTES + 1] = "", label[LINE_BYTES + 1];
     enum sp_rc rc;
     while ((rc = next_line(f, line, err)) == SP_OK) {
-        if (strncmp(line, begin_mark, strlen(begin_mark) - 1) != 0)
+        bool ends = begins_with(line, end_mark);
+        if (!ends && !begins_with(line, begin_mark))
             continue;
         ++*block;
+        if (ends)
+            return cut_off(*block, err);
         const char *found = label_of(line, begin_mark);
         if (found == NULL)
             return cut_off(*block, err);
@@ -175,8 +186,11 @@ static enum sp_rc find_block(struct file *f, size_t *block, struct sp_err *err)
         memcpy(label, found, strlen(found) + 1);
         if (skip_block(f, label, *block, err) != SP_OK)
             return SP_FAIL;
+        line[0] = '\0';
     }
-    return rc;
+    return rc == SP_EOF && line[0] != '\0' && strncmp(begin_mark, line, strlen(line)) == 0
+               ? cut_off(++*block, err)
+               : rc;
 }
 
 /* ---- base64 ---- */
@@ -358,18 +372,20 @@ static enum sp_rc take_pem(
 {
     enum sp_rc rc = SP_OK, found;
     size_t block = 0;
-    struct sp_err later = {0};
-    while ((found = find_block(f, &block, rc == SP_OK ? err : &later)) == SP_OK) {
-        ++*items;
-        struct sp_err *e = rc == SP_OK ? err : &later;
-        if (take_block(f, path, out, *items, e) == SP_OK)
-            continue;
-        rc = SP_FAIL;
-        if (!f->block_over && skip_block(f, crl_label, block, &later) != SP_OK)
-            return SP_FAIL;
+    struct sp_err later = {0}, *e = err;
+    while ((found = find_block(f, &block, e)) != SP_EOF) {
+        if (found == SP_FAIL) {
+            rc = sp_err_wrap(e, "%s", path);
+        } else {
+            ++*items;
+            if (take_block(f, path, out, *items, e) == SP_OK)
+                continue;
+            rc = SP_FAIL;
+            if (!f->block_over)
+                (void)skip_block(f, crl_label, block, &later);
+        }
+        e = &later;
     }
-    if (found == SP_FAIL && rc == SP_OK)
-        return sp_err_wrap(err, "%s", path);
     return rc;
 }
 

@@ -2,9 +2,9 @@
  * an error; what is merely of no use, or has been kept from before, is a warning. */
 #include "crl_files.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "asn1.h"
 #include "load.h"
@@ -22,6 +22,8 @@ struct loading {
     const char *config_file;
     struct sp_pos at; /* of the item of `crl` that is being read */
     const char *url;  /* of it, or NULL */
+    bool is_told;     /* what is wrong with its files */
+    bool is_known;    /* a folder of which something is in force */
     bool failed;
 };
 
@@ -48,39 +50,67 @@ static void warn_about_signer(struct loading *l, const struct sp_crl *c)
     if (first == end || sp_crl_has_known_signer(c))
         return;
     snprintf(text, sizeof(text),
-        "%s: its signature verifies under no CA of the bundle that may sign CRLs (issuer %s)", c->source,
-        sp_asn1_name_text(c->issuer, name, sizeof(name)));
+        "%s: its signature verifies under no CA of the bundle that may sign CRLs (issuer %s); it does not count",
+        c->source, sp_asn1_name_text(c->issuer, name, sizeof(name)));
     warn(l, l->at, text);
+}
+
+/* What comes of a CRL that is past its end. */
+static void say_stale(const struct loading *l, const struct sp_crl *c, char *out, size_t room)
+{
+    char until[SP_RFC3339_MAX];
+    int64_t end = c->next_update + (int64_t)(l->auth->crl_grace_ms / 1000);
+    if (l->auth->crl_stale == SP_CRL_STALE_ACCEPT)
+        snprintf(out, room, "it counts all the same (crl_stale: accept)");
+    else if (l->auth->crl_stale == SP_CRL_STALE_GRACE && l->now < end)
+        snprintf(out, room, "it counts until %s (crl_stale: grace)", sp_asn1_time_text(end, until));
+    else
+        snprintf(out, room, "clients of this CA are refused (crl_stale)");
 }
 
 static void warn_about_age(struct loading *l, const struct sp_crl *c)
 {
-    char text[WARNING_TEXT], when[SP_RFC3339_MAX];
-    const char *what = NULL;
-    int64_t shown = c->next_update, ahead = (int64_t)(l->auth->crl_warn_before_ms / 1000);
+    char text[WARNING_TEXT], when[SP_RFC3339_MAX], now_what[128];
+    int64_t ahead = (int64_t)(l->auth->crl_warn_before_ms / 1000);
     if (ahead == 0)
         ahead = (c->next_update - c->this_update) / 10;
     if (c->this_update > l->now) {
-        what = "is not in force before";
-        shown = c->this_update;
+        snprintf(text, sizeof(text), "%s is not in force before %s; until then it does not count", c->source,
+            sp_asn1_time_text(c->this_update, when));
     } else if (c->next_update == SP_CRL_NO_END) {
         snprintf(text, sizeof(text), "%s has no nextUpdate: it will never be called stale", c->source);
-        warn(l, l->at, text);
     } else if (c->next_update <= l->now) {
-        what = "is stale: its nextUpdate was";
+        say_stale(l, c, now_what, sizeof(now_what));
+        snprintf(text, sizeof(text), "%s is stale: its nextUpdate was %s; %s", c->source,
+            sp_asn1_time_text(c->next_update, when), now_what);
     } else if (c->next_update - l->now < ahead) {
-        what = "is near its end: its nextUpdate is";
-    }
-    if (what == NULL)
+        snprintf(text, sizeof(text), "%s is near its end: its nextUpdate is %s", c->source,
+            sp_asn1_time_text(c->next_update, when));
+    } else {
         return;
-    snprintf(text, sizeof(text), "%s %s %s", c->source, what, sp_asn1_time_text(shown, when));
+    }
     warn(l, l->at, text);
 }
 
-static void warn_about(struct loading *l, const struct sp_shelf_item *item)
+/* One of the first `count` stays because of what is wrong with the CRL at `source`, and says so. */
+static bool is_told_of(const struct sp_shelf_items *items, size_t count, const char *source, size_t len)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *told = items->items[i].trouble;
+        if (told != NULL && strncmp(told, source, len) == 0 && told[len] == ':')
+            return true;
+    }
+    return false;
+}
+
+static void warn_about(struct loading *l, const struct sp_shelf_items *items, size_t at)
 {
     char text[WARNING_TEXT];
-    if (item->trouble != NULL)
+    const struct sp_shelf_item *item = &items->items[at];
+    const char *source = item->crl->source;
+    if (item->trouble == NULL && is_told_of(items, items->count, source, strlen(source)))
+        return;
+    if (item->trouble != NULL && !is_told_of(items, at, item->trouble, strcspn(item->trouble, ":")))
         warn(l, l->at, item->trouble);
     if (item->crl->unusable != NULL) {
         snprintf(text, sizeof(text), "%s is left out: %s", item->crl->source, item->crl->unusable);
@@ -95,7 +125,7 @@ static enum sp_rc take(struct loading *l, const struct sp_shelf_item *item, cons
 {
     const char *trouble = item->trouble != NULL ? item->trouble : file_trouble;
     struct sp_crls_info info = {.crl = sp_crl_ref(item->crl),
-        .url = l->url != NULL ? strdup(l->url) : NULL,
+        .url = l->url != NULL ? strndup(l->url, strcspn(l->url, "?")) : NULL,
         .trouble = trouble != NULL ? strdup(trouble) : NULL,
         .loaded_at = item->loaded_at};
     if ((l->url != NULL && info.url == NULL) || (trouble != NULL && info.trouble == NULL)) {
@@ -105,6 +135,27 @@ static enum sp_rc take(struct loading *l, const struct sp_shelf_item *item, cons
         return SP_FAIL;
     }
     return sp_crls_add(l->set, &info);
+}
+
+/* What was kept of a CA that has left the bundle, while the file speaks of one of the same name that is in it: its key was
+ * changed, and that is all. */
+static bool is_outdated(const struct loading *l, const struct sp_shelf_items *items, size_t at)
+{
+    const struct sp_shelf_item *old = &items->items[at];
+    bool has_successor = false;
+    size_t first, end;
+    if (old->trouble == NULL || !sp_crl_has_known_signer(old->crl))
+        return false;
+    sp_cas_of(l->cas, old->crl->issuer, &first, &end);
+    for (size_t i = first; i < end; i++) {
+        if (sp_crl_is_signed_by(old->crl, l->cas->items[i].cert))
+            return false;
+        for (size_t k = 0; k < items->count && !has_successor; k++)
+            has_successor = items->items[k].trouble == NULL && items->items[k].crl->unusable == NULL &&
+                            X509_NAME_cmp(items->items[k].crl->issuer, old->crl->issuer) == 0 &&
+                            sp_crl_is_signed_by(items->items[k].crl, l->cas->items[i].cert);
+    }
+    return has_successor;
 }
 
 /* ---- files and folders ---- */
@@ -121,28 +172,62 @@ static void take_file(struct loading *l, const char *path)
         warn(l, l->at, text);
         return;
     }
+    if (rc != SP_OK && l->is_known) {
+        snprintf(text, sizeof(text), "%s; it is left out", err.text);
+        warn(l, l->at, text);
+        return;
+    }
     if (rc != SP_OK) {
         fail(l, err.text);
         return;
     }
-    if (items.trouble != NULL)
+    if (items.trouble != NULL && !l->is_told)
         warn(l, l->at, items.trouble);
     for (size_t i = 0; i < items.count; i++) {
-        warn_about(l, &items.items[i]);
+        if (is_outdated(l, &items, i))
+            continue;
+        warn_about(l, &items, i);
         if (take(l, &items.items[i], items.trouble) != SP_OK)
             fail(l, "out of memory for the CRLs");
     }
     sp_shelf_items_free(&items);
 }
 
+/* A folder that cannot be read any more, or is gone: what is held of its files stays. False: nothing is. */
+static bool take_held(struct loading *l, const char *path, const struct sp_err *err)
+{
+    struct sp_file_list files = {0};
+    char text[WARNING_TEXT];
+    if (sp_shelf_list(l->shelf, path, &files) != SP_OK || files.count == 0)
+        return false;
+    snprintf(text, sizeof(text), "%s; what was loaded from the folder stays in force", err->text);
+    warn(l, l->at, text);
+    l->is_told = true;
+    for (size_t i = 0; i < files.count; i++)
+        take_file(l, files.paths[i]);
+    l->is_told = false;
+    sp_file_list_free(&files);
+    return true;
+}
+
+/* A new file that cannot be used must not hold up those that are in force: it is an error at first only. */
+static bool is_in_force(const struct loading *l, const char *folder)
+{
+    struct sp_file_list held = {0};
+    bool is = sp_shelf_list(l->shelf, folder, &held) == SP_OK && held.count > 0;
+    sp_file_list_free(&held);
+    return is;
+}
+
 static void take_path(struct loading *l, const char *path)
 {
     struct sp_err err = {0};
-    struct sp_file_list files = {NULL, 0};
+    struct sp_file_list files = {0};
     char text[WARNING_TEXT];
-    bool is_there = access(path, F_OK) == 0;
-    enum sp_rc rc = is_there ? sp_load_folder(path, &files, &err) : SP_EOF;
-    if (rc == SP_EOF) {
+    enum sp_rc rc = sp_load_folder(path, &files, &err);
+    if (rc == SP_FAIL && take_held(l, path, &err))
+        return;
+    if (rc == SP_EOF || err.sys == ENOENT || err.sys == EACCES) {
         take_file(l, path); /* what is not there may be on the shelf */
     } else if (rc != SP_OK) {
         fail(l, err.text);
@@ -150,8 +235,10 @@ static void take_path(struct loading *l, const char *path)
         snprintf(text, sizeof(text), "%s: there is no CRL in the folder", path);
         warn(l, l->at, text);
     }
+    l->is_known = files.count > 0 && is_in_force(l, path);
     for (size_t i = 0; i < files.count; i++)
         take_file(l, files.paths[i]);
+    l->is_known = false;
     sp_file_list_free(&files);
 }
 

@@ -14,14 +14,12 @@
 
 #include <openssl/err.h>
 #include <openssl/objects.h>
-#include <openssl/rsa.h>
 #include <stdlib.h>
 
 #include "sallyport/base/mem.h"
+#include "strength.h"
 
 #define TAG_EXTENSIONS 0xa0
-/* 112 bits, as for certificates (verify.c). A digest is worth half its bits; MD5 and SHA-1 not even that. */
-#define DIGEST_MIN_BYTES 28
 
 struct reader {
     struct sp_der_stream *in;
@@ -76,24 +74,6 @@ static const char *algorithm_name(const X509_ALGOR *a, char *out, size_t room)
     return OBJ_obj2txt(out, (int)room, oid, 0) > 0 ? out : "?";
 }
 
-/* RSA-PSS names its digest in the parameters; SHA-1 if it does not. */
-static bool is_weak_pss(const X509_ALGOR *a)
-{
-    const void *value = NULL;
-    const ASN1_OBJECT *oid = NULL;
-    int type = V_ASN1_UNDEF;
-    X509_ALGOR_get0(NULL, &type, &value, a);
-    RSA_PSS_PARAMS *pss = type == V_ASN1_SEQUENCE
-                              ? ASN1_TYPE_unpack_sequence(ASN1_ITEM_rptr(RSA_PSS_PARAMS), a->parameter)
-                              : NULL;
-    if (pss != NULL && pss->hashAlgorithm != NULL)
-        X509_ALGOR_get0(&oid, NULL, NULL, pss->hashAlgorithm);
-    const EVP_MD *md = oid != NULL ? EVP_get_digestbyobj(oid) : NULL;
-    bool weak = md == NULL || EVP_MD_get_size(md) < DIGEST_MIN_BYTES;
-    RSA_PSS_PARAMS_free(pss);
-    return weak;
-}
-
 /* Chooses how the signature will be verified. */
 static enum sp_rc choose(struct reader *r, const X509_ALGOR *a)
 {
@@ -105,8 +85,7 @@ static enum sp_rc choose(struct reader *r, const X509_ALGOR *a)
     bool known = nid != NID_undef && OBJ_find_sigid_algs(nid, &p->digest_nid, &p->key_nid) == 1;
     bool whole = nid == NID_rsassaPss || nid == NID_ED25519 || nid == NID_ED448;
     const EVP_MD *md = known && !whole ? EVP_get_digestbynid(p->digest_nid) : NULL;
-    bool fine = whole ? nid != NID_rsassaPss || !is_weak_pss(a)
-                      : md != NULL && EVP_MD_get_size(md) >= DIGEST_MIN_BYTES;
+    bool fine = whole ? nid != NID_rsassaPss || !sp_is_weak_digest(sp_pss_digest(a)) : !sp_is_weak_digest(md);
     r->keeps = whole && fine;
     if (whole)
         p->digest_nid = NID_undef;

@@ -51,9 +51,8 @@ static int64_t warn_at(const struct sp_trust *t, const struct sp_crl *c)
 }
 
 void sp_trust_each_crl(
-    const struct sp_trust *t, int64_t now, void (*each)(void *arg, const struct sp_trust_crl *crl), void *arg)
+    const struct sp_trust *t, void (*each)(void *arg, const struct sp_trust_crl *crl), void *arg)
 {
-    (void)now;
     for (size_t i = 0; i < t->crls.count; i++) {
         const struct sp_crls_info *info = &t->crls.infos[i];
         const struct sp_crl *c = info->crl;

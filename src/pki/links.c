@@ -7,28 +7,22 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/ocsp.h>
 #include <openssl/x509v3.h>
 
 #include "asn1.h"
 #include "crl.h"
+#include "load.h"
+#include "names.h"
+#include "sallyport/pki/x509.h"
 
 static bool digest_issuer(const X509 *issuer, struct sp_chain_link *link)
 {
-    const unsigned char *name = NULL;
-    size_t name_len = 0;
-    unsigned char *key = NULL;
-    int key_len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(issuer), &key);
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    bool ok = md != NULL && key_len > 0 &&
-              X509_NAME_get0_der(X509_get_subject_name(issuer), &name, &name_len) == 1 &&
-              EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 && EVP_DigestUpdate(md, name, name_len) == 1 &&
-              EVP_DigestUpdate(md, key, (size_t)key_len) == 1 &&
-              EVP_DigestFinal_ex(md, link->issuer_id, NULL) == 1 &&
-              EVP_Digest(name, name_len, link->issuer_name, NULL, EVP_sha256(), NULL) == 1;
-    EVP_MD_CTX_free(md);
-    OPENSSL_free(key);
-    return ok;
+    const X509_NAME *name = X509_get_subject_name(issuer);
+    const unsigned char *der = NULL;
+    size_t len = 0;
+    return sp_crl_issuer_id(name, X509_get_X509_PUBKEY(issuer), link->issuer_id) &&
+           X509_NAME_get0_der(name, &der, &len) == 1 &&
+           EVP_Digest(der, len, link->issuer_name, NULL, EVP_sha256(), NULL) == 1;
 }
 
 static bool put_link(struct sp_identity *id, X509 *cert, const X509 *issuer, struct sp_chain_link *link)
@@ -67,19 +61,34 @@ enum sp_rc sp_links_put(struct sp_identity *id, const STACK_OF(X509) * verified_
 enum sp_rc sp_links_put_ocsp_id(
     struct sp_identity *id, const STACK_OF(X509) * verified_chain, struct sp_err *err)
 {
-    unsigned char *der = NULL;
-    int len = 0;
-    if (sk_X509_num(verified_chain) < 2) {
-        id->ocsp_cert_id = SP_SLICE("");
+    struct sp_buf der = {0};
+    struct sp_err ignored = {0};
+    id->ocsp_cert_id = SP_SLICE("");
+    if (sk_X509_num(verified_chain) < 2)
         return SP_OK;
-    }
-    /* SHA-1 as RFC 5019 has it: responders answer by tables that were made with it. It is a name here, no proof. */
-    OCSP_CERTID *name =
-        OCSP_cert_to_id(EVP_sha1(), sk_X509_value(verified_chain, 0), sk_X509_value(verified_chain, 1));
-    if (name != NULL && (len = i2d_OCSP_CERTID(name, &der)) > 0)
-        id->ocsp_cert_id = sp_arena_copy(&id->arena, (struct sp_slice){(const char *)der, (size_t)len});
-    OCSP_CERTID_free(name);
-    OPENSSL_free(der);
-    ERR_clear_error();
-    return id->ocsp_cert_id.ptr != NULL ? SP_OK : sp_err_sys(err, ENOMEM, "the OCSP request cannot be made");
+    if (sp_ocsp_cert_id(sk_X509_value(verified_chain, 0), sk_X509_value(verified_chain, 1), &der, &ignored) ==
+        SP_OK)
+        id->ocsp_cert_id = sp_arena_copy(&id->arena, sp_buf_slice(&der));
+    bool is_there = id->ocsp_cert_id.len > 0;
+    sp_buf_free(&der);
+    return is_there ? SP_OK : sp_err_sys(err, ENOMEM, "the OCSP request cannot be made");
+}
+
+X509 *sp_links_next_certificate(struct sp_slice *list)
+{
+    uint8_t der[SP_CERT_MAX_BYTES + 3]; /* three bytes at a time are decoded */
+    const char *from = list->len > 0 ? memchr(list->ptr, ':', list->len) : NULL;
+    if (from == NULL)
+        return NULL;
+    from++;
+    size_t left = list->len - (size_t)(from - list->ptr);
+    const char *to = memchr(from, ':', left);
+    size_t len = to != NULL ? (size_t)(to - from) : 0;
+    if (len == 0 || len % 4 != 0 || len / 4 * 3 > sizeof(der))
+        return NULL;
+    *list = (struct sp_slice){to + 1, left - len - 1};
+    int got = EVP_DecodeBlock(der, (const unsigned char *)from, (int)len);
+    for (size_t i = len; got > 0 && from[i - 1] == '='; i--)
+        got--; /* EVP_DecodeBlock counts the padding */
+    return got > 0 ? sp_load_der((struct sp_slice){(const char *)der, (size_t)got}) : NULL;
 }

@@ -14,4 +14,8 @@ SP_MUST_USE enum sp_rc sp_links_put(
 SP_MUST_USE enum sp_rc sp_links_put_ocsp_id(
     struct sp_identity *id, const STACK_OF(X509) * verified_chain, struct sp_err *err);
 
+/* The next certificate of client_cert or client_cert_chain, as identity.c writes them, and *list behind it; handed
+ * over. NULL: at the end, or what stands there is none. */
+SP_MUST_USE X509 *sp_links_next_certificate(struct sp_slice *list);
+
 #endif

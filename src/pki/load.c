@@ -1,6 +1,6 @@
 /* Certificate files, and how any file of this room is opened. PEM or DER is told from the first bytes, never from the
  * name of the file. A PEM file may hold anything between and beside the blocks looked for (text, keys, parameters), but
- * every line that begins a block must have become a block: a half-pasted certificate is an error and never one
+ * every line that begins or ends a block must have become a block: a half-pasted certificate is an error and never one
  * certificate less.
  *
  * The bytes of a file are wiped before they are freed: a combined file holds the private key as well. What is
@@ -106,12 +106,11 @@ static const char *openssl_reason(void)
     return reason != NULL ? reason : "malformed";
 }
 
-static size_t count_block_starts(struct sp_slice text)
+static size_t count_lines(struct sp_slice text, const char *mark)
 {
-    static const char mark[] = "-----BEGIN";
-    size_t n = 0;
+    size_t n = 0, len = strlen(mark);
     for (const char *p = text.ptr, *end = text.ptr + text.len; p < end;) {
-        if ((size_t)(end - p) >= sizeof(mark) - 1 && memcmp(p, mark, sizeof(mark) - 1) == 0)
+        if ((size_t)(end - p) >= len && memcmp(p, mark, len) == 0)
             n++;
         const char *eol = memchr(p, '\n', (size_t)(end - p));
         if (eol == NULL)
@@ -119,6 +118,16 @@ static size_t count_block_starts(struct sp_slice text)
         p = eol + 1;
     }
     return n;
+}
+
+/* The last line, without an end, is the beginning of a block. */
+static bool is_cut_off(struct sp_slice text)
+{
+    static const char mark[] = "-----BEGIN";
+    const char *end = text.ptr + text.len, *eol = memrchr(text.ptr, '\n', text.len);
+    const char *last = eol != NULL ? eol + 1 : text.ptr;
+    size_t len = (size_t)(end - last);
+    return len > 0 && len < sizeof(mark) && memcmp(last, mark, len) == 0;
 }
 
 static bool is_certificate(const char *label)
@@ -150,8 +159,7 @@ static enum sp_rc take_der(
     return SP_OK;
 }
 
-static enum sp_rc take_pem(
-    struct sp_slice text, STACK_OF(X509) * into, const char *path, struct sp_err *err)
+static enum sp_rc take_pem(struct sp_slice text, STACK_OF(X509) * into, const char *path, struct sp_err *err)
 {
     enum sp_rc rc = SP_OK;
     size_t blocks = 0;
@@ -183,11 +191,13 @@ static enum sp_rc take_pem(
         OPENSSL_clear_free(der, len > 0 ? (size_t)len : 0);
     }
     BIO_free(bio);
-    size_t begun = count_block_starts(text);
-    if (rc == SP_OK && begun != blocks)
+    size_t begun = count_lines(text, "-----BEGIN"), ended = count_lines(text, "-----END");
+    if (rc == SP_OK && is_cut_off(text))
+        rc = sp_err_set(err, "%s: it is cut off behind PEM block %zu", path, blocks);
+    if (rc == SP_OK && (begun != blocks || ended != blocks))
         rc = sp_err_set(err,
-            "%s: %zu PEM blocks begin but %zu can be read: one is cut off or its frame is damaged", path,
-            begun, blocks);
+            "%s: %zu PEM blocks begin and %zu end but %zu can be read: one is cut off or its frame is damaged",
+            path, begun, ended, blocks);
     return rc;
 }
 
@@ -238,30 +248,46 @@ static int by_bytes(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static enum sp_rc add_path(struct sp_file_list *list, size_t *room, const char *folder, const char *name)
+enum sp_rc sp_file_list_add(struct sp_file_list *list, char *path)
 {
-    if (list->count == *room) {
-        size_t more = *room == 0 ? 16 : *room * 2;
-        char **paths = realloc(list->paths, more * sizeof(*paths));
-        if (paths == NULL)
-            return SP_FAIL;
-        list->paths = paths;
-        *room = more;
+    if (path != NULL && list->count == list->room) {
+        size_t room = list->room == 0 ? 16 : list->room * 2;
+        char **paths = realloc(list->paths, room * sizeof(*paths));
+        if (paths != NULL) {
+            list->paths = paths;
+            list->room = room;
+        }
     }
-    char *path = NULL;
-    const char *slash = folder[strlen(folder) - 1] == '/' ? "" : "/";
-    if (asprintf(&path, "%s%s%s", folder, slash, name) < 0)
+    if (path == NULL || list->count == list->room) {
+        free(path);
         return SP_FAIL;
+    }
     list->paths[list->count++] = path;
     return SP_OK;
+}
+
+static char *join(const char *folder, const char *name)
+{
+    char *path = NULL;
+    const char *slash = folder[strlen(folder) - 1] == '/' ? "" : "/";
+    return asprintf(&path, "%s%s%s", folder, slash, name) < 0 ? NULL : path;
+}
+
+/* One that is gone by now is none. A FIFO or a device is: it may stand where a file was. */
+static bool is_wanted(DIR *dir, const char *name)
+{
+    struct stat st;
+    if (name[0] == '.')
+        return false;
+    if (fstatat(dirfd(dir), name, &st, 0) == 0)
+        return !S_ISDIR(st.st_mode);
+    return errno != ENOENT || fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 enum sp_rc sp_load_folder(const char *path, struct sp_file_list *out, struct sp_err *err)
 {
     enum sp_rc rc = SP_FAIL;
-    struct sp_file_list list = {NULL, 0};
-    size_t room = 0;
-    struct stat st;
+    struct sp_file_list list = {0};
     DIR *dir = opendir(path);
     if (dir == NULL)
         return errno == ENOTDIR ? SP_EOF : sp_err_sys(err, errno, "%s: cannot be opened", path);
@@ -274,19 +300,13 @@ enum sp_rc sp_load_folder(const char *path, struct sp_file_list *out, struct sp_
         }
         if (entry == NULL)
             break;
-        if (entry->d_name[0] == '.')
-            continue;
-        if (fstatat(dirfd(dir), entry->d_name, &st, 0) != 0) {
-            sp_err_sys(err, errno, "%s/%s", path, entry->d_name);
-            goto out;
-        }
-        if (!S_ISREG(st.st_mode))
+        if (!is_wanted(dir, entry->d_name))
             continue;
         if (list.count >= FOLDER_MAX_FILES) {
             sp_err_set(err, "%s: more than %d files", path, FOLDER_MAX_FILES);
             goto out;
         }
-        if (add_path(&list, &room, path, entry->d_name) != SP_OK) {
+        if (sp_file_list_add(&list, join(path, entry->d_name)) != SP_OK) {
             sp_err_set(err, "%s: out of memory", path);
             goto out;
         }
@@ -294,7 +314,7 @@ enum sp_rc sp_load_folder(const char *path, struct sp_file_list *out, struct sp_
     if (list.count > 1)
         qsort(list.paths, list.count, sizeof(*list.paths), by_bytes);
     *out = list;
-    list = (struct sp_file_list){NULL, 0};
+    list = (struct sp_file_list){0};
     rc = SP_OK;
 out:
     sp_file_list_free(&list);
@@ -307,5 +327,5 @@ void sp_file_list_free(struct sp_file_list *list)
     for (size_t i = 0; i < list->count; i++)
         free(list->paths[i]);
     free(list->paths);
-    *list = (struct sp_file_list){NULL, 0};
+    *list = (struct sp_file_list){0};
 }

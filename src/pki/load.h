@@ -16,11 +16,14 @@ SP_MUST_USE enum sp_rc sp_load_open(const char *path, int *fd, struct stat *st, 
 /* A certificate that must be the whole of `der`; NULL if it is not one. Hands over. */
 SP_MUST_USE X509 *sp_load_der(struct sp_slice der);
 
-/* The regular files of a folder (links followed) whose names do not begin with '.', sorted by bytes, as paths. */
+/* What is in a folder (links followed), but for folders and names that begin with '.', sorted by bytes, as paths. What is
+ * no regular file, or a link that leads nowhere, is for whoever reads it to name. */
 struct sp_file_list {
-    char **paths;
-    size_t count;
+    char **paths; /* owned */
+    size_t count, room;
 };
+/* Takes `path` over, also when it fails (no memory, or NULL was given). */
+SP_MUST_USE enum sp_rc sp_file_list_add(struct sp_file_list *list, char *path);
 /* SP_EOF: `path` is not a folder, so take it as a file. SP_FAIL: `err` says what. Hands over the list. */
 SP_MUST_USE enum sp_rc sp_load_folder(const char *path, struct sp_file_list *out, struct sp_err *err);
 void sp_file_list_free(struct sp_file_list *list);

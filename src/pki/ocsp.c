@@ -14,20 +14,17 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/ocsp.h>
-#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 
 #include "asn1.h"
 #include "ocsp_veto.h"
 #include "sallyport/pki/x509.h"
+#include "strength.h"
 
 /* Of one response. Responders that answer about several certificates at once exist; whole lists are not needed. */
 #define MAX_SINGLES 64
 #define MAX_CERTS   8
-/* As for the certificates of clients (verify.c). */
-#define RSA_MAX_BITS 8192
-#define AUTH_LEVEL   2
 
 /* Digests of a CertID that are taken. Only what is found by one of them is believed to be the certificate. */
 static const int id_digests[] = {NID_sha1, NID_sha256, NID_sha384, NID_sha512};
@@ -103,23 +100,6 @@ enum sp_rc sp_ocsp_key(struct sp_slice url, struct sp_slice cert_id, uint8_t key
 
 /* ---- form ---- */
 
-/* The RSA-PSS digest is in the parameters; what is not written there is SHA-1. */
-static int pss_digest(const X509_ALGOR *algorithm)
-{
-    const void *value = NULL;
-    int type = V_ASN1_UNDEF, nid = NID_sha1;
-    X509_ALGOR_get0(NULL, &type, &value, algorithm);
-    if (type != V_ASN1_SEQUENCE)
-        return NID_undef;
-    RSA_PSS_PARAMS *params = ASN1_item_unpack(value, ASN1_ITEM_rptr(RSA_PSS_PARAMS));
-    if (params == NULL)
-        return NID_undef;
-    if (params->hashAlgorithm != NULL)
-        nid = OBJ_obj2nid(params->hashAlgorithm->algorithm);
-    RSA_PSS_PARAMS_free(params);
-    return nid;
-}
-
 /* Whoever can have a responder sign what he likes could make a second response of the same MD5 or SHA-1 digest. */
 static bool has_strong_digest(const OCSP_BASICRESP *basic)
 {
@@ -131,18 +111,16 @@ static bool has_strong_digest(const OCSP_BASICRESP *basic)
     if (nid == NID_ED25519 || nid == NID_ED448)
         return true;
     if (nid == NID_rsassaPss)
-        digest = pss_digest(algorithm);
-    else if (OBJ_find_sigid_algs(nid, &digest, &key) != 1)
-        return false;
-    const EVP_MD *md = EVP_get_digestbynid(digest);
-    return md != NULL && EVP_MD_get_size(md) >= 28 && digest != NID_sha1;
+        return !sp_is_weak_digest(sp_pss_digest(algorithm));
+    return OBJ_find_sigid_algs(nid, &digest, &key) == 1 && !sp_is_weak_digest(EVP_get_digestbynid(digest));
 }
 
 static bool has_costly_key(const STACK_OF(X509) * certs)
 {
+    char ignored[160];
     for (int i = 0; certs != NULL && i < sk_X509_num(certs); i++) {
-        const EVP_PKEY *key = X509_get0_pubkey(sk_X509_value(certs, i));
-        if (key == NULL || EVP_PKEY_get_bits(key) > RSA_MAX_BITS)
+        const X509 *cert = sk_X509_value(certs, i);
+        if (X509_get0_pubkey(cert) == NULL || sp_is_costly_key(cert, ignored, sizeof(ignored)))
             return true;
     }
     return false;
@@ -210,7 +188,7 @@ static X509_STORE *store_of(X509 *issuer, int64_t now)
         return NULL;
     }
     X509_VERIFY_PARAM_set_time(param, (time_t)now);
-    X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
+    X509_VERIFY_PARAM_set_auth_level(param, SP_AUTH_LEVEL);
     X509_VERIFY_PARAM_set_depth(param, 1);
     return store;
 }

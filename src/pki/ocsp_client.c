@@ -2,47 +2,14 @@
  * ocsp.c. Looked for where verification may have found it: the CAs of the bundle, the known intermediates, and the
  * chain that the client sent, as far as it was used. */
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/ocsp.h>
 #include <stdio.h>
 
-#include "load.h"
+#include "links.h"
 #include "ocsp_veto.h"
-#include "sallyport/base/mem.h"
 #include "sallyport/pki/ocsp.h"
 #include "sallyport/pki/x509.h"
 #include "trust_impl.h"
-
-/* One base64 text without its colons. NULL: it is none, or no certificate. */
-static X509 *decode(struct sp_slice text)
-{
-    X509 *cert = NULL;
-    unsigned char *der = NULL;
-    if (text.len == 0 || text.len % 4 != 0 || text.len > (size_t)1 << 16)
-        return NULL;
-    der = sp_alloc(text.len / 4 * 3, 1);
-    int len = der != NULL ? EVP_DecodeBlock(der, (const unsigned char *)text.ptr, (int)text.len) : -1;
-    for (size_t i = text.len; len > 0 && i > text.len - 2 && text.ptr[i - 1] == '='; i--)
-        len--; /* EVP_DecodeBlock counts the padding */
-    if (len > 0)
-        cert = sp_load_der((struct sp_slice){(const char *)der, (size_t)len});
-    sp_free(der);
-    return cert;
-}
-
-/* The next item of ":base64:, :base64:", taken off the front. False: no more. */
-static bool next_item(struct sp_slice *list, struct sp_slice *item)
-{
-    const char *from = memchr(list->ptr, ':', list->len), *end = list->ptr + list->len;
-    if (list->len == 0 || from == NULL)
-        return false;
-    const char *to = memchr(from + 1, ':', (size_t)(end - from - 1));
-    if (to == NULL)
-        return false;
-    *item = (struct sp_slice){from + 1, (size_t)(to - from - 1)};
-    *list = (struct sp_slice){to + 1, (size_t)(end - to - 1)};
-    return true;
-}
 
 struct search {
     OCSP_CERTID *id;
@@ -57,7 +24,7 @@ struct search {
 static void consider(struct search *s, X509 *cert)
 {
     time_t now = (time_t)s->now;
-    if (cert == NULL || s->is_valid)
+    if (s->is_valid)
         return;
     OCSP_CERTID *id =
         OCSP_cert_id_new(s->digest, X509_get_subject_name(cert), X509_get0_pubkey_bitstr(cert), s->serial);
@@ -76,7 +43,7 @@ static X509 *find_issuer(const struct sp_trust *t, const struct sp_identity *ide
 {
     struct search s = {.now = now};
     ASN1_OBJECT *digest = NULL;
-    struct sp_slice list = identity->client_cert_chain, item;
+    struct sp_slice list = identity->client_cert_chain;
     const unsigned char *p = (const unsigned char *)identity->ocsp_cert_id.ptr;
     if (identity->ocsp_cert_id.len == 0)
         return NULL;
@@ -90,8 +57,7 @@ static X509 *find_issuer(const struct sp_trust *t, const struct sp_identity *ide
         consider(&s, t->cas.items[i].cert);
     for (int i = 0; i < sk_X509_num(t->intermediates); i++)
         consider(&s, sk_X509_value(t->intermediates, i));
-    while (next_item(&list, &item)) {
-        X509 *cert = decode(item);
+    for (X509 *cert; (cert = sp_links_next_certificate(&list)) != NULL;) {
         consider(&s, cert);
         X509_free(cert);
     }

@@ -11,10 +11,8 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
-#include "asn1.h"
+#include "strength.h"
 
-/* 112 bits: RSA 2048, P-224, SHA-224 and better. What Debian's OpenSSL asks of a TLS connection by default. */
-#define AUTH_LEVEL 2
 /* Names compared, issuers of the right name looked at, and other chains verified (each costs up to a signature a
  * certificate). */
 #define MAX_NAMES   2000
@@ -46,7 +44,7 @@ bool sp_paths_set_parameters(const struct sp_judging *j, X509_STORE_CTX *ctx)
                                          X509_V_FLAG_ALLOW_PROXY_CERTS | X509_V_FLAG_IGNORE_CRITICAL);
     X509_VERIFY_PARAM_set_time(p, (time_t)j->now);
     X509_VERIFY_PARAM_set_depth(p, (int)j->trust->depth);
-    X509_VERIFY_PARAM_set_auth_level(p, AUTH_LEVEL);
+    X509_VERIFY_PARAM_set_auth_level(p, SP_AUTH_LEVEL);
     /* the anchors are marked for clients (anchors.c), whatever the purpose */
     return X509_VERIFY_PARAM_set_flags(p, X509_V_FLAG_TRUSTED_FIRST) == 1 &&
            X509_VERIFY_PARAM_set_purpose(p, j->purpose) == 1 &&

@@ -4,12 +4,8 @@
  * is revoked, which no other way to an anchor could change (every one goes through the key that signed it). Whatever is
  * not as plain is judged as in a handshake, from the certificates that the identity carries for the backends. */
 #include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/x509v3.h>
-#include <stdio.h>
 
-#include "load.h"
-#include "names.h"
+#include "links.h"
 #include "verify.h"
 
 bool sp_trust_is_same(const struct sp_trust *a, const struct sp_trust *b)
@@ -46,34 +42,14 @@ static enum sp_crl_answer judge_links(
 
 /* ---- as a whole ---- */
 
-/* The next ":base64:" of a list as identity.c writes it, and *list behind it. NULL: at the end, or it is none. */
-static X509 *next_certificate(struct sp_slice *list)
-{
-    uint8_t der[SP_CERT_MAX_BYTES + 3]; /* three bytes at a time are decoded */
-    const char *from = list->len > 0 ? memchr(list->ptr, ':', list->len) : NULL;
-    if (from == NULL)
-        return NULL;
-    from++;
-    size_t left = list->len - (size_t)(from - list->ptr);
-    const char *to = memchr(from, ':', left);
-    size_t len = to != NULL ? (size_t)(to - from) : 0;
-    if (len == 0 || len % 4 != 0 || len / 4 * 3 > sizeof(der))
-        return NULL;
-    *list = (struct sp_slice){to + 1, left - len - 1};
-    int got = EVP_DecodeBlock(der, (const unsigned char *)from, (int)len);
-    for (size_t i = len; got > 0 && from[i - 1] == '='; i--)
-        got--;
-    return got > 0 ? sp_load_der((struct sp_slice){(const char *)der, (size_t)got}) : NULL;
-}
-
 static void judge_whole(
     const struct sp_judging *j, const struct sp_identity *identity, struct sp_verdict *out)
 {
     struct sp_slice leaf_list = identity->client_cert, rest = identity->client_cert_chain;
     STACK_OF(X509) *sent = sk_X509_new_null();
-    X509 *leaf = next_certificate(&leaf_list);
+    X509 *leaf = sp_links_next_certificate(&leaf_list);
     bool ok = sent != NULL && leaf != NULL;
-    for (X509 *c; ok && (c = next_certificate(&rest)) != NULL;) {
+    for (X509 *c; ok && (c = sp_links_next_certificate(&rest)) != NULL;) {
         ok = sk_X509_push(sent, c) > 0;
         if (!ok)
             X509_free(c);

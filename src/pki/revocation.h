@@ -15,7 +15,7 @@ struct sp_chain_link;
 /* What is known of a CRL of the set that is not in the CRL itself, which others may share. */
 struct sp_crls_info {
     struct sp_crl *crl; /* a reference */
-    char *url;          /* it was fetched from, or NULL */
+    char *url;          /* it was fetched from, without the query, which may hold a secret; or NULL */
     char *trouble;      /* what is wrong with its file by now, while this one stays in force; or NULL */
     int64_t loaded_at;  /* when its file was last read and it was good */
 };

@@ -82,8 +82,8 @@ static bool may_sign_for_others(X509 *candidate)
                                         : (flags & EXFLAG_CA) != 0;
 }
 
-/* It may be the very certificate that is judged: its CA wrote into it who speaks of it. */
-/* The path comes first: only of issuers that are proven is anything remembered in the CRL, which has few places for it. */
+/* It may be the very certificate that is judged: its CA wrote into it who speaks of it. The path comes first: only of
+ * issuers that are proven is anything remembered in the CRL, which has few places for it. */
 static bool is_signed_through(const struct sp_judged *j, struct sp_crl *c, X509 *candidate)
 {
     const struct sp_crl_context *x = j->context;

@@ -3,8 +3,10 @@
  * When a file has changed, its CRLs are laid beside those that are on the shelf, line by line (the same issuer, key,
  * scope and kind). The one on the shelf gives way only to a usable one of its line that is not older and is in force;
  * else it stays, with the reason. The new one goes beside it, unless it goes back in time: it may be another CA's of the
- * same name, or come into force later. What the file no longer speaks of is forgotten; but if a part of the file cannot
- * be read, nobody knows what it speaks of. */
+ * same name, or come into force later. What nobody is known to have signed, or was never in force, keeps nothing
+ * out: of two that nobody has proven both stay, for the CA that a client brings along to decide. What the file no
+ * longer speaks of is forgotten; but if a part of the file cannot be read, or holds a new CRL of nobody known,
+ * nobody knows what it speaks of. */
 #include "shelf_impl.h"
 
 #include <stdio.h>
@@ -16,6 +18,8 @@
 
 /* The kernel's clock for files goes in steps: a file that was read within one of them may change without a trace. */
 #define RACY_US 100000
+/* Of a file whose CRLs grow older each time and are nobody's, so many are kept. */
+#define UNPROVEN_MAX 8
 
 struct shelf_file {
     struct shelf_file *next;
@@ -127,11 +131,16 @@ static enum relation compare(
         snprintf(why, room, "it is not signed by the key that signed the one before");
         return STAYS;
     }
+    if (old->this_update > now)
+        return GIVES_WAY; /* it never was in force */
+    bool is_proven = sp_crl_has_known_signer(old);
+    if (!is_proven && sp_crl_has_known_signer(fresh))
+        return ANOTHER;
     if (is_older(fresh, old)) {
         snprintf(why, room, "it goes back in time: CRLNumber %s (hex) of %s after %s of %s",
             fresh->number[0] != '\0' ? fresh->number : "none", sp_asn1_time_text(fresh->this_update, is),
             old->number[0] != '\0' ? old->number : "none", sp_asn1_time_text(old->this_update, was));
-        return GOES_BACK;
+        return is_proven ? GOES_BACK : STAYS;
     }
     if (fresh->this_update > now) {
         snprintf(why, room, "it is not in force before %s", sp_asn1_time_text(fresh->this_update, is));
@@ -156,12 +165,29 @@ struct change {
     bool *goes_back; /* of each of `fresh` */
     const struct sp_shelf_items *held;
     int64_t now;
-    bool is_damaged; /* not all of the file could be read */
+    bool is_damaged;              /* not all of the file could be read */
+    const struct sp_crl *nobodys; /* of `fresh`, or NULL; see find_nobodys */
+    size_t unproven;              /* kept so far of `held` */
     struct sp_shelf_items *into;
 };
 
+/* A new CRL that nobody is known to have signed, of an issuer that the shelf had none of: a damaged name makes one such of
+ * a CRL that is missing then. */
+static const struct sp_crl *find_nobodys(const struct sp_crl_list *fresh, const struct sp_shelf_items *held)
+{
+    for (size_t i = 0; i < fresh->count; i++) {
+        const struct sp_crl *c = fresh->items[i];
+        bool is_one = !sp_crl_has_known_signer(c);
+        for (size_t k = 0; k < held->count && is_one; k++)
+            is_one = X509_NAME_cmp(held->items[k].crl->issuer, c->issuer) != 0;
+        if (is_one)
+            return c;
+    }
+    return NULL;
+}
+
 /* Whether `old` stays, and why. SP_EOF: it does not. */
-static enum sp_rc judge_old(const struct change *ch, const struct sp_shelf_item *old, char **trouble)
+static enum sp_rc judge_old(struct change *ch, const struct sp_shelf_item *old, char **trouble)
 {
     bool stays = false, gives_way = false;
     char why[512], first_why[512] = "";
@@ -181,7 +207,15 @@ static enum sp_rc judge_old(const struct change *ch, const struct sp_shelf_item 
             memcpy(first_why, why, sizeof(why));
         }
     }
-    if (gives_way || (!stays && !ch->is_damaged))
+    if (!stays && !ch->is_damaged && ch->nobodys != NULL && sp_crl_has_known_signer(old->crl)) {
+        char name[192];
+        told = ch->nobodys;
+        snprintf(first_why, sizeof(first_why), "nobody is known who signed it, and the one of %s is gone",
+            sp_asn1_name_text(old->crl->issuer, name, sizeof(name)));
+    }
+    if (gives_way || (told == NULL && !ch->is_damaged))
+        return SP_EOF;
+    if (!sp_crl_has_known_signer(old->crl) && ++ch->unproven > UNPROVEN_MAX)
         return SP_EOF;
     if (told != NULL && (*trouble = tell(told, first_why, old->loaded_at)) == NULL)
         return SP_FAIL;
@@ -230,6 +264,7 @@ static enum sp_rc lay_beside(struct sp_crl_list *fresh, const struct sp_shelf_it
         .held = held,
         .now = now,
         .is_damaged = is_damaged,
+        .nobodys = find_nobodys(fresh, held),
         .into = into};
     enum sp_rc rc = ch.goes_back != NULL ? merge(&ch) : SP_FAIL;
     sp_free(ch.goes_back);
@@ -363,6 +398,29 @@ enum sp_rc sp_shelf_read(struct sp_shelf *s, const char *path, const struct sp_c
     if (rc != SP_OK)
         sp_shelf_items_free(out);
     return rc;
+}
+
+static bool is_in_folder(const char *path, const char *folder)
+{
+    size_t len = strlen(folder);
+    while (len > 1 && folder[len - 1] == '/')
+        len--;
+    if (strncmp(path, folder, len) != 0 || path[len] != '/')
+        return false;
+    const char *name = path + len + strspn(path + len, "/");
+    return *name != '\0' && strchr(name, '/') == NULL;
+}
+
+enum sp_rc sp_shelf_list(const struct sp_shelf *s, const char *folder, struct sp_file_list *out)
+{
+    for (const struct shelf_file *f = s != NULL ? s->files : NULL; f != NULL; f = f->next) {
+        if (f->held.count > 0 && is_in_folder(f->path, folder) &&
+            sp_file_list_add(out, strdup(f->path)) != SP_OK) {
+            sp_file_list_free(out);
+            return SP_FAIL;
+        }
+    }
+    return SP_OK;
 }
 
 /* ---- the shelf ---- */

@@ -4,6 +4,7 @@
 
 #include "anchors.h"
 #include "crl_file.h"
+#include "load.h"
 #include "sallyport/pki/shelf.h"
 
 /* One CRL of what a file stands for. */
@@ -27,5 +28,7 @@ void sp_shelf_items_free(struct sp_shelf_items *l);
  * nothing is known of it; `err` says what is wrong. SP_EOF: the same of a file that is not there. */
 SP_MUST_USE enum sp_rc sp_shelf_read(struct sp_shelf *s, const char *path, const struct sp_cas *cas,
     int64_t now, struct sp_shelf_items *out, struct sp_err *err);
+/* The files right in `folder` of which something is held. SP_FAIL: no memory, and *out is empty. */
+SP_MUST_USE enum sp_rc sp_shelf_list(const struct sp_shelf *s, const char *folder, struct sp_file_list *out);
 
 #endif

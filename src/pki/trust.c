@@ -176,7 +176,7 @@ struct sp_trust *sp_trust_renew_crls(const struct sp_trust *old, const char *con
     const struct sp_config_client_auth *auth, struct sp_shelf *shelf, struct sp_diags *diags)
 {
     struct build b = {.auth = auth, .config_file = config_file, .diags = diags};
-    struct sp_trust *t = begin(&b, sp_wall_us() / 1000000);
+    struct sp_trust *t = begin(&b, sp_wall_s());
     if (t == NULL)
         return NULL;
     t->intermediates = X509_chain_up_ref(old->intermediates);
@@ -188,7 +188,7 @@ struct sp_trust *sp_trust_renew_crls(const struct sp_trust *old, const char *con
 struct sp_trust *sp_trust_new(const char *config_file, const struct sp_config_client_auth *auth,
     struct sp_shelf *shelf, struct sp_diags *diags)
 {
-    int64_t now = sp_wall_us() / 1000000;
+    int64_t now = sp_wall_s();
     struct sp_trust *t = sp_trust_new_at(config_file, auth, shelf, now, diags);
     if (t != NULL && !has_valid_ca(&t->cas, now)) {
         sp_diag_add(diags, SP_DIAG_ERROR, config_file, auth->ca.at != NULL ? auth->ca.at[0] : auth->at,
@@ -224,7 +224,7 @@ struct x509_store_st *sp_trust_store(const struct sp_trust *t)
 
 struct stack_st_X509_NAME *sp_trust_ca_names(const struct sp_trust *t)
 {
-    int64_t now = sp_wall_us() / 1000000;
+    int64_t now = sp_wall_s();
     STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
     const X509_NAME *last = NULL;
     for (size_t i = 0; names != NULL && i < t->cas.count; i++) {

@@ -7,7 +7,6 @@
  *
  * Every parameter is set here (paths.c) and not on the SSL_CTX, so that sp_trust_verify_der and `verify` judge exactly
  * as a handshake does. What a refusal is called is in refuse.c. */
-#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
@@ -20,49 +19,17 @@
 #include "paths.h"
 #include "refuse.h"
 #include "sallyport/pki/x509.h"
+#include "strength.h"
 #include "verify.h"
 
-/* Verifying with a larger RSA key costs milliseconds of CPU, before anybody is known; so does one with a long public
- * exponent. 65537 is what everybody uses. */
-#define RSA_MAX_BITS          8192
-#define RSA_MAX_EXPONENT_BITS 33
-
 /* ---- before ---- */
-
-static int exponent_bits(const EVP_PKEY *key)
-{
-    BIGNUM *e = NULL;
-    int bits = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 ? BN_num_bits(e) : 0;
-    BN_free(e);
-    return bits;
-}
-
-/* Whether it is; `detail` says why. */
-static bool is_costly_key(const X509 *cert, char *detail, size_t room)
-{
-    const EVP_PKEY *key = X509_get0_pubkey(cert);
-    int kind = key != NULL ? EVP_PKEY_get_base_id(key) : NID_undef;
-    bool is_rsa = kind == EVP_PKEY_RSA || kind == EVP_PKEY_RSA_PSS;
-    if (!is_rsa && kind != EVP_PKEY_DSA && kind != EVP_PKEY_DH)
-        return false;
-    if (EVP_PKEY_get_bits(key) > RSA_MAX_BITS)
-        snprintf(detail, room, "a certificate has a key of %d bits; at most %d are taken",
-            EVP_PKEY_get_bits(key), RSA_MAX_BITS);
-    else if (is_rsa && exponent_bits(key) > RSA_MAX_EXPONENT_BITS)
-        snprintf(detail, room,
-            "a certificate has an RSA key with a public exponent of %d bits; at most %d are taken",
-            exponent_bits(key), RSA_MAX_EXPONENT_BITS);
-    else
-        return false;
-    return true;
-}
 
 static bool has_costly_key(X509_STORE_CTX *ctx, struct sp_verdict *v)
 {
     const STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(ctx);
-    bool costly = is_costly_key(X509_STORE_CTX_get0_cert(ctx), v->detail, sizeof(v->detail));
+    bool costly = sp_is_costly_key(X509_STORE_CTX_get0_cert(ctx), v->detail, sizeof(v->detail));
     for (int i = 0; sent != NULL && !costly && i < sk_X509_num(sent); i++)
-        costly = is_costly_key(sk_X509_value(sent, i), v->detail, sizeof(v->detail));
+        costly = sp_is_costly_key(sk_X509_value(sent, i), v->detail, sizeof(v->detail));
     return costly;
 }
 

@@ -75,11 +75,6 @@ void sp_session_tell_end(struct sp_session *s)
 
 /* ---- the clock ---- */
 
-static int64_t wall_s(void)
-{
-    return sp_wall_us() / 1000000;
-}
-
 /* A clock that is set back makes a session's age longer by as much; certificates are judged by that same
  * clock. */
 void sp_session_set_clock(struct sp_session *s, const struct sp_snapshot_listener *l)
@@ -129,7 +124,7 @@ static void on_tick(void *arg)
     w->ticking = !sp_list_is_empty(&w->sessions);
     if (!w->ticking)
         return;
-    sp_wheel_turn(&w->wheel, wall_s());
+    sp_wheel_turn(&w->wheel, sp_wall_s());
     if (sp_wheel_has_ripe(&w->wheel))
         end_ripe(&w->ripe);
     sp_timer_set(w->tick, next_tick_ms());
@@ -137,7 +132,7 @@ static void on_tick(void *arg)
 
 enum sp_rc sp_clock_init(struct sp_worker *w)
 {
-    sp_wheel_init(&w->wheel, wall_s());
+    sp_wheel_init(&w->wheel, sp_wall_s());
     sp_task_init(&w->ripe, end_ripe);
     w->tick = sp_timer_new(w->o.loop, on_tick, w);
     return w->tick != NULL ? SP_OK : SP_FAIL;
@@ -148,7 +143,7 @@ void sp_clock_start(struct sp_worker *w)
     if (w->ticking)
         return;
     w->ticking = true;
-    sp_wheel_turn(&w->wheel, wall_s());
+    sp_wheel_turn(&w->wheel, sp_wall_s());
     sp_timer_set(w->tick, next_tick_ms());
 }
 

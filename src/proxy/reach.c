@@ -102,7 +102,7 @@ static void go_on(struct sp_task *t)
     struct sp_worker *w = SP_CONTAINER_OF(t, struct sp_worker, reach.task);
     struct sp_reach *r = &w->reach;
     uint64_t end_us = sp_mono_us() + SLICE_US;
-    int64_t now_s = sp_wall_us() / 1000000;
+    int64_t now_s = sp_wall_s();
 
     for (int i = 0; i < SLICE_SESSIONS && sp_mono_us() < end_us; i++) {
         struct sp_list *next = r->bookmark.next;
@@ -164,21 +164,17 @@ void sp_reach_answer(struct sp_worker *w, const struct sp_census *census, enum s
 
 /* ---- a session that arrives ---- */
 
-/* Its gate may have judged it by an older snapshot, or before the moment that changed the verdict: at the
- * longest a handshake ago. */
+/* Its gate may have judged it by an older snapshot, or before the moment that changed the verdict, however long it
+ * has waited since (for an OCSP responder, say). */
 static bool may_be_judged_otherwise(const struct sp_worker *w, const struct sp_handover *h)
 {
-    const uint64_t slack_ms = 2000;
-
-    return h->generation != w->view->snapshot->generation ||
-           (w->reach.judged_anew_ms != 0 &&
-               w->reach.judged_anew_ms + h->timeouts.handshake_ms + slack_ms > sp_mono_ms());
+    return h->generation != w->view->snapshot->generation || h->accepted_ms <= w->reach.judged_anew_ms;
 }
 
 bool sp_reach_admits(struct sp_session *s)
 {
     struct sp_worker *w = s->worker;
-    int64_t now_s = sp_wall_us() / 1000000;
+    int64_t now_s = sp_wall_s();
     struct sp_judgement judgement;
 
     if (is_over(s, now_s))

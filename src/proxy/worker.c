@@ -57,7 +57,7 @@ void sp_worker_forget(struct sp_worker *w)
 
 struct sp_slice sp_worker_date(struct sp_worker *w)
 {
-    int64_t now_s = sp_wall_us() / 1000000;
+    int64_t now_s = sp_wall_s();
 
     if (now_s != w->date_s)
         sp_time_http(now_s, w->date);
@@ -100,7 +100,8 @@ static void on_update(struct sp_mail *m)
     if (take_view(w, u->snapshot)) {
         sp_reach_start(w, u->anew, u->census);
     } else if (u->census != NULL) {
-        sp_census_sign(u->census, 0, 0, false);
+        /* Its sessions go on by the old snapshot, and are nothing to wait for: no later change would count them. */
+        sp_census_sign(u->census, 0, 0, true);
         sp_census_unref(u->census);
     }
     sp_receipts_sign(u->receipts);

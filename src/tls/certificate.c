@@ -140,20 +140,12 @@ static bool read_names(struct certificate *c)
     return true;
 }
 
-bool name_matches(const char *pattern, const char *name)
-{
-    if (strncmp(pattern, "*.", 2) != 0)
-        return strcmp(pattern, name) == 0;
-    const char *dot = strchr(name, '.');
-    return dot != NULL && dot != name && strcmp(pattern + 1, dot) == 0;
-}
-
 /* ---- what deserves a warning ---- */
 
 static void check_validity(const char *config_file, const struct sp_config_certificate *config,
     const struct certificate *c, struct sp_diags *diags)
 {
-    time_t now = (time_t)(sp_wall_us() / 1000000);
+    time_t now = (time_t)(sp_wall_s());
     const ASN1_TIME *not_after = X509_get0_notAfter(c->leaf);
     struct tm tm;
     char when[SP_RFC3339_MAX] = "a time that cannot be read";

@@ -151,8 +151,7 @@ int on_verify(X509_STORE_CTX *store_ctx, void *arg)
     p->judged = true;
     if (X509_up_ref(leaf))
         p->leaf = leaf;
-    p->identity =
-        sp_trust_admit(c->server->hosts[c->host].trust, store_ctx, sp_wall_us() / 1000000, &p->verdict);
+    p->identity = sp_trust_admit(c->server->hosts[c->host].trust, store_ctx, sp_wall_s(), &p->verdict);
     if (p->identity != NULL) {
         resume_consider(ssl, p, X509_STORE_CTX_get0_untrusted(store_ctx));
         X509_STORE_CTX_set0_verified_chain(store_ctx, NULL); /* see forget_chain */
@@ -183,6 +182,8 @@ static enum sp_rc handshake_failed(struct conn *c, int ssl_error, int sys, struc
             "more than 64 KiB in the handshake");
     if (p->judged && !p->verdict.accepted)
         return refuse(c, refusal, p->verdict.reason, p->verdict.detail);
+    if (reason == SP_REFUSAL_too_large && !p->was_greeted) /* it only announced so much */
+        reason = SP_REFUSAL_hello_too_large;
     if (reason != SP_REFUSAL_none)
         return refuse(c, refusal, reason, detail);
     if (ssl_error == SSL_ERROR_ZERO_RETURN)
@@ -228,7 +229,7 @@ static enum sp_rc let_in(struct conn *c, struct sp_tls_refusal *refusal)
     forget_chain(c->ssl);
     c->identity = p->identity;
     if (c->authenticated_at == 0)
-        c->authenticated_at = sp_wall_us() / 1000000;
+        c->authenticated_at = sp_wall_s();
     c->remembered = p->verdict.remembered;
     p->identity = NULL;
     proof_free(p);
@@ -279,6 +280,12 @@ enum sp_rc sp_tls_handshake(struct sp_transport *t, struct sp_tls_refusal *refus
 enum sp_rc sp_tls_linger(struct sp_transport *t)
 {
     struct conn *c = conn_of(t);
+    if (c->stage ==
+        STAGE_OPEN) { /* refused for what TLS does not know of: there is no alert for that any more */
+        (void)sp_transport_shutdown(t);
+        c->stage = STAGE_REFUSED;
+        c->alerted = !c->tcp_ended;
+    }
     if (!c->alerted)
         return SP_EOF;
     SSL_free(c->ssl); /* the alert is out; OpenSSL is not asked again */

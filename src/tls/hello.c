@@ -52,7 +52,7 @@ static const struct site *site_for(const struct host *host, const char *name)
         for (size_t i = 0; i < site->name_count; i++) {
             if (strcmp(site->names[i], name) == 0)
                 return site;
-            if (by_wildcard == NULL && name_matches(site->names[i], name))
+            if (by_wildcard == NULL && sp_config_host_matches(sp_slice_of(site->names[i]), sp_slice_of(name)))
                 by_wildcard = site;
         }
     }

@@ -161,7 +161,7 @@ int on_ticket_made(SSL *ssl, void *arg)
     SP_ASSERT(c->proof != NULL && c->server != NULL);
     SSL_SESSION *session = SSL_get_session(ssl);
     const struct resumption *r = &c->proof->resumption;
-    int64_t now = sp_wall_us() / 1000000;
+    int64_t now = sp_wall_s();
     if (c->authenticated_at == 0)
         c->authenticated_at = SSL_session_reused(ssl) ? r->authenticated_at : now;
     int64_t left = c->authenticated_at + c->server->hosts[c->host].session_s - now;
@@ -201,7 +201,7 @@ static bool judge(const struct conn *c, SSL_SESSION *session, struct resumption 
     struct sp_verdict verdict;
     void *bytes;
     size_t len;
-    int64_t now = sp_wall_us() / 1000000;
+    int64_t now = sp_wall_s();
     if (SSL_SESSION_get0_ticket_appdata(session, &bytes, &len) != 1 ||
         !ticket_state_read((struct sp_slice){bytes, len}, &state) || !is_of_this_place(c, &state, now))
         return false;

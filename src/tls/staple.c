@@ -138,7 +138,7 @@ out:
 void staple_load(struct sp_tls_server *server, const char *config_file,
     const struct sp_config_certificate *config, const struct certificate *c, struct sp_diags *diags)
 {
-    const struct load l = {config_file, config, diags, sp_wall_us() / 1000000};
+    const struct load l = {config_file, config, diags, sp_wall_s()};
     bool has_one = config->staple_file != NULL && load(server, &l, c);
     if (!has_one && sp_ocsp_is_required(c->leaf))
         tell(&l, SP_DIAG_WARNING,
@@ -172,7 +172,7 @@ int on_status_request(SSL *ssl, void *arg)
     const struct staple *s = c->server->staples;
     while (s != NULL && s->leaf != leaf)
         s = s->next;
-    if (s == NULL || sp_wall_us() / 1000000 >= s->until)
+    if (s == NULL || sp_wall_s() >= s->until)
         return SSL_TLSEXT_ERR_NOACK;
     unsigned char *copy = OPENSSL_memdup(s->der, s->len);
     if (copy == NULL)

@@ -111,6 +111,15 @@ def test_a_client_hello_is_bounded_in_bytes(module_gate, piece):
     assert event["reason"] == "hello_too_large", event
 
 
+def test_a_client_hello_that_is_announced_as_huge_is_refused_at_once(module_gate):
+    sock, peer = idle(module_gate)
+    with sock:
+        sock.sendall(record(b"\x01\xff\xff\xff" + b"\x03" * 60))
+        event = module_gate.wait_event("refused", peer=peer)
+        read_to_end(sock)
+    assert event["reason"] == "hello_too_large", event
+
+
 def test_a_hello_of_any_length_in_the_range_of_clients_is_let_in(module_gate, world):
     """A long list of protocols makes it thirty times as long as usual."""
     with raw.Client(module_gate, world.clients["billing"], alpn=["http/1.1", *(f"proto-{n:0200}" for n in range(70))]) as client:

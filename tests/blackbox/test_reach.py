@@ -10,7 +10,7 @@ import time
 import pytest
 
 from lib import gate as gates
-from lib import pki, raw
+from lib import ocsp, pki, raw
 from lib.patience import PATIENCE, until
 
 H = b"Host: billing.internal\r\n"
@@ -418,6 +418,28 @@ def test_connections_go_when_their_crl_becomes_stale(start, world):
         assert gate.wait_event("session_ended")["reason"] == "crl_stale"
 
 
+def test_a_client_that_waited_for_a_responder_is_judged_again_when_its_crl_has_become_stale_meanwhile(start, world, tmp_path):
+    """However long it waited: longer than any handshake here, as another listener's client shows whose certificate ends later."""
+    end = datetime.datetime.utcnow().replace(microsecond=0) + 5 * SECOND
+    (world.crl_folder / "issuing.pem").write_bytes(world.issuing.crl(next=end))
+    brief = member(world, "brief", not_after=end + 4 * SECOND)
+    responder = ocsp.Responder(tmp_path / "responder", world.issuing, good=[world.clients["billing"]])
+    asking = gates.listener(world, timeouts={"handshake": "1s"})
+    asking["client_auth"].update({"ocsp_url": responder.url, "ocsp_timeout": "60s"})
+    lax = gates.listener(world, "lax", client_auth={"mode": "required", "ca": [str(world.ca_file)], "crl_missing": "accept"})
+    try:
+        gate = start(listeners=[asking, lax])
+        responder.pause()
+        with raw.Client(gate, world.clients["billing"]) as waiting, connect(gate, brief, listener="lax") as clock:
+            gate.wait_metric("sallyport_ocsp_queries_total", lambda value: value == 1)
+            clock.expect_end()
+            responder.go_on()
+            assert gate.wait_event("session_ended", peer=waiting.peer)["reason"] == "crl_stale"
+            waiting.expect_end()
+    finally:
+        responder.stop()
+
+
 # ---- the brake ----
 
 def braked(gate_settings, percent):
@@ -572,3 +594,15 @@ def test_a_client_of_the_second_host_gets_421_for_the_first(start, world, backen
         assert client.get(host="second.internal").status == 200
         assert client.get(host="billing.internal").status == 421
         assert client.get(host="second.internal").status == 200
+
+
+def test_a_host_whose_sessions_must_be_younger_is_of_another_policy(start, world, backend):
+    """Else whoever asks for a host without that limit would escape it."""
+    made = gates.listener(world)
+    auth = {"ca": [str(world.ca_file)], "crl": [str(world.crl_folder)], "max_session_age": "1h"}
+    made["tls"]["hosts"] = [{"names": ["young.wild.internal"], "client_auth": auth}]
+    gate = start(**gates.config(world, backend.endpoint, listeners=[made]))
+    for sni, other in (("billing.internal", "young.wild.internal"), ("young.wild.internal", "billing.internal")):
+        with raw.Client(gate, world.clients["billing"], sni=sni) as client:
+            assert client.get(host=other).status == 421
+            assert client.get(host=sni).status == 200

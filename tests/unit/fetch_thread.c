@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "fetch_fixture.h"
+#include "sallyport/base/clock.h"
 
 /* ---- the name server ---- */
 
@@ -109,6 +110,33 @@ static void test_a_stop_brings_back_what_is_under_way_and_what_waits(void **stat
     assert_int_equal(f->server.requests, AT_ONCE);
 }
 
+/* Those with time to wait are served once there is room, those without are not even begun. */
+static void test_a_job_whose_turn_does_not_come_in_time_comes_back_failed(void **state)
+{
+    struct fixture *f = *state;
+    static struct request r[AT_ONCE + 2];
+    struct request *patient = &r[AT_ONCE], *hurried = &r[AT_ONCE + 1];
+    unsigned back = 0;
+    for (size_t i = 0; i < SP_COUNTOF(r); i++) {
+        prepare(f, &r[i], i < AT_ONCE ? "/gated" : "/ok", &back);
+        r[i].job.wait_ms = &r[i] == hurried ? 1 : LONG_MS;
+    }
+    for (size_t i = 0; i < AT_ONCE; i++)
+        sp_fetch(f->fetcher, &r[i].job);
+    server_wait_answering(&f->server, AT_ONCE);
+    sp_fetch(f->fetcher, &patient->job);
+    sp_fetch(f->fetcher, &hurried->job);
+    for (uint64_t end = sp_mono_ms() + 2; sp_mono_ms() < end;)
+        ; /* its millisecond goes by */
+    server_open_gate(&f->server);
+    wait_back(f, &back, SP_COUNTOF(r));
+    assert_failed(hurried, "/ok: queue: its turn did not come in time");
+    assert_text(patient, "hello");
+    for (size_t i = 0; i < AT_ONCE; i++)
+        assert_text(&r[i], "hello");
+    assert_int_equal(f->server.requests, AT_ONCE + 1);
+}
+
 static void test_jobs_that_cannot_even_start_all_come_back(void **state)
 {
     struct fixture *f = *state;
@@ -204,6 +232,7 @@ int main(void)
         SERVED(test_a_name_that_does_not_exist_fails_in_the_resolve_phase),
         SERVED(test_fifty_jobs_all_come_back_and_eight_run_at_once),
         SERVED(test_a_stop_brings_back_what_is_under_way_and_what_waits),
+        SERVED(test_a_job_whose_turn_does_not_come_in_time_comes_back_failed),
         SERVED(test_jobs_that_cannot_even_start_all_come_back),
         SERVED(test_a_stop_right_after_the_start_is_fine),
         SERVED(test_a_second_fetcher_neither_minds_nor_is_minded),

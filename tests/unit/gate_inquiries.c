@@ -118,7 +118,7 @@ static void test_questions_under_way_are_counted_and_need_a_fetcher(void **state
     while (entered < 1000 && sp_inquiries_enter(q, &given, &detail) == SP_OK)
         entered++;
     assert_ptr_equal(given, nobody);
-    assert_int_equal(entered, 64);
+    assert_int_equal(entered, 512);
     assert_non_null(strstr(detail, "too many"));
     sp_inquiries_leave(q);
     assert_int_equal(sp_inquiries_enter(q, &given, &detail), SP_OK);

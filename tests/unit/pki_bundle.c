@@ -45,6 +45,8 @@ static void test_a_good_certificate_does_not_excuse_a_damaged_one_behind_it(void
     struct pki p = make_pki();
     static const char *const tails[] = {
         "-----BEGIN CERTIFICATE----\naGVsbG8=\n-----END CERTIFICATE-----\n",
+        "----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n",
+        "-----BEG",
         "-----BEGIN CERTIFICATE-----\naGVsbG8=\n",
         "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n",
         "-----BEGIN TRUSTED CERTIFICATE-----\naGVsbG8=\n-----END TRUSTED CERTIFICATE-----\n",

@@ -115,6 +115,35 @@ static void test_the_key_of_an_intermediate_that_clients_have_shown_counts(void 
     free_pki(&p);
 }
 
+/* It got in while nobody knew better. */
+static void test_a_forgery_does_not_stand_in_the_way_once_a_client_has_shown_the_ca(void **state)
+{
+    (void)state;
+    struct pki p = make_pki();
+    const struct fix_cert *above[] = {&p.inter};
+    struct fix_cert stranger = fix_issue(&(struct fix_spec){.subject = "CN=stranger"}, NULL, true);
+    struct made forged = {.of = INTER, .by_stranger = true, .spec = {.from = -10, .number = "9999"}};
+    struct made good = {.of = INTER, .spec = {.from = -60, .number = "7"}};
+    struct bench b = {.auth = {.depth = 5}};
+    struct sp_crl_facts facts;
+    struct sp_err err = {0};
+    bench_ca(&b, fix_write_certs("root.pem", &p.root.cert, 1));
+    bench_crl(&b, write_made(&forged, "kept.crl", &p, &stranger));
+    bench_open(&b);
+    const struct sp_trust *trusts[] = {b.trust};
+    const char *kept = b.crl[0], *fresh = write_made(&good, "fresh.crl", &p, &stranger);
+    assert_int_equal(sp_crl_check(fresh, kept, trusts, 1, FIX_NOW, &facts, &err), SP_FAIL);
+    assert_non_null(strstr(err.text, "older"));
+    struct sp_verdict v = bench_judge_at(&b, &p.leaf, above, 1, FIX_NOW);
+    bench_expect(&v, SP_REFUSAL_crl_invalid, "the leaf");
+    assert_int_equal(sp_crl_check(fresh, kept, trusts, 1, FIX_NOW, &facts, &err), SP_OK);
+    assert_int_equal(sp_crl_check(kept, NULL, trusts, 1, FIX_NOW, &facts, &err), SP_FAIL);
+    assert_non_null(strstr(err.text, "signature"));
+    bench_close(&b);
+    fix_free(&stranger);
+    free_pki(&p);
+}
+
 static void test_the_facts_are_those_of_the_whole_file(void **state)
 {
     (void)state;
@@ -163,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_what_is_better_takes_the_place),
         cmocka_unit_test(test_the_key_of_an_intermediate_that_clients_have_shown_counts),
+        cmocka_unit_test(test_a_forgery_does_not_stand_in_the_way_once_a_client_has_shown_the_ca),
         cmocka_unit_test(test_the_facts_are_those_of_the_whole_file),
         cmocka_unit_test(test_what_is_no_crl_is_named_without_its_path),
     };

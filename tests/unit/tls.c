@@ -494,17 +494,6 @@ static void test_unusable_certificates_are_named_and_doubtful_ones_warned_of(voi
     }
 }
 
-static void test_a_wildcard_stands_for_one_label(void **state)
-{
-    (void)state;
-    assert_true(name_matches("*.a.test", "x.a.test"));
-    assert_false(name_matches("*.a.test", "a.test"));
-    assert_false(name_matches("*.a.test", "y.x.a.test"));
-    assert_false(name_matches("*.a.test", ".a.test"));
-    assert_true(name_matches("a.test", "a.test"));
-    assert_false(name_matches("a*.test", "ab.test"));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -520,7 +509,6 @@ int main(void)
         cmocka_unit_test(test_who_does_not_speak_tls_is_named_and_an_http_client_answered),
         cmocka_unit_test(test_a_deadline_keeps_what_was_found_out_before),
         cmocka_unit_test(test_unusable_certificates_are_named_and_doubtful_ones_warned_of),
-        cmocka_unit_test(test_a_wildcard_stands_for_one_label),
     };
     return cmocka_run_group_tests_name("tls", tests, set_up, tear_down);
 }

@@ -7,6 +7,7 @@
 uint64_t sp_mono_us(void); /* microseconds of CLOCK_MONOTONIC */
 uint64_t sp_mono_ms(void);
 int64_t sp_wall_us(void); /* microseconds since 1970, CLOCK_REALTIME */
+int64_t sp_wall_s(void);  /* in whole seconds, which is what certificates and CRLs are judged by */
 
 #define SP_RFC3339_MAX 32
 /* "2026-11-22T09:25:00.123Z", with milliseconds if `with_ms`, always UTC. Returns `out`. */

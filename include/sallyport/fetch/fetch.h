@@ -32,6 +32,7 @@ struct sp_fetch_job {
     const char *accept;     /* NULL: any */
     size_t max_bytes;       /* of the answer's body; a longer one fails the job */
     uint64_t timeout_ms;    /* from the start of the transfer to its last byte, whatever it waited before */
+    uint64_t wait_ms;       /* a job that waits so long for its turn comes back failed; 0: it waits on */
     char etag[SP_ETAG_MAX]; /* for If-None-Match, "" none; of a 200: its ETag, if it fits */
     char modified[64];      /* for If-Modified-Since, "" none; of a 200: its Last-Modified */
     /* ---- the answer ---- */
@@ -43,7 +44,9 @@ struct sp_fetch_job {
     /* ---- where it goes ---- */
     struct sp_loop *loop; /* `mail` is posted here when it is done, exactly once */
     struct sp_mail mail;
-    struct sp_fetch_job *next; /* the fetcher's own while it is under way */
+    /* The fetcher's own while it is under way. */
+    struct sp_fetch_job *next;
+    uint64_t queued_at_ms;
 };
 
 /* Hands over `job` until its mail comes. Any thread. Once sp_fetcher_stop has begun it comes back failed;

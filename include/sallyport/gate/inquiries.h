@@ -3,7 +3,7 @@
  *
  * Answers are remembered by responder and certificate until they end, for a day at most; one that could not be had, for
  * two seconds, so that a dead responder is not hammered. Bounded: 4096 answers, of which the longest unused gives way,
- * and 64 questions under way. */
+ * and 512 questions under way. */
 #ifndef SP_GATE_INQUIRIES_H
 #define SP_GATE_INQUIRIES_H
 

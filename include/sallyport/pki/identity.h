@@ -55,8 +55,7 @@ struct sp_identity {
     int64_t chain_until;               /* the earliest notAfter of the chain, anchor included */
     const struct sp_chain_link *links; /* leaf first */
     size_t link_count;
-    struct sp_slice
-        ocsp_cert_id; /* DER of the OCSP CertID (RFC 6960 §4.1.1); "" where no responder is asked */
+    struct sp_slice ocsp_cert_id; /* DER (RFC 6960 §4.1.1); "" where no responder is asked */
 };
 
 /* From DER. `chain` are the DER certificates above the leaf (without the anchor). SP_FAIL: `err` names what is

@@ -110,7 +110,7 @@ struct sp_trust_ca {
 struct sp_trust_crl {
     const char *issuer;
     const char *source;               /* "crl/root.pem, CRL 2" */
-    const char *url;                  /* NULL: a file or folder */
+    const char *url;                  /* without its query; NULL: a file or folder */
     const char *number;               /* CRLNumber in hex, "" none */
     int64_t this_update, next_update; /* next_update INT64_MAX: none */
     int64_t loaded_at;                /* when its file was last read and it was good */
@@ -118,15 +118,15 @@ struct sp_trust_crl {
     int64_t warn_at;      /* from then on it is near its end; INT64_MAX: never */
     const char *unusable; /* why it is left out, or NULL */
     const char *note; /* "end entities only", "delta of 12", "signed by no CA of the bundle" ..., or NULL */
-    const char
-        *trouble; /* what is wrong with its file by now, while this last good copy is in force; or NULL */
+    /* What is wrong with its file by now, while this last good copy is in force; or NULL. */
+    const char *trouble;
 };
 
 /* One call an item. Any thread. */
 void sp_trust_each_ca(
     const struct sp_trust *t, int64_t now, void (*each)(void *arg, const struct sp_trust_ca *ca), void *arg);
-void sp_trust_each_crl(const struct sp_trust *t, int64_t now,
-    void (*each)(void *arg, const struct sp_trust_crl *crl), void *arg);
+void sp_trust_each_crl(
+    const struct sp_trust *t, void (*each)(void *arg, const struct sp_trust_crl *crl), void *arg);
 
 /* What can be said of a refused or accepted leaf for the log, even if it is hostile: escaped, cut at `room`,
  * never fails. */

@@ -26,8 +26,13 @@ struct sp_verdict;
 SP_MUST_USE struct sp_identity *sp_trust_admit(
     const struct sp_trust *t, struct x509_store_ctx_st *ctx, int64_t now, struct sp_verdict *out);
 
-/* The same as sp_ocsp_subject_load from what is loaded already. Shares `leaf` and the issuer that it finds among
- * `chain`; hands over *out. SP_FAIL: the leaf is self-signed, or its issuer is not there. */
+/* The same for a client that resumes a session: the leaf is the session's, `chain` the DER of what it sent above it when
+ * it proved itself. Whoever is recognised by these bytes is not parsed again either. Borrows all. Any gate thread. */
+SP_MUST_USE struct sp_identity *sp_trust_readmit(const struct sp_trust *t, struct x509_st *leaf,
+    const struct sp_slice *chain, size_t chain_count, int64_t now, struct sp_verdict *out);
+
+/* The same as sp_ocsp_subject_load from what is loaded already. Borrows `leaf`, shares the issuer that it finds
+ * among `chain`; hands over *out. SP_FAIL: the leaf is self-signed, or its issuer is not there. */
 struct sp_ocsp_subject;
 SP_MUST_USE enum sp_rc sp_ocsp_subject_new(struct x509_st *leaf, const struct stack_st_X509 *chain,
     struct sp_ocsp_subject **out, struct sp_err *err);
@@ -43,11 +48,6 @@ void sp_ocsp_judge(struct sp_slice response, struct sp_slice cert_id, struct x50
  * collide under it would have to be a CA's that we trust. */
 SP_MUST_USE enum sp_rc sp_ocsp_cert_id(
     const struct x509_st *leaf, const struct x509_st *issuer, struct sp_buf *out, struct sp_err *err);
-
-/* The same for a client that resumes a session: the leaf is the session's, `chain` the DER of what it sent above it when
- * it proved itself. Whoever is recognised by these bytes is not parsed again either. Borrows all. Any gate thread. */
-SP_MUST_USE struct sp_identity *sp_trust_readmit(const struct sp_trust *t, struct x509_st *leaf,
-    const struct sp_slice *chain, size_t chain_count, int64_t now, struct sp_verdict *out);
 
 /* Every certificate of a PEM file in the order of the file, or the one of a DER file. Other PEM blocks (a
  * private key) and text between the blocks are passed over. NULL: `err` names the file and the item:

@@ -30,7 +30,8 @@ struct sp_handover {
     struct sp_config_listener_timeouts timeouts;
     int64_t authenticated_at; /* of the full handshake, seconds since 1970 */
     bool resumed;
-    uint64_t generation; /* of the snapshot that it was judged by */
+    uint64_t generation;  /* of the snapshot that it was judged by */
+    uint64_t accepted_ms; /* when it was accepted (monotonic): it was judged later than that */
     char listener[65];
     char peer[SP_ADDR_TEXT];
     char sni[256];

@@ -62,8 +62,8 @@ SP_MUST_USE enum sp_rc sp_tls_handshake(struct sp_transport *t, struct sp_tls_re
  * afterwards. Gate thread. */
 void sp_tls_handshake_expired(struct sp_transport *t, struct sp_tls_refusal *refusal);
 /* After a refusal was reported: reads and drops what the client still sends, so that the alert, which tells it
- * why, is not destroyed by a reset. SP_AGAIN: more may come, an edge will; else the connection may be freed.
- * Bounded in bytes; the time is the caller's job. */
+ * why, is not destroyed by a reset. A connection that was open by then is sent close_notify first. SP_AGAIN: more may
+ * come, an edge will; else the connection may be freed. Bounded in bytes; the time is the caller's job. */
 SP_MUST_USE enum sp_rc sp_tls_linger(struct sp_transport *t);
 /* After SP_OK: hands over the identity; NULL for a client without a certificate on an optional listener. Once. */
 struct sp_identity *sp_tls_take_identity(struct sp_transport *t);

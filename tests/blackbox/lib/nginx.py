@@ -35,6 +35,8 @@ http {{
         location /empty {{ return 204; }}
         location /moved {{ return 302 /elsewhere; }}
         location /slow {{ limit_rate 1m; try_files /big.bin =404; }}
+        location ~ /trickle[^/]*$ {{ limit_rate_after 2k; limit_rate 64; }}
+        location ~ /page[^/]*$ {{ default_type text/html; }}
         location /chunked {{
             alias {folder}/www/big.bin;
             sub_filter_types *;

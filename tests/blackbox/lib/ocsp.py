@@ -20,7 +20,7 @@ def index_line(credential, revoked):
     """A line of what `openssl ca` calls its database."""
     end = credential.cert.not_valid_after.strftime("%y%m%d%H%M%SZ")
     since = (pki.NOW - pki.HOUR).strftime("%y%m%d%H%M%SZ") + ",keyCompromise" if revoked else ""
-    return f"{'R' if revoked else 'V'}\t{end}\t{since}\t{credential.serial_hex.upper()}\tunknown\t/CN=x\n"
+    return f"{'R' if revoked else 'V'}\t{end}\t{since}\t{credential.serial_hex.upper()}\tunknown\t/CN={credential.serial_hex}\n"
 
 
 class Responder:
