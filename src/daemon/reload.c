@@ -18,10 +18,11 @@ struct sp_log_options sp_log_options_of(const struct sp_config *config)
     };
 }
 
-static void tell_one(
-    struct sp_daemon *d, enum sp_log_level level, const char *event, const struct sp_diag *diag)
+/* `in_force`: what becomes of it; NULL: the detail says so. */
+static void tell_one(struct sp_daemon *d, enum sp_log_level level, const char *event,
+    const struct sp_diag *diag, const char *in_force)
 {
-    struct sp_log_field fields[4] = {SP_LOG_C("file", diag->file)};
+    struct sp_log_field fields[5] = {SP_LOG_C("file", diag->file)};
     size_t n = 1;
 
     if (diag->at.line != 0) {
@@ -29,6 +30,8 @@ static void tell_one(
         fields[n++] = SP_LOG_N("column", diag->at.column);
     }
     fields[n++] = SP_LOG_C("detail", diag->text);
+    if (in_force != NULL)
+        fields[n++] = SP_LOG_C("in_force", in_force);
     sp_log_event(d->logger, level, event, fields, n);
 }
 
@@ -53,13 +56,14 @@ void sp_reload_tell(struct sp_daemon *d, enum sp_build_kind kind, const struct s
         bool is_error = diag->severity == SP_DIAG_ERROR;
         bool was_told = note(&told, &d->build.told, diag);
         if (kind == SP_BUILD_RELOAD && is_error)
-            tell_one(d, SP_LOG_ERROR, "configuration_error", diag);
+            tell_one(d, SP_LOG_ERROR, "configuration_error", diag, NULL);
         else if (kind == SP_BUILD_RELOAD)
-            tell_one(d, SP_LOG_WARN, "configuration_warning", diag);
+            tell_one(d, SP_LOG_WARN, "configuration_warning", diag, NULL);
         else if (!was_told && is_error)
-            tell_one(d, SP_LOG_ERROR, "material_failed", diag);
+            tell_one(d, SP_LOG_ERROR, "material_failed", diag,
+                "the certificates, keys and CAs that were loaded before");
         else if (!was_told)
-            tell_one(d, SP_LOG_WARN, "material_warning", diag);
+            tell_one(d, SP_LOG_WARN, "material_warning", diag, NULL);
     }
     sp_buf_free(&d->build.told);
     d->build.told = told;

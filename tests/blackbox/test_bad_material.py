@@ -142,5 +142,7 @@ def test_a_bad_ca_file_is_named_and_the_good_one_stays(start_gate, world, backen
     gate = start_gate(gates.config(world, backend.endpoint), of=world)
     failed, _ = change(gate, lambda: put(world.ca_file, make(world)), event="material_failed")
     assert failed["level"] == "error" and said in failed["detail"] and failed["line"] > 0, failed
+    assert str(world.ca_file) in failed["detail"] or "client_auth.ca" in failed["detail"]
+    assert "loaded before" in failed["in_force"]
     assert reason_of(gate, world.clients["billing"]) is None
     assert reason_of(gate, world.clients["revoked"]) == "revoked"

@@ -40,7 +40,7 @@ LIBRARIES = [
 SYSTEM = """
 assert.h ctype.h errno.h float.h inttypes.h limits.h locale.h math.h setjmp.h signal.h stdalign.h stdarg.h stdatomic.h
 stdbool.h stddef.h stdint.h stdio.h stdlib.h stdnoreturn.h string.h strings.h time.h
-dirent.h dlfcn.h endian.h fcntl.h ftw.h getopt.h glob.h grp.h libgen.h netdb.h poll.h pthread.h pwd.h sched.h semaphore.h spawn.h
+dirent.h dlfcn.h endian.h fcntl.h ftw.h getopt.h glob.h grp.h libgen.h malloc.h netdb.h poll.h pthread.h pwd.h sched.h semaphore.h spawn.h
 sysexits.h syslog.h termios.h unistd.h
 arpa/inet.h net/if.h netinet/in.h netinet/tcp.h
 sys/*.h linux/*.h

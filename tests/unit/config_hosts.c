@@ -94,7 +94,8 @@ static void test_a_url_among_the_crls_leaves_the_file_that_it_is_kept_in(void **
     assert_null(auth->crl_urls[0]);
     assert_string_equal(auth->crl.items[0], "conf/crl/");
     assert_string_equal(auth->crl_urls[1], "https://pki.example/a/root.crl?x=1");
-    assert_non_null(strstr(auth->crl.items[1], "conf/state/root.crl-")); /* nothing of the query, which may be secret */
+    assert_non_null(
+        strstr(auth->crl.items[1], "conf/state/root.crl-")); /* nothing of the query, which may be secret */
     assert_string_equal(auth->crl.items[1] + strlen(auth->crl.items[1]) - 4, ".crl");
     assert_string_not_equal(auth->crl.items[1], auth->crl.items[2]);
     assert_string_equal(config->fetch.ca, "conf/web.pem");

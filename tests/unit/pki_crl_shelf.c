@@ -401,7 +401,7 @@ static void test_a_folder_that_is_gone_or_holds_a_dead_link_weakens_nothing(void
     assert_non_null(build_at(&s, &b, FIX_NOW));
     assert_false(bench_says(&b, "stays in force"));
     bench_close(&b);
-    /* one that is new and cannot be used holds up nothing; one that a FIFO stands for now is kept */
+    /* one that is new and cannot be used holds up nothing; one whose place a FIFO has taken is kept */
     make_link("nowhere", folder, "new.crl");
     snprintf(away, sizeof(away), "%s/dead.crl", folder);
     unlink(away);

@@ -4,6 +4,7 @@
  *   - a file that cannot be read or parsed any more is replaced by what it held when it last could, and named
  *   - a CRL never gives way to an older one of the same issuer, key and scope (RFC 5280 §5.2.3): a file that is put
  *     back in time is named, and the newer CRL stays for as long as the file still speaks of that issuer
+ *   - but one that no known CA signed, or that has not been in force, keeps nothing out that comes after it
  *
  * Belongs to the thread that builds snapshots. Without one (NULL) everything is read anew. */
 #ifndef SP_PKI_SHELF_H
