@@ -219,6 +219,20 @@ static bool is_in_force(const struct loading *l, const char *folder)
     return is;
 }
 
+/* A file's name says nothing: none goes back in time by way of another one. */
+static void keep_newer(struct loading *l, const char *folder, const struct sp_file_list *present)
+{
+    struct sp_shelf_items kept = {0};
+    if (sp_shelf_keep_newer(l->shelf, folder, present, l->set, l->now, &kept) != SP_OK)
+        fail(l, "out of memory for the CRLs");
+    for (size_t i = 0; i < kept.count; i++) {
+        warn_about(l, &kept, i);
+        if (take(l, &kept.items[i], NULL) != SP_OK)
+            fail(l, "out of memory for the CRLs");
+    }
+    sp_shelf_items_free(&kept);
+}
+
 static void take_path(struct loading *l, const char *path)
 {
     struct sp_err err = {0};
@@ -239,6 +253,8 @@ static void take_path(struct loading *l, const char *path)
     for (size_t i = 0; i < files.count; i++)
         take_file(l, files.paths[i]);
     l->is_known = false;
+    if (rc == SP_OK)
+        keep_newer(l, path, &files);
     sp_file_list_free(&files);
 }
 

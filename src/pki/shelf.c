@@ -423,6 +423,64 @@ enum sp_rc sp_shelf_list(const struct sp_shelf *s, const char *folder, struct sp
     return SP_OK;
 }
 
+static bool is_listed(const struct sp_file_list *list, const char *path)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->paths[i], path) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* SP_EOF: nothing of `set` is older than it, or something is newer. */
+static enum sp_rc judge_gone(
+    const struct sp_shelf_item *gone, const struct sp_crls *set, int64_t now, char **trouble)
+{
+    char why[512];
+    const struct sp_crl *older = NULL;
+    if (gone->crl->unusable != NULL || !sp_crl_has_known_signer(gone->crl))
+        return SP_EOF;
+    for (size_t i = 0; i < set->count; i++) {
+        char because[sizeof(why)] = "";
+        switch (compare(set->infos[i].crl, gone->crl, now, because, sizeof(because))) {
+        case GIVES_WAY:
+            return SP_EOF;
+        case GOES_BACK:
+            older = set->infos[i].crl;
+            memcpy(why, because, sizeof(why));
+            break;
+        default:
+            break;
+        }
+    }
+    if (older == NULL)
+        return SP_EOF;
+    *trouble = tell(older, why, gone->loaded_at);
+    return *trouble != NULL ? SP_OK : SP_FAIL;
+}
+
+enum sp_rc sp_shelf_keep_newer(struct sp_shelf *s, const char *folder, const struct sp_file_list *present,
+    const struct sp_crls *set, int64_t now, struct sp_shelf_items *out)
+{
+    for (struct shelf_file *f = s != NULL ? s->files : NULL; f != NULL; f = f->next) {
+        if (!is_in_folder(f->path, folder) || is_listed(present, f->path))
+            continue;
+        for (size_t i = 0; i < f->held.count; i++) {
+            const struct sp_shelf_item *item = &f->held.items[i];
+            char *trouble = NULL;
+            enum sp_rc rc = judge_gone(item, set, now, &trouble);
+            if (rc == SP_EOF)
+                continue;
+            f->wanted = true;
+            if (rc != SP_OK || add(out, sp_crl_ref(item->crl), item->loaded_at, trouble) != SP_OK) {
+                sp_shelf_items_free(out);
+                return SP_FAIL;
+            }
+        }
+    }
+    return SP_OK;
+}
+
 /* ---- the shelf ---- */
 
 struct sp_shelf *sp_shelf_new(void)

@@ -5,6 +5,7 @@
 #include "anchors.h"
 #include "crl_file.h"
 #include "load.h"
+#include "revocation.h"
 #include "sallyport/pki/shelf.h"
 
 /* One CRL of what a file stands for. */
@@ -30,5 +31,9 @@ SP_MUST_USE enum sp_rc sp_shelf_read(struct sp_shelf *s, const char *path, const
     int64_t now, struct sp_shelf_items *out, struct sp_err *err);
 /* The files right in `folder` of which something is held. SP_FAIL: no memory, and *out is empty. */
 SP_MUST_USE enum sp_rc sp_shelf_list(const struct sp_shelf *s, const char *folder, struct sp_file_list *out);
+/* What is held of files that are gone from `folder`, and that a CRL of `set` would put back in time: under whatever name it
+ * comes. It stays on the shelf for as long as that is so. Hands over *out, whose items say why. SP_FAIL without memory. */
+SP_MUST_USE enum sp_rc sp_shelf_keep_newer(struct sp_shelf *s, const char *folder,
+    const struct sp_file_list *present, const struct sp_crls *set, int64_t now, struct sp_shelf_items *out);
 
 #endif

@@ -209,6 +209,24 @@ def test_a_crl_that_is_removed_from_its_folder_is_missing(gate, world):
     assert reason_of(gate, world.clients["billing"]) is None
 
 
+def test_no_crl_goes_back_in_time_under_another_name(gate, world):
+    file, billing = world.crl_folder / "issuing.pem", world.clients["billing"]
+    renew(gate, lambda: put(file, newer(world, [billing], 5)))
+    assert reason_of(gate, billing) == "revoked"  # and its intermediate has shown the key that the CRL is proven by
+    put(world.crl_folder / "z-older.pem", newer(world, [], 3))
+    event = renew(gate, file.unlink, "material_warning")
+    assert "z-older.pem: it goes back in time: CRLNumber 03 " in event["detail"], event
+    gate.wait_metric(OK, lambda n: n >= 2)
+    assert reason_of(gate, billing) == "revoked"
+    gate.reload()
+    assert reason_of(gate, billing) == "revoked"
+    since = len(gate.events.records)
+    put(world.crl_folder / "a-newer.pem", newer(world, [], 6))
+    gate.wait_event("material_changed", since)
+    assert reason_of(gate, billing) is None
+    assert not [e for e in gate.events.records[since:] if e["event"] == "material_warning"]
+
+
 def test_a_configuration_in_the_middle_of_being_edited_is_not_read(gate, world, backend):
     gate.write("listeners: [")
     renew(gate, lambda: put(world.crl_folder / "issuing.pem", newer(world, [world.clients["billing"]], 2)))
