@@ -17,7 +17,8 @@ static void refusals(struct sp_buf *out)
         const char *title;
     } PARTS[] = {
         {'H', "Before anybody is let in (the log's `refused` events)"},
-        {'S', "On an open connection (the log's `session_ended` events; all of the above may be met there too)"},
+        {'S',
+            "On an open connection (the log's `session_ended` events; all of the above may be met there too)"},
         {'R', "On a request (the access record's `reason`)"},
         {'U', "Because of a backend (the access record's `reason`)"},
     };

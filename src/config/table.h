@@ -116,8 +116,8 @@ extern const struct sp_type sp_type_threads, sp_type_count, sp_type_duration, sp
     sp_type_address, sp_type_fingerprint, sp_type_flag, sp_type_percent, sp_type_url;
 /* collections.c: many values each */
 extern const struct sp_type sp_type_section, sp_type_sections, sp_type_named, sp_type_paths,
-    sp_type_references, sp_type_methods, sp_type_flags, sp_type_endpoints, sp_type_subject, sp_type_crl_stale, sp_type_crls,
-    sp_type_names;
+    sp_type_references, sp_type_methods, sp_type_flags, sp_type_endpoints, sp_type_subject, sp_type_crl_stale,
+    sp_type_crls, sp_type_names;
 
 /* Shared by both: each reports and returns NULL or false when it is not one. */
 SP_MUST_USE bool sp_read_word(struct sp_reader *r, const struct sp_word *words, const struct sp_node *node,

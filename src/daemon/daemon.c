@@ -284,7 +284,7 @@ static enum sp_rc start_fetching(struct sp_daemon *d, struct sp_err *err)
 
 /* In this order; sp_daemon_run undoes whatever was done, in the opposite one. */
 static enum sp_rc (*const START[])(struct sp_daemon *d, struct sp_err *err) = {start_log, start_loop,
-    start_limits, sp_asking_start, make_threads, start_fetching, sp_watching_start, sp_reaching_start,
+    start_limits, sp_ocsp_fetcher_start, make_threads, start_fetching, sp_watching_start, sp_reaching_start,
     start_sockets, start_admin, start_signals, start_threads};
 
 static void tell_ready(struct sp_daemon *d)
@@ -317,7 +317,7 @@ static void stop(struct sp_daemon *d)
     for (unsigned i = 0; d->workers != NULL && i < d->worker_count; i++)
         sp_thread_stop(&d->workers[i].thread);
     sp_fetching_free(d->fetching);
-    sp_asking_stop(d);
+    sp_ocsp_fetcher_stop(d);
     sp_reaching_stop(d);
     sp_sockets_forget(d);
     sp_bound_file_remove(&d->admin_file);

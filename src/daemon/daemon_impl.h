@@ -89,7 +89,7 @@ struct sp_build {
     uint64_t generation;
     struct sp_snapshot *before;  /* the one in force when it was asked for; one reference */
     struct sp_receipts receipts; /* of the gates and workers that have it in force */
-    bool is_partial; /* of a renewal only the CRLs could be used */
+    bool is_partial;             /* of a renewal only the CRLs could be used */
     bool under_way;
     bool wanted[SP_BUILD_KINDS]; /* one more, after the one under way */
     bool covers_renewal;         /* a reload reads what a renewal was wanted for */
@@ -201,12 +201,12 @@ void sp_reaching_stop(struct sp_daemon *d); /* after the workers' threads have e
 enum sp_rc sp_reaching_brake(struct sp_daemon *d, const struct sp_config *config,
     struct sp_worker_update *const *updates, struct sp_census **census, struct sp_err *err);
 
-/* asking.c */
-enum sp_rc sp_asking_start(struct sp_daemon *d, struct sp_err *err); /* before the gates are made */
+/* ocsp_fetcher.c */
+enum sp_rc sp_ocsp_fetcher_start(struct sp_daemon *d, struct sp_err *err); /* before the gates are made */
 /* The fetcher runs, if `config` needs it. Before a gate goes by `config`. */
-enum sp_rc sp_asking_ready(struct sp_daemon *d, const struct sp_config *config, struct sp_err *err);
+enum sp_rc sp_ocsp_fetcher_ready(struct sp_daemon *d, const struct sp_config *config, struct sp_err *err);
 /* After the gates' threads have ended, before the mails that were left are run. */
-void sp_asking_stop(struct sp_daemon *d);
+void sp_ocsp_fetcher_stop(struct sp_daemon *d);
 
 /* drain.c */
 void sp_drain_start(struct sp_daemon *d);

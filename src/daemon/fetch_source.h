@@ -64,7 +64,7 @@ SP_MUST_USE enum sp_rc sp_fetch_source_take(
 /* Lets go of everything that the question held. */
 void sp_fetch_source_end(struct sp_fetch_source *s);
 
-/* ---- fetch_told.c ---- */
+/* ---- fetch_log.c ---- */
 
 /* Without the query, which may hold a secret. */
 struct sp_slice sp_fetch_shown(const char *url);

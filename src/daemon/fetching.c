@@ -7,7 +7,7 @@
  *
  * A source is its URL and its file; it keeps its place in the schedule over reloads. One that no snapshot names any more
  * is dropped; if its answer is under way, when that is back. Elsewhere: asking and judging (fetch_source.c), files
- * (fetch_copy.c), what the log says (fetch_told.c). */
+ * (fetch_copy.c), what the log says (fetch_log.c). */
 #include "fetching.h"
 
 #include <pthread.h>

@@ -2,13 +2,13 @@
  *
  * A state is told when it is entered, and again once a day while it lasts, whatever snapshots come and go meanwhile.
  * The snapshot is walked when it is new and when something has reached one of its moments; in between a look compares a
- * few numbers. What there is to look at is collected in lasting.c. */
+ * few numbers. What there is to look at is collected in expiries.c. */
 #include "freshness.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "lasting.h"
+#include "expiries.h"
 #include "sallyport/base/clock.h"
 #include "sallyport/base/text.h"
 #include "sallyport/obs/gauge.h"
@@ -20,7 +20,7 @@ struct sp_freshness {
     struct sp_logger *logger;
     struct sp_timer *timer;
     struct sp_snapshot *snapshot; /* one reference, or NULL */
-    struct sp_lasting_list list;
+    struct sp_expiry_list list;
     bool is_new;       /* the snapshot has not been walked */
     int64_t looked_at; /* the last look */
     int64_t next;      /* the first moment after it at which anything changes by itself */
@@ -28,21 +28,21 @@ struct sp_freshness {
 
 /* ---- what is the case ---- */
 
-static enum sp_lasting_state state_at(const struct sp_lasting *item, int64_t now)
+static enum sp_expiry_state state_at(const struct sp_expiry *item, int64_t now)
 {
     if (now < item->warn_at && now < item->until)
-        return SP_LASTING_FINE;
+        return SP_EXPIRY_FINE;
     if (now < item->until)
-        return SP_LASTING_NEARING;
-    if (item->kind != SP_LASTING_CRL || item->stale == SP_CRL_STALE_REJECT)
-        return SP_LASTING_OVER;
+        return SP_EXPIRY_NEARING;
+    if (item->kind != SP_EXPIRY_CRL || item->stale == SP_CRL_STALE_REJECT)
+        return SP_EXPIRY_OVER;
     if (item->stale == SP_CRL_STALE_ACCEPT || now - item->until < item->grace_s)
-        return SP_LASTING_TOLERATED;
-    return SP_LASTING_OVER;
+        return SP_EXPIRY_TOLERATED;
+    return SP_EXPIRY_OVER;
 }
 
 /* The first of the item's moments after `now`, if it is before `soonest`. */
-static int64_t sooner(const struct sp_lasting *item, int64_t now, int64_t soonest)
+static int64_t sooner(const struct sp_expiry *item, int64_t now, int64_t soonest)
 {
     int64_t grace_end = item->until < INT64_MAX - item->grace_s ? item->until + item->grace_s : INT64_MAX;
     const int64_t moments[] = {item->from, item->warn_at, item->until, grace_end};
@@ -59,25 +59,25 @@ static int64_t sooner(const struct sp_lasting *item, int64_t now, int64_t soones
 static const struct {
     enum sp_log_level level;
     const char *name;
-} EVENTS[SP_LASTING_KINDS][SP_LASTING_STATES] = {
-    [SP_LASTING_CRL] = {[SP_LASTING_NEARING] = {SP_LOG_WARN, "crl_expiring"},
-        [SP_LASTING_TOLERATED] = {SP_LOG_ERROR, "crl_stale"},
-        [SP_LASTING_OVER] = {SP_LOG_ERROR, "crl_stale"}},
-    [SP_LASTING_CA] = {[SP_LASTING_NEARING] = {SP_LOG_WARN, "ca_expiring"},
-        [SP_LASTING_OVER] = {SP_LOG_ERROR, "ca_expired"}},
-    [SP_LASTING_CERTIFICATE] = {[SP_LASTING_NEARING] = {SP_LOG_WARN, "certificate_expiring"},
-        [SP_LASTING_OVER] = {SP_LOG_ERROR, "certificate_expired"}},
+} EVENTS[SP_EXPIRY_KINDS][SP_EXPIRY_STATES] = {
+    [SP_EXPIRY_CRL] = {[SP_EXPIRY_NEARING] = {SP_LOG_WARN, "crl_expiring"},
+        [SP_EXPIRY_TOLERATED] = {SP_LOG_ERROR, "crl_stale"},
+        [SP_EXPIRY_OVER] = {SP_LOG_ERROR, "crl_stale"}},
+    [SP_EXPIRY_CA] =
+        {[SP_EXPIRY_NEARING] = {SP_LOG_WARN, "ca_expiring"}, [SP_EXPIRY_OVER] = {SP_LOG_ERROR, "ca_expired"}},
+    [SP_EXPIRY_CERTIFICATE] = {[SP_EXPIRY_NEARING] = {SP_LOG_WARN, "certificate_expiring"},
+        [SP_EXPIRY_OVER] = {SP_LOG_ERROR, "certificate_expired"}},
 };
 
 static const struct {
     const char *name, *until;
-} KEYS[SP_LASTING_KINDS] = {
-    [SP_LASTING_CRL] = {"issuer", "next_update"},
-    [SP_LASTING_CA] = {"subject", "not_after"},
-    [SP_LASTING_CERTIFICATE] = {"names", "not_after"},
+} KEYS[SP_EXPIRY_KINDS] = {
+    [SP_EXPIRY_CRL] = {"issuer", "next_update"},
+    [SP_EXPIRY_CA] = {"subject", "not_after"},
+    [SP_EXPIRY_CERTIFICATE] = {"names", "not_after"},
 };
 
-static void tell(struct sp_freshness *f, const struct sp_lasting *item, enum sp_log_level level,
+static void tell(struct sp_freshness *f, const struct sp_expiry *item, enum sp_log_level level,
     const char *event, const char *detail)
 {
     char until[SP_RFC3339_MAX];
@@ -97,7 +97,7 @@ static void tell(struct sp_freshness *f, const struct sp_lasting *item, enum sp_
 }
 
 /* What a CRL that is past its end means to clients. */
-static void tell_consequence(const struct sp_lasting *crl, int64_t now, char *out, size_t room)
+static void tell_consequence(const struct sp_expiry *crl, int64_t now, char *out, size_t room)
 {
     char span[SP_SPAN_MAX];
     int64_t past = now > crl->until ? now - crl->until : 0;
@@ -112,16 +112,16 @@ static void tell_consequence(const struct sp_lasting *crl, int64_t now, char *ou
             crl->stale == SP_CRL_STALE_GRACE ? "its grace is over" : "reject");
 }
 
-static void tell_state(struct sp_freshness *f, const struct sp_lasting *item, int64_t now)
+static void tell_state(struct sp_freshness *f, const struct sp_expiry *item, int64_t now)
 {
     char span[SP_SPAN_MAX], consequence[160], detail[256];
     bool ended = now >= item->until;
 
     switch (item->kind) {
-    case SP_LASTING_CRL:
+    case SP_EXPIRY_CRL:
         tell_consequence(item, now, consequence, sizeof(consequence));
         break;
-    case SP_LASTING_CA:
+    case SP_EXPIRY_CA:
         snprintf(consequence, sizeof(consequence), "nobody is let in by it");
         break;
     default:
@@ -143,32 +143,32 @@ static bool is_due(int64_t *told_at, bool entered, int64_t now)
     return !clock_was_set_back;
 }
 
-static void look_at(struct sp_freshness *f, struct sp_lasting *item, int64_t now)
+static void look_at(struct sp_freshness *f, struct sp_expiry *item, int64_t now)
 {
-    enum sp_lasting_state before = item->state;
+    enum sp_expiry_state before = item->state;
     bool was_troubled = item->troubled;
 
     item->state = state_at(item, now);
     item->troubled = item->trouble != NULL;
     if (item->troubled && is_due(&item->trouble_told_at, !was_troubled, now))
         tell(f, item, SP_LOG_ERROR, "crl_file_broken", item->trouble);
-    if (item->state != SP_LASTING_FINE && is_due(&item->state_told_at, item->state != before, now))
+    if (item->state != SP_EXPIRY_FINE && is_due(&item->state_told_at, item->state != before, now))
         tell_state(f, item, now);
-    bool recovered = before != SP_LASTING_FINE || was_troubled || item->recovers;
-    if (item->kind == SP_LASTING_CRL && recovered && item->state == SP_LASTING_FINE && !item->troubled)
+    bool recovered = before != SP_EXPIRY_FINE || was_troubled || item->recovers;
+    if (item->kind == SP_EXPIRY_CRL && recovered && item->state == SP_EXPIRY_FINE && !item->troubled)
         tell(f, item, SP_LOG_INFO, "crl_fresh", NULL);
     item->recovers = false;
 }
 
 /* A CRL that was in trouble and is gone: if another of its issuer is fine, that is the recovery. */
-static void hand_down(const struct sp_lasting *gone, struct sp_lasting_list *fresh, int64_t now)
+static void hand_down(const struct sp_expiry *gone, struct sp_expiry_list *fresh, int64_t now)
 {
-    if (gone->kind != SP_LASTING_CRL || (gone->state == SP_LASTING_FINE && !gone->troubled))
+    if (gone->kind != SP_EXPIRY_CRL || (gone->state == SP_EXPIRY_FINE && !gone->troubled))
         return;
     for (size_t i = 0; i < fresh->count; i++) {
-        struct sp_lasting *item = &fresh->items[i];
-        if (item->kind == SP_LASTING_CRL && strcmp(item->listener, gone->listener) == 0 &&
-            strcmp(item->name, gone->name) == 0 && state_at(item, now) == SP_LASTING_FINE) {
+        struct sp_expiry *item = &fresh->items[i];
+        if (item->kind == SP_EXPIRY_CRL && strcmp(item->listener, gone->listener) == 0 &&
+            strcmp(item->name, gone->name) == 0 && state_at(item, now) == SP_EXPIRY_FINE) {
             item->recovers = true;
             return;
         }
@@ -178,13 +178,13 @@ static void hand_down(const struct sp_lasting *gone, struct sp_lasting_list *fre
 /* Without memory the list stays as it is, and the next look tries again. */
 static void walk(struct sp_freshness *f, int64_t now)
 {
-    struct sp_lasting_list fresh;
+    struct sp_expiry_list fresh;
 
-    if (sp_lasting_collect(f->snapshot, now, &fresh) != SP_OK)
+    if (sp_expiry_collect(f->snapshot, now, &fresh) != SP_OK)
         return;
     for (size_t i = 0; i < fresh.count; i++) {
-        struct sp_lasting *item = &fresh.items[i];
-        const struct sp_lasting *known = sp_lasting_find(&f->list, item);
+        struct sp_expiry *item = &fresh.items[i];
+        const struct sp_expiry *known = sp_expiry_find(&f->list, item);
         if (known == NULL)
             continue;
         item->state = known->state;
@@ -193,10 +193,10 @@ static void walk(struct sp_freshness *f, int64_t now)
         item->trouble_told_at = known->trouble_told_at;
     }
     for (size_t i = 0; i < f->list.count; i++) {
-        if (sp_lasting_find(&fresh, &f->list.items[i]) == NULL)
+        if (sp_expiry_find(&fresh, &f->list.items[i]) == NULL)
             hand_down(&f->list.items[i], &fresh, now);
     }
-    sp_lasting_free(&f->list);
+    sp_expiry_free(&f->list);
     f->list = fresh;
     f->is_new = false;
 }
@@ -245,7 +245,7 @@ void sp_freshness_free(struct sp_freshness *f)
     if (f == NULL)
         return;
     sp_timer_free(f->timer);
-    sp_lasting_free(&f->list);
+    sp_expiry_free(&f->list);
     sp_snapshot_unref(f->snapshot);
     sp_free(f);
 }
@@ -262,16 +262,16 @@ void sp_freshness_watch(struct sp_freshness *f, struct sp_snapshot *s)
 /* ---- gauges ---- */
 
 /* False: `item` has no sample in this family. */
-static bool value_of(enum sp_gauge_id id, const struct sp_lasting *item, int64_t now, int64_t *value)
+static bool value_of(enum sp_gauge_id id, const struct sp_expiry *item, int64_t now, int64_t *value)
 {
-    static const enum sp_lasting_kind KINDS[SP_GAUGE_COUNT] = {
-        [SP_GAUGE_crl_this_update] = SP_LASTING_CRL,
-        [SP_GAUGE_crl_next_update] = SP_LASTING_CRL,
-        [SP_GAUGE_crl_entries] = SP_LASTING_CRL,
-        [SP_GAUGE_crl_loaded] = SP_LASTING_CRL,
-        [SP_GAUGE_ca_not_after] = SP_LASTING_CA,
-        [SP_GAUGE_ca_without_crl] = SP_LASTING_CA,
-        [SP_GAUGE_certificate_not_after] = SP_LASTING_CERTIFICATE,
+    static const enum sp_expiry_kind KINDS[SP_GAUGE_COUNT] = {
+        [SP_GAUGE_crl_this_update] = SP_EXPIRY_CRL,
+        [SP_GAUGE_crl_next_update] = SP_EXPIRY_CRL,
+        [SP_GAUGE_crl_entries] = SP_EXPIRY_CRL,
+        [SP_GAUGE_crl_loaded] = SP_EXPIRY_CRL,
+        [SP_GAUGE_ca_not_after] = SP_EXPIRY_CA,
+        [SP_GAUGE_ca_without_crl] = SP_EXPIRY_CA,
+        [SP_GAUGE_certificate_not_after] = SP_EXPIRY_CERTIFICATE,
     };
 
     if (item->kind != KINDS[id])
@@ -296,7 +296,7 @@ static bool value_of(enum sp_gauge_id id, const struct sp_lasting *item, int64_t
 }
 
 /* Two CAs of one name in one file stand together, the first to end before the other. */
-static bool has_labels_of(const struct sp_lasting *a, const struct sp_lasting *b)
+static bool has_labels_of(const struct sp_expiry *a, const struct sp_expiry *b)
 {
     return a != NULL && strcmp(a->listener, b->listener) == 0 && strcmp(a->name, b->name) == 0 &&
            strcmp(a->source, b->source) == 0;
@@ -304,10 +304,10 @@ static bool has_labels_of(const struct sp_lasting *a, const struct sp_lasting *b
 
 static void print_family(const struct sp_freshness *f, enum sp_gauge_id id, struct sp_buf *out)
 {
-    const struct sp_lasting *last = NULL;
+    const struct sp_expiry *last = NULL;
 
     for (size_t i = 0; i < f->list.count; i++) {
-        const struct sp_lasting *item = &f->list.items[i];
+        const struct sp_expiry *item = &f->list.items[i];
         const char *const labels[SP_GAUGE_LABELS] = {item->listener, item->name, item->source};
         int64_t value;
         if (!value_of(id, item, f->looked_at, &value) || has_labels_of(last, item))

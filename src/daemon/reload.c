@@ -122,7 +122,7 @@ static enum sp_rc publish(struct sp_daemon *d, struct sp_snapshot *snapshot, str
     if (rc == SP_OK)
         rc = sp_reaching_brake(d, snapshot->config, updates, &census, err);
     if (rc == SP_OK)
-        rc = sp_asking_ready(d, snapshot->config, err);
+        rc = sp_ocsp_fetcher_ready(d, snapshot->config, err);
     if (rc == SP_OK)
         rc = sp_sockets_bind(d, snapshot, err);
     struct sp_gate_update **gates = rc == SP_OK ? sp_sockets_prepare(d, snapshot, err) : NULL;

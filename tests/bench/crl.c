@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pki/trust_impl.h"
+#include "pki/chain/trust_impl.h"
 #include "sallyport/config/config.h"
 #include "sallyport/pki/trust.h"
 

@@ -1,7 +1,7 @@
 /* What a handshake asks of a trust, and what it remembers: a chain that was accepted is recognised by its
  * bytes, and by nothing less, and only for as long as the verdict could not be another one. Recognised is what
  * gives the very same identity again. */
-#include "pki/verified.h"
+#include "pki/chain/verified.h"
 #include "pki_bench.h"
 #include "sallyport/pki/x509.h"
 

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "pki/crl_read.h"
+#include "pki/crl/crl_read.h"
 
 struct bytes_in {
     const uint8_t *bytes;

@@ -6,7 +6,7 @@
 #include <openssl/pem.h>
 #include <sys/stat.h>
 
-#include "pki/crl_file.h"
+#include "pki/crl/crl_file.h"
 
 /* "@" stands for a whole PEM block of a CRL, "%" for its base64 alone. */
 struct file_case {

@@ -2,7 +2,7 @@
  * issuers. And the short way for sessions that are open, which must know when it does not know. */
 #include "pki_bench.h"
 
-#include "pki/trust_impl.h"
+#include "pki/chain/trust_impl.h"
 
 /* issuingDistributionPoints with onlySomeReasons: keyCompromise and cACompromise; keyCompromise; the six others. */
 #define SOME_REASONS  "critical,DER:300483020560"

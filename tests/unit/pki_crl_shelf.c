@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pki/trust_impl.h"
+#include "pki/chain/trust_impl.h"
 #include "sallyport/base/clock.h"
 #include "sallyport/pki/shelf.h"
 

@@ -1,0 +1,250 @@
+/* Building what a listener trusts: the bundle, the CRLs, the store for OpenSSL, and the id of it all. What
+ * cannot be read is an error and there is no trust; what is merely of no use (an expired CA, a delta CRL) is a
+ * warning and is left out.
+ *
+ * There are no default paths anywhere: without a bundle nobody is trusted. */
+#include "pki/chain/trust_impl.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "pki/chain/paths.h"
+#include "pki/crl/crl_load.h"
+#include "pki/x509/load.h"
+#include "sallyport/base/clock.h"
+#include "sallyport/base/mem.h"
+
+/* What is needed while building and not afterwards. */
+struct build {
+    struct sp_trust *t;
+    const struct sp_config_client_auth *auth;
+    const char *config_file;
+    struct sp_diags *diags;
+    int64_t now;
+    bool failed;
+};
+
+static void complain(struct build *b, enum sp_severity severity, struct sp_pos at, const char *text)
+{
+    if (severity == SP_DIAG_ERROR)
+        b->failed = true;
+    sp_diag_add(b->diags, severity, b->config_file, at, "%s", text);
+}
+
+/* ---- the store ---- */
+
+static enum sp_rc make_store(struct sp_trust *t)
+{
+    t->store = X509_STORE_new();
+    if (t->store == NULL)
+        return SP_FAIL;
+    X509_STORE_set_get_issuer(t->store, sp_paths_get_issuer);
+    for (size_t i = 0; i < t->cas.count; i++) {
+        if (X509_STORE_add_cert(t->store, t->cas.items[i].cert) != 1)
+            return SP_FAIL;
+    }
+    return SP_OK;
+}
+
+/* ---- the id ---- */
+
+static bool add_number(EVP_MD_CTX *md, uint64_t n)
+{
+    uint8_t bytes[8];
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(n >> (8 * i));
+    return EVP_DigestUpdate(md, bytes, sizeof(bytes)) == 1;
+}
+
+/* `text` may be NULL. */
+static bool add_text(EVP_MD_CTX *md, const char *text)
+{
+    size_t len = text != NULL ? strlen(text) : 0;
+    return add_number(md, len) && EVP_DigestUpdate(md, text, len) == 1;
+}
+
+static int by_bytes32(const void *a, const void *b)
+{
+    return memcmp(a, b, 32);
+}
+
+/* The digests of certificates, sorted: the same ones in another order are the same policy. */
+static bool add_certs(EVP_MD_CTX *md, const struct sp_cas *cas, const STACK_OF(X509) * list)
+{
+    bool ok = true;
+    size_t count = cas != NULL ? cas->count : (size_t)sk_X509_num(list);
+    uint8_t(*sums)[32] = sp_alloc(count + 1, sizeof(*sums));
+    if (sums == NULL)
+        return false;
+    for (size_t i = 0; i < count && ok; i++) {
+        const X509 *cert = cas != NULL ? cas->items[i].cert : sk_X509_value(list, (int)i);
+        ok = X509_digest(cert, EVP_sha256(), sums[i], NULL) == 1;
+    }
+    qsort(sums, count, sizeof(*sums), by_bytes32);
+    ok = ok && add_number(md, count) && EVP_DigestUpdate(md, sums, count * sizeof(*sums)) == 1;
+    sp_free(sums);
+    return ok;
+}
+
+/* Every part has a fixed size or its length in front, so that no two policies are the same bytes. The contents
+ * of the CRLs are left out: each new one would be a new policy. */
+static enum sp_rc make_policy_id(struct sp_trust *t, const struct sp_config_client_auth *auth)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+              add_number(md, (uint64_t)auth->mode) && add_number(md, (uint64_t)auth->crl_missing) &&
+              add_number(md, (uint64_t)auth->crl_stale) &&
+              add_number(md, auth->crl_stale == SP_CRL_STALE_GRACE ? auth->crl_grace_ms : 0) &&
+              add_number(md, auth->depth) && add_number(md, auth->trust_intermediates) &&
+              add_certs(md, &t->cas, NULL) && add_certs(md, NULL, t->intermediates) &&
+              add_number(md, auth->ocsp_unreachable_accept) && add_text(md, auth->ocsp_url) &&
+              add_number(md, auth->crl.count);
+    for (size_t i = 0; i < auth->crl.count && ok; i++)
+        ok = add_text(md, auth->crl.items[i]);
+    ok = ok && EVP_DigestFinal_ex(md, t->policy_id, NULL) == 1;
+    EVP_MD_CTX_free(md);
+    return ok ? SP_OK : SP_FAIL;
+}
+
+/* ---- the whole ---- */
+
+static bool has_valid_ca(const struct sp_cas *cas, int64_t now)
+{
+    for (size_t i = 0; i < cas->count; i++) {
+        if (sp_ca_is_valid_at(&cas->items[i], now))
+            return true;
+    }
+    return false;
+}
+
+/* NULL without memory (reported). */
+static struct sp_trust *begin(struct build *b, int64_t now)
+{
+    struct sp_trust *t = SP_NEW(struct sp_trust);
+    b->now = now;
+    b->t = t;
+    if (t == NULL) {
+        complain(b, SP_DIAG_ERROR, b->auth->at, "out of memory");
+        return NULL;
+    }
+    atomic_init(&t->refs, 1);
+    t->depth = b->auth->depth;
+    t->asks_ocsp = b->auth->ocsp_url != NULL;
+    t->crl_warn_before_s = (int64_t)(b->auth->crl_warn_before_ms / 1000);
+    t->built_at = now;
+    t->crl_policy = (struct sp_crl_policy){
+        b->auth->crl_missing, b->auth->crl_stale, (int64_t)(b->auth->crl_grace_ms / 1000)};
+    return t;
+}
+
+/* The CAs are there, or it has failed. Returns the trust or NULL. */
+static struct sp_trust *complete(struct build *b, struct sp_shelf *shelf)
+{
+    struct sp_trust *t = b->t;
+    if (sp_crls_load(&t->crls, b->config_file, b->auth, &t->cas, shelf, b->now, b->diags) != SP_OK)
+        b->failed = true;
+    t->verified = sp_verified_new();
+    if (t->verified == NULL)
+        complain(b, SP_DIAG_ERROR, b->auth->at, "out of memory for the cache of verified chains");
+    if (!b->failed && (make_store(t) != SP_OK || make_policy_id(t, b->auth) != SP_OK))
+        complain(b, SP_DIAG_ERROR, b->auth->at, "out of memory for the trust store");
+    ERR_clear_error();
+    if (!b->failed)
+        return t;
+    sp_trust_free(t);
+    return NULL;
+}
+
+struct sp_trust *sp_trust_new_at(const char *config_file, const struct sp_config_client_auth *auth,
+    struct sp_shelf *shelf, int64_t now, struct sp_diags *diags)
+{
+    struct build b = {.auth = auth, .config_file = config_file, .diags = diags};
+    struct sp_trust *t = begin(&b, now);
+    if (t == NULL)
+        return NULL;
+    t->intermediates = sp_intermediates_load(config_file, auth, now, diags);
+    if (sp_cas_load(&t->cas, config_file, auth, now, diags) != SP_OK || t->intermediates == NULL)
+        b.failed = true;
+    else if (t->cas.count == 0)
+        complain(&b, SP_DIAG_ERROR, auth->at, "client_auth.ca names no file: nobody could be trusted");
+    return complete(&b, shelf);
+}
+
+struct sp_trust *sp_trust_renew_crls(const struct sp_trust *old, const char *config_file,
+    const struct sp_config_client_auth *auth, struct sp_shelf *shelf, struct sp_diags *diags)
+{
+    struct build b = {.auth = auth, .config_file = config_file, .diags = diags};
+    struct sp_trust *t = begin(&b, sp_wall_s());
+    if (t == NULL)
+        return NULL;
+    t->intermediates = X509_chain_up_ref(old->intermediates);
+    if (t->intermediates == NULL || sp_cas_copy(&old->cas, &t->cas) != SP_OK)
+        complain(&b, SP_DIAG_ERROR, auth->at, "out of memory for the CA bundle");
+    return complete(&b, shelf);
+}
+
+struct sp_trust *sp_trust_new(const char *config_file, const struct sp_config_client_auth *auth,
+    struct sp_shelf *shelf, struct sp_diags *diags)
+{
+    int64_t now = sp_wall_s();
+    struct sp_trust *t = sp_trust_new_at(config_file, auth, shelf, now, diags);
+    if (t != NULL && !has_valid_ca(&t->cas, now)) {
+        sp_diag_add(diags, SP_DIAG_ERROR, config_file, auth->ca.at != NULL ? auth->ca.at[0] : auth->at,
+            "no CA of client_auth.ca is valid now: nobody could be trusted");
+        sp_trust_free(t);
+        t = NULL;
+    }
+    return t;
+}
+
+struct sp_trust *sp_trust_ref(struct sp_trust *t)
+{
+    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    return t;
+}
+
+void sp_trust_free(struct sp_trust *t)
+{
+    if (t == NULL || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    sp_verified_free(t->verified);
+    X509_STORE_free(t->store);
+    sp_crls_free(&t->crls);
+    sk_X509_pop_free(t->intermediates, X509_free);
+    sp_cas_free(&t->cas);
+    sp_free(t);
+}
+
+struct x509_store_st *sp_trust_store(const struct sp_trust *t)
+{
+    return t->store;
+}
+
+struct stack_st_X509_NAME *sp_trust_ca_names(const struct sp_trust *t)
+{
+    int64_t now = sp_wall_s();
+    STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+    const X509_NAME *last = NULL;
+    for (size_t i = 0; names != NULL && i < t->cas.count; i++) {
+        const struct sp_ca *ca = &t->cas.items[i];
+        const X509_NAME *subject = X509_get_subject_name(ca->cert);
+        if (!sp_ca_is_valid_at(ca, now) || (last != NULL && X509_NAME_cmp(last, subject) == 0))
+            continue;
+        X509_NAME *copy = X509_NAME_dup(subject);
+        if (copy == NULL || sk_X509_NAME_push(names, copy) <= 0) {
+            X509_NAME_free(copy);
+            sk_X509_NAME_pop_free(names, X509_NAME_free);
+            names = NULL;
+            ERR_clear_error();
+        }
+        last = subject;
+    }
+    return names;
+}
+
+void sp_trust_policy_id(const struct sp_trust *t, uint8_t out[32])
+{
+    memcpy(out, t->policy_id, sizeof(t->policy_id));
+}
