@@ -46,6 +46,8 @@ struct sp_worker {
     struct sp_h1_limits limits; /* of request heads, from the view */
     struct sp_upstreams *upstreams;
     struct sp_view *view;
+    struct sp_worker_update *missed; /* for want of memory; `retry` tries again */
+    struct sp_timer *retry;
     struct sp_list sessions;
     struct sp_reach reach;
     struct sp_wheel wheel; /* of the sessions that the clock will end */

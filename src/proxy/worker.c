@@ -9,6 +9,9 @@
 /* For a session whose listener is gone; a drain says its own. */
 #define GRACE_MS 3000
 
+/* When there was no memory for a new snapshot. */
+#define RETRY_MS 500
+
 /* ---- views ---- */
 
 static struct sp_view *view_new(struct sp_worker *w, struct sp_snapshot *snapshot)
@@ -92,21 +95,49 @@ static bool take_view(struct sp_worker *w, struct sp_snapshot *snapshot)
     return true;
 }
 
+/* Nobody is told that it is in force before it is: the receipt is signed when there was memory. Meanwhile the sessions go
+ * on by the old snapshot. */
+static void try_later(struct sp_worker *w, struct sp_worker_update *u)
+{
+    if (w->missed == NULL) {
+        w->missed = u;
+        sp_timer_set(w->retry, RETRY_MS);
+        return;
+    }
+    /* Main gives out one snapshot after another: this is the one that is missed already, to be judged by anew. */
+    if (u->census != NULL)
+        sp_census_sign(u->census, 0, 0, true);
+    sp_receipts_sign(u->receipts);
+    sp_worker_update_free(u);
+}
+
+static void take_update(struct sp_worker *w, struct sp_worker_update *u)
+{
+    if (!take_view(w, u->snapshot)) {
+        try_later(w, u);
+        return;
+    }
+    sp_reach_start(w, u->anew, u->census); /* takes the census over */
+    u->census = NULL;
+    sp_receipts_sign(u->receipts);
+    sp_worker_update_free(u);
+}
+
 static void on_update(struct sp_mail *m)
 {
     struct sp_worker_update *u = SP_CONTAINER_OF(m, struct sp_worker_update, mail);
-    struct sp_worker *w = u->worker;
 
-    if (take_view(w, u->snapshot)) {
-        sp_reach_start(w, u->anew, u->census);
-    } else if (u->census != NULL) {
-        /* Its sessions go on by the old snapshot, and are nothing to wait for: no later change would count them. */
-        sp_census_sign(u->census, 0, 0, true);
-        sp_census_unref(u->census);
-    }
-    sp_receipts_sign(u->receipts);
-    sp_snapshot_unref(u->snapshot);
-    sp_free(u);
+    take_update(u->worker, u);
+}
+
+static void on_retry(void *arg)
+{
+    struct sp_worker *w = arg;
+    struct sp_worker_update *u = w->missed;
+
+    w->missed = NULL;
+    if (u != NULL)
+        take_update(w, u);
 }
 
 struct sp_worker_update *sp_worker_update_new(struct sp_worker *w, struct sp_snapshot *snapshot)
@@ -161,7 +192,9 @@ struct sp_worker *sp_worker_new(const struct sp_worker_options *options)
     sp_reach_init(w);
     w->desk = (struct sp_desk){.loop = options->loop, .receive = receive, .worker = w};
     w->upstreams = sp_upstreams_new(options->loop, &w->blocks, options->meter);
-    if (w->upstreams == NULL || sp_random_init(&w->random) != SP_OK || sp_clock_init(w) != SP_OK)
+    w->retry = sp_timer_new(options->loop, on_retry, w);
+    if (w->upstreams == NULL || w->retry == NULL || sp_random_init(&w->random) != SP_OK ||
+        sp_clock_init(w) != SP_OK)
         goto fail;
     w->view = view_new(w, options->snapshot);
     if (w->view == NULL)
@@ -181,6 +214,8 @@ void sp_worker_free(struct sp_worker *w)
     while (!sp_list_is_empty(&w->sessions))
         sp_session_cut(sp_session_of(w->sessions.next));
     sp_clock_free(w);
+    sp_timer_free(w->retry);
+    sp_worker_update_free(w->missed);
     if (w->view != NULL)
         sp_view_drop(w->view);
     if (w->upstreams != NULL)

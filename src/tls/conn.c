@@ -9,15 +9,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "sallyport/base/clock.h"
 #include "sallyport/base/mem.h"
 #include "tls_private.h"
 
 /* A peer may send KeyUpdates, and with TLS 1.2 ask for renegotiations, without end and for nothing: each costs us a
  * few hashes and an answer, him a hash. Keys have to change once in 2^24 records (RFC 8446 §5.5), the most cautious
- * clients change them every few megabytes. So many, without that much data between them, nobody needs; and however
- * long a connection lives, one that carries data never comes near. */
+ * clients change them every few megabytes, or now and then by the clock. So many within an hour, without that much
+ * data between them, nobody needs; and however long a connection lives, it never comes near. */
 #define MAX_HANDSHAKE_MESSAGES 100
 #define DATA_BETWEEN           (1 << 20)
+#define WINDOW_US              (UINT64_C(3600) * 1000000)
 
 #define RECORD_MAX 16384
 
@@ -33,7 +35,14 @@ static void on_message(
     bool is_handshake =
         content_type == SSL3_RT_HANDSHAKE ||
         (content_type == SSL3_RT_HEADER && *(const unsigned char *)bytes == SSL3_RT_HANDSHAKE);
-    if (is_handshake && ++c->handshake_messages > MAX_HANDSHAKE_MESSAGES) {
+    if (!is_handshake)
+        return;
+    uint64_t now_us = sp_mono_us();
+    if (now_us - c->counted_since_us >= WINDOW_US) {
+        c->counted_since_us = now_us;
+        c->handshake_messages = 0;
+    }
+    if (++c->handshake_messages > MAX_HANDSHAKE_MESSAGES) {
         c->broken = true; /* the BIO gives nothing more */
         c->end_reason = SP_REFUSAL_too_many_key_updates;
     }

@@ -151,6 +151,7 @@ struct conn {
     bool close_sent;
     unsigned handshake_messages; /* received after the handshake, with little data between them */
     size_t data_since;           /* plaintext since that was last set to 0 */
+    uint64_t counted_since_us;   /* when counting them began */
     char *held; /* plaintext that OpenSSL has begun to send: the same bytes must be given again */
     size_t held_len, held_from;
 };
