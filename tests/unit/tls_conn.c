@@ -341,11 +341,14 @@ static void test_a_renegotiation_is_refused_and_the_asking_is_bounded(void **sta
     tls_link_free(&l);
 }
 
-/* Every record of a handshake message is an attempt of its own: OpenSSL refuses each unread. */
+/* Every record of a handshake message is an attempt of its own: OpenSSL 3.0 refuses each unread. From 3.2 on it gathers
+ * them into one message first, which is one attempt, and no client of OpenSSL's makes a second. */
 static void test_renegotiations_cannot_be_asked_for_without_end(void **state)
 {
     (void)state;
     struct tls_link l;
+    if (OpenSSL_version_num() >= 0x30200000UL)
+        skip();
     static char long_ticket[60000]; /* a ClientHello of 118 records */
     open_link(&l, TLS1_2_VERSION, (struct sp_slice){0});
     assert_int_equal(SSL_set_max_send_fragment(l.client, 512), 1);
