@@ -1,6 +1,7 @@
 """Fixtures of the black-box tests: a PKI for the session, gates and backends for a test or a module."""
 
 import itertools
+import time
 
 import pytest
 
@@ -8,6 +9,7 @@ from lib import backend as backends
 from lib import gate as gates
 from lib import nginx as nginxes
 from lib import pki
+from lib.patience import until
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +25,13 @@ def own_world(tmp_path):
     return pki.World(folder)
 
 
+def let_age(folder):
+    """A gate that starts within the file system's clock tick of a file's making reads it once more a moment later, since
+    nothing would tell it of a change in that tick. That is not the change that a test waits for."""
+    newest = max(path.stat().st_ctime for path in folder.rglob("*"))
+    until(lambda: time.time() > newest + 0.05, "the files to be older than a tick")
+
+
 def make_start(world, folder):
     running, counter = [], itertools.count()
 
@@ -31,6 +40,7 @@ def make_start(world, folder):
         place.mkdir()
         gate = gates.Gate.__new__(gates.Gate)
         running.append(gate)
+        let_age((of or world).folder)
         gate.__init__(of or world, place, settings, **options)
         return gate
 
