@@ -223,7 +223,7 @@ def test_a_ca_without_a_crl_is_a_gap_until_it_has_one(start_gate, world, backend
     assert sample(gate, "sallyport_ca_without_crl", subject="CN=Only Root") is None
     small.crl.write_bytes(small.crl.read_bytes() + other.crl())
     assert gate.reload(settings)["event"] == "reloaded"
-    gate.wait_metric("sallyport_configuration_generation", lambda n: n == 2)
+    gate.wait_metric("sallyport_configuration_generation", lambda n: n >= 2)
     assert sample(gate, "sallyport_ca_without_crl", subject="CN=Other Root") is None
 
 
