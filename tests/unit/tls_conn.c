@@ -341,15 +341,14 @@ static void test_a_renegotiation_is_refused_and_the_asking_is_bounded(void **sta
     tls_link_free(&l);
 }
 
-/* Every record of a handshake message is an attempt of its own: OpenSSL 3.0 refuses each unread. From 3.2 on it gathers
- * them into one message first, which is one attempt, and no client of OpenSSL's makes a second. */
+/* Every record of a handshake message is an attempt of its own to OpenSSL 3.0, which refuses each unread. From 3.2 on it
+ * gathers them into one message first: that is one attempt, and its own client makes no second. */
 static void test_renegotiations_cannot_be_asked_for_without_end(void **state)
 {
     (void)state;
     struct tls_link l;
-    if (OpenSSL_version_num() >= 0x30200000UL)
-        skip();
     static char long_ticket[60000]; /* a ClientHello of 118 records */
+    bool is_one = OpenSSL_version_num() >= 0x30200000UL;
     open_link(&l, TLS1_2_VERSION, (struct sp_slice){0});
     assert_int_equal(SSL_set_max_send_fragment(l.client, 512), 1);
     assert_int_equal(SSL_set_session_ticket_ext(l.client, long_ticket, sizeof long_ticket), 1);
@@ -363,8 +362,8 @@ static void test_renegotiations_cannot_be_asked_for_without_end(void **state)
         tls_ready(l.t);
         rc = sp_transport_read(l.t, buf, sizeof buf, &n);
     }
-    assert_int_equal(rc, SP_FAIL);
-    assert_int_equal(sp_tls_end_reason(l.t), SP_REFUSAL_too_many_key_updates);
+    assert_int_equal(rc, is_one ? SP_AGAIN : SP_FAIL);
+    assert_int_equal(sp_tls_end_reason(l.t), is_one ? SP_REFUSAL_none : SP_REFUSAL_too_many_key_updates);
     tls_link_free(&l);
 }
 
