@@ -127,6 +127,7 @@ static void let_in(struct handshake *h)
     strncpy(over->sni, sp_tls_sni(h->transport), sizeof(over->sni) - 1);
     strncpy(over->tls, sp_tls_version(h->transport), sizeof(over->tls) - 1);
     sp_addr_format(&h->peer, over->peer);
+    over->source = h->peer;
     count_how(g, h->transport, over);
     over->transport = h->transport;
     h->transport = NULL;

@@ -50,6 +50,13 @@ bool sp_refusal_ends_sessions(enum sp_refusal r)
     case SP_REFUSAL_path_length:
     case SP_REFUSAL_not_a_ca:
     case SP_REFUSAL_name_constraint:
+    case SP_REFUSAL_validity_too_long:
+    case SP_REFUSAL_key_not_allowed:
+    case SP_REFUSAL_signature_not_allowed:
+    case SP_REFUSAL_eku_missing:
+    case SP_REFUSAL_client_eku_missing:
+    case SP_REFUSAL_policy_missing:
+    case SP_REFUSAL_name_convention:
     case SP_REFUSAL_weak_key:
     case SP_REFUSAL_revoked:
     case SP_REFUSAL_crl_missing:
@@ -60,6 +67,7 @@ bool sp_refusal_ends_sessions(enum sp_refusal r)
     case SP_REFUSAL_key_too_large:
     case SP_REFUSAL_out_of_memory:
     case SP_REFUSAL_no_rule:
+    case SP_REFUSAL_denied:
         return true;
     default:
         return sp_refusal_when(r) == 'S';

@@ -7,8 +7,8 @@
  * Who decides what a caller may do is rules.c; the wildcards are in patterns.c. */
 #include "callers.h"
 
-#include "patterns.h"
 #include "sallyport/base/text.h"
+#include "sallyport/match/match.h"
 
 struct attr {
     struct sp_slice type, value;
@@ -48,23 +48,6 @@ static const struct {
 
 /* ---- compiling ---- */
 
-static bool is_dotted_oid(struct sp_slice s)
-{
-    size_t numbers = 0, digits = 0;
-    for (size_t i = 0; i <= s.len; i++) {
-        if (i < s.len && sp_is_digit(s.ptr[i])) {
-            digits++;
-            continue;
-        }
-        bool has_leading_zero = digits > 1 && s.ptr[i - digits] == '0';
-        if (digits == 0 || has_leading_zero || (i < s.len && s.ptr[i] != '.'))
-            return false;
-        numbers++;
-        digits = 0;
-    }
-    return numbers >= 2;
-}
-
 /* The spelling that identities use; absent if it is no attribute type. */
 static struct sp_slice attr_type(const char *written)
 {
@@ -74,7 +57,7 @@ static struct sp_slice attr_type(const char *written)
         if (sp_slice_equal_nocase(text, name) || sp_slice_equal(text, sp_slice_of(attr_types[i].oid)))
             return name;
     }
-    return is_dotted_oid(text) ? text : (struct sp_slice){NULL, 0};
+    return sp_oid_is_valid(text) ? text : (struct sp_slice){NULL, 0};
 }
 
 /* Which key is at fault: "callers.billing[0].uri". */

@@ -7,12 +7,13 @@
 #include "sallyport/policy/policy.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "callers.h"
-#include "patterns.h"
 #include "sallyport/http/message.h"
 #include "sallyport/http/path.h"
+#include "sallyport/match/match.h"
 
 struct rule {
     const char *name;
@@ -28,8 +29,9 @@ struct rule {
 };
 
 struct sp_policy {
+    _Atomic unsigned refs;
     struct sp_arena arena;
-    const struct sp_config *config;
+    struct sp_config *config; /* one reference */
     struct sp_compiled_callers callers;
     size_t words; /* of a caller set; at least one */
     struct rule *rules;
@@ -182,18 +184,20 @@ static void warn_of_unused_callers(const struct sp_policy *p, struct sp_policy_b
     }
 }
 
-struct sp_policy *sp_policy_new(const struct sp_config *config, struct sp_diags *diags)
+struct sp_policy *sp_policy_new(struct sp_config *config, struct sp_policy *before, struct sp_diags *diags)
 {
     struct sp_policy *p = SP_NEW(struct sp_policy);
     struct sp_policy_build build = {.config = config, .diags = diags};
+    (void)before;
     if (p == NULL) {
         sp_diag_add(
             diags, SP_DIAG_ERROR, config->file, (struct sp_pos){0, 0}, "no memory for callers and rules");
         return NULL;
     }
+    atomic_init(&p->refs, 1);
     sp_arena_init(&p->arena, 0);
     build.arena = &p->arena;
-    p->config = config;
+    p->config = sp_config_ref(config);
     p->words = config->caller_count / 64 + 1;
     sp_callers_compile(&build, &p->callers);
     compile_rules(p, &build);
@@ -205,30 +209,54 @@ struct sp_policy *sp_policy_new(const struct sp_config *config, struct sp_diags 
     return p;
 }
 
+struct sp_policy *sp_policy_ref(struct sp_policy *p)
+{
+    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+    return p;
+}
+
 void sp_policy_free(struct sp_policy *p)
 {
-    if (p == NULL)
+    if (p == NULL || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
         return;
+    sp_config_free(p->config);
     sp_arena_free(&p->arena);
     sp_free(p);
 }
 
 /* ---- deciding ---- */
 
-enum sp_rc sp_policy_callers_of(
-    const struct sp_policy *p, const struct sp_identity *id, struct sp_caller_set *out)
+struct sp_standing {
+    const struct sp_policy *policy;
+    struct sp_caller_ids callers;
+    uint64_t bits[];
+};
+
+struct sp_standing *sp_policy_stand(const struct sp_policy *p, const struct sp_connection *c)
 {
-    *out = (struct sp_caller_set){sp_alloc(p->words, sizeof *out->bits), p->words};
-    if (out->bits == NULL)
-        return SP_FAIL;
-    sp_callers_match(&p->callers, id, out->bits);
-    return SP_OK;
+    size_t bytes = p->words * sizeof(uint64_t), count = 0;
+    struct sp_standing *s = sp_alloc(1, sizeof(*s) + bytes + p->callers.count * sizeof(uint32_t));
+    if (s == NULL)
+        return NULL;
+    uint32_t *ids = (uint32_t *)(void *)(s->bits + p->words);
+    s->policy = p;
+    sp_callers_match(&p->callers, c->identity, s->bits);
+    for (size_t i = 0; i < p->callers.count; i++) {
+        if ((s->bits[i / 64] >> (i % 64) & 1) != 0)
+            ids[count++] = (uint32_t)i;
+    }
+    s->callers = (struct sp_caller_ids){ids, count};
+    return s;
 }
 
-void sp_caller_set_free(struct sp_caller_set *set)
+void sp_standing_free(struct sp_standing *s)
 {
-    SP_FREE(set->bits);
-    set->words = 0;
+    sp_free(s);
+}
+
+struct sp_caller_ids sp_standing_callers(const struct sp_standing *s)
+{
+    return s->callers;
 }
 
 static bool is_in(const uint64_t *bits, size_t i)
@@ -246,42 +274,40 @@ static bool takes_method(const struct rule *r, struct sp_slice method)
 }
 
 static bool rule_matches(
-    const struct rule *r, const struct sp_caller_set *callers, const struct sp_policy_request *request)
+    const struct rule *r, const struct sp_standing *s, const struct sp_policy_request *request)
 {
     uint64_t common = 0;
-    for (size_t i = 0; i < callers->words; i++)
-        common |= r->from[i] & callers->bits[i];
+    for (size_t i = 0; i < s->policy->words; i++)
+        common |= r->from[i] & s->bits[i];
     return common != 0 && takes_method(r, request->method) &&
            (r->host.ptr == NULL || sp_host_match(r->host, request->host)) &&
            (!r->has_path || sp_path_pattern_match(&r->path, request->path));
 }
 
-static const char *first_caller(const struct sp_policy *p, const struct sp_caller_set *callers)
+void sp_policy_decide(
+    const struct sp_standing *s, const struct sp_policy_request *request, struct sp_decision *out)
 {
-    for (size_t i = 0; i < p->callers.count; i++) {
-        if (is_in(callers->bits, i))
-            return p->config->callers[i].name;
-    }
-    return NULL;
-}
-
-void sp_policy_decide(const struct sp_policy *p, const struct sp_caller_set *callers,
-    const struct sp_policy_request *request, struct sp_decision *out)
-{
-    *out = (struct sp_decision){.allowed = false};
-    SP_ASSERT(callers->words == p->words); /* a set of another policy says nothing here */
-    for (size_t i = 0; i < p->rule_count; i++) {
+    const struct sp_policy *p = s->policy;
+    *out = (struct sp_decision){.allowed = false,
+        .reason = SP_REFUSAL_no_rule,
+        .status = 403,
+        .rule = SP_NONE,
+        .caller = s->callers.count > 0 ? s->callers.items[0] : SP_NONE,
+        .upstream = SP_NONE};
+    for (size_t i = 0; i < p->rule_count && !out->allowed; i++) {
         const struct rule *r = &p->rules[i];
-        if (!rule_matches(r, callers, request))
+        if (!rule_matches(r, s, request))
             continue;
         out->allowed = true;
-        out->rule = r->name;
+        out->reason = SP_REFUSAL_none;
+        out->rule = i;
+        out->rule_name = r->name;
         out->upstream = r->upstream;
-        for (size_t k = 0; k < r->from_count && out->caller == NULL; k++) {
-            if (is_in(callers->bits, r->from_order[k]))
-                out->caller = p->config->callers[r->from_order[k]].name;
+        for (size_t k = r->from_count; k-- > 0;) {
+            if (is_in(s->bits, r->from_order[k]))
+                out->caller = r->from_order[k];
         }
-        return;
     }
-    out->caller = first_caller(p, callers);
+    if (out->caller != SP_NONE)
+        out->caller_name = p->config->callers[out->caller].name;
 }

@@ -1,6 +1,9 @@
 /* One request and its response, as a loop of named steps (the drawing is beside enum sp_step). Each step does
  * what it can and says what comes next; an edge from either side, or the session's timer, runs the loop again.
  * Moving bodies is in relay.c. */
+#include <errno.h>
+
+#include "judge.h"
 #include "proxy_impl.h"
 #include "sallyport/base/clock.h"
 #include "sallyport/base/text.h"
@@ -105,12 +108,14 @@ static enum sp_next step_head(struct sp_exchange *x)
 
 /* ---- JUDGE ---- */
 
-static bool knows_callers(struct sp_exchange *x)
+static bool has_standing(struct sp_session *s)
 {
-    struct sp_session *s = x->session;
+    const struct sp_connection c = {
+        .identity = s->who->identity, .listener = s->who->listener, .source = &s->who->source};
 
-    return s->callers.bits != NULL ||
-           sp_policy_callers_of(x->view->snapshot->policy, s->who->identity, &s->callers) == SP_OK;
+    if (s->standing == NULL)
+        s->standing = sp_policy_stand(s->view->snapshot->policy, &c);
+    return s->standing != NULL;
 }
 
 static enum sp_next step_judge(struct sp_exchange *x)
@@ -125,12 +130,16 @@ static enum sp_next step_judge(struct sp_exchange *x)
     struct sp_slice canonical = sp_host_canonical(head->host, host);
     if (sp_is_misdirected(x->session, canonical))
         return sp_answer_misdirected(x, canonical);
-    if (!knows_callers(x))
+    if (!has_standing(x->session))
         return sp_answer(x, 503, SP_REFUSAL_overloaded, "no memory to tell who the caller is");
-    struct sp_policy_request request = {.host = canonical, .path = head->path, .method = head->method_text};
-    sp_policy_decide(x->view->snapshot->policy, &x->session->callers, &request, &x->decision);
+    struct sp_policy_request request = {.host = canonical,
+        .path = head->path,
+        .method = head->method_text,
+        .headers = head->headers,
+        .header_count = head->header_count};
+    sp_policy_decide(x->session->standing, &request, &x->decision);
     if (!x->decision.allowed)
-        return sp_answer(x, 403, SP_REFUSAL_no_rule, NULL);
+        return sp_answer(x, x->decision.status, x->decision.reason, x->decision.detail);
     if (limits->body_bytes != 0 && head->framing == SP_FRAMING_LENGTH &&
         head->content_length > limits->body_bytes)
         return sp_answer(x, 413, SP_REFUSAL_body_too_large, "Content-Length is over limits.body_bytes");
@@ -213,12 +222,16 @@ static enum sp_next step_send(struct sp_exchange *x)
     struct sp_stream *up = x->up->stream;
     struct sp_head_out out;
     struct sp_fault fault = {0};
+    struct sp_err err = {0};
 
     if (speaks_unasked(x, &fault))
         return sp_exchange_backend_failed(x, fault.reason, fault.status, fault.detail);
-    if (sp_request_head_out(x, &out) != SP_OK) {
+    if (sp_request_head_out(x, &out, &err) != SP_OK) {
         leave_backend(x);
-        return sp_answer(x, 503, SP_REFUSAL_overloaded, "no memory for the identity headers");
+        if (err.sys == ENOMEM)
+            return sp_answer(x, 503, SP_REFUSAL_overloaded, "no memory for the identity headers");
+        x->own_detail = sp_detail_copy(err.text);
+        return sp_answer(x, 403, SP_REFUSAL_identity_not_expressible, x->own_detail);
     }
     if (up->ops->send_head(up, &out) != SP_OK) {
         leave_backend(x);

@@ -128,7 +128,7 @@ static bool rules_changed(const struct sp_exchange *x)
 {
     const struct sp_view *now = x->session->worker->view;
 
-    return x->view != NULL && x->view != now && x->view->snapshot->config != now->snapshot->config;
+    return x->view != NULL && x->view != now && x->view->snapshot->policy != now->snapshot->policy;
 }
 
 /* One that was let through and is still on its way. */
@@ -141,23 +141,27 @@ static void judge_exchange(const struct sp_session *s, struct sp_judgement *out)
 {
     const struct sp_exchange *x = &s->exchange;
     const struct sp_policy *policy = s->worker->view->snapshot->policy;
-    struct sp_caller_set callers = {0};
     struct sp_decision decision;
     char host[SP_HOST_MAX];
 
     if (!rules_changed(x) || !is_relayed(x))
         return;
-    if (sp_policy_callers_of(policy, s->who->identity, &callers) != SP_OK) {
+    const struct sp_connection c = {
+        .identity = s->who->identity, .listener = s->who->listener, .source = &s->who->source};
+    struct sp_standing *standing = sp_policy_stand(policy, &c);
+    if (standing == NULL) {
         refuse(out, SP_REFUSAL_no_rule, "no memory to tell who the caller is by the new rules");
         return;
     }
     struct sp_policy_request request = {.host = sp_host_canonical(x->head->host, host),
         .path = x->head->path,
-        .method = x->head->method_text};
-    sp_policy_decide(policy, &callers, &request, &decision);
-    sp_caller_set_free(&callers);
+        .method = x->head->method_text,
+        .headers = x->head->headers,
+        .header_count = x->head->header_count};
+    sp_policy_decide(standing, &request, &decision);
+    sp_standing_free(standing);
     if (!decision.allowed)
-        refuse(out, SP_REFUSAL_no_rule, "the rules changed while it was under way");
+        refuse(out, decision.reason, "the rules changed while it was under way");
 }
 
 void sp_judge(struct sp_session *s, struct sp_memo *memo, int64_t now_s, bool anew, struct sp_judgement *out)

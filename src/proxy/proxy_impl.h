@@ -17,7 +17,7 @@
 #include "sallyport/upstream/upstream.h"
 #include "wheel.h"
 
-#define SP_LINES_MAX (SP_HEADERS_MAX + 8)
+#define SP_LINES_MAX (SP_HEADERS_MAX + 2 + SP_DECISION_LINES_MAX)
 
 /* The worker's own handle on a snapshot: the shared count is touched once a reload, not once a request. */
 struct sp_view {
@@ -138,13 +138,6 @@ enum sp_wait {
     SP_WAIT_LEAVE
 };
 
-#define SP_IDENTITY_MASKS 4 /* combinations of enum sp_identity_family */
-
-struct sp_identity_lines {
-    struct sp_line *lines;
-    size_t count;
-};
-
 struct sp_session {
     struct sp_list link;
     struct sp_grave grave;
@@ -160,9 +153,9 @@ struct sp_session {
     struct sp_timer *timer;
     struct sp_task resume; /* more to do than one turn may take */
     struct sp_config_listener_timeouts timeouts;
-    struct sp_caller_set callers; /* of the view; bits NULL: not computed yet */
-    struct sp_arena arena;        /* identity lines */
-    struct sp_identity_lines identity_lines[SP_IDENTITY_MASKS];
+    struct sp_standing *standing; /* of the view; NULL: not computed yet */
+    struct sp_arena arena;        /* what backends are told, of the view */
+    struct sp_told *told_upstreams;
     enum sp_wait wait;
     struct sp_wheel_entry clock;
     int64_t too_old_s;          /* by client_auth.max_session_age; SP_WHEEL_NEVER */
@@ -262,18 +255,14 @@ enum sp_next sp_answer_misdirected(struct sp_exchange *x, struct sp_slice host);
 /* Judges what the policy does not: fields that must not be there, or must not be removed. SP_FAIL fills
  * `fault`. */
 enum sp_rc sp_request_check(const struct sp_head *head, struct sp_fault *fault);
-/* Fills `out` with lines from the worker's scratch. SP_FAIL: no memory. */
-enum sp_rc sp_request_head_out(struct sp_exchange *x, struct sp_head_out *out);
+/* Fills `out` with lines from the worker's scratch. SP_FAIL: `err` says why, as sp_headers_make does. */
+enum sp_rc sp_request_head_out(struct sp_exchange *x, struct sp_head_out *out, struct sp_err *err);
 /* response_head.c */
 void sp_response_head_out(struct sp_exchange *x, const struct sp_head *head, struct sp_head_out *out);
 
-/* identity_headers.c: made once a session and family set. NULL without memory. */
-const struct sp_identity_lines *sp_identity_lines_of(struct sp_session *s, unsigned families);
-
-/* protected.c */
-/* Names an identity, a forwarding fact or our own word in any family and spelling: never passes from a
- * client. */
-bool sp_name_is_protected(struct sp_slice name);
+/* identity_headers.c: made once a session, view and upstream. NULL: `err` says why, as sp_headers_make does. */
+const struct sp_header_lines *sp_identity_lines_of(struct sp_session *s, size_t upstream, struct sp_err *err);
+void sp_identity_lines_forget(struct sp_session *s);
 
 /* record.c */
 void sp_record(const struct sp_exchange *x);

@@ -53,8 +53,8 @@ void sp_record(const struct sp_exchange *x)
         fields[n++] = SP_LOG_C("sni", who->sni);
     if (who->identity != NULL)
         fields[n++] = SP_LOG_S("subject", who->identity->subject);
-    fields[n++] = SP_LOG_C("caller", x->decision.caller);
-    fields[n++] = SP_LOG_C("rule", x->decision.rule);
+    fields[n++] = SP_LOG_C("caller", x->decision.caller_name);
+    fields[n++] = SP_LOG_C("rule", x->decision.rule_name);
     fields[n++] = SP_LOG_S("method", head->method_text);
     fields[n++] = SP_LOG_S("host", head->host);
     fields[n++] = path_field(head->path, x->head != NULL);

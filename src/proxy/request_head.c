@@ -108,13 +108,12 @@ static struct sp_slice origin_form(const struct sp_head *head)
     return (struct sp_slice){head->path.ptr, head->path.len + query_len};
 }
 
-enum sp_rc sp_request_head_out(struct sp_exchange *x, struct sp_head_out *out)
+enum sp_rc sp_request_head_out(struct sp_exchange *x, struct sp_head_out *out, struct sp_err *err)
 {
     struct sp_session *s = x->session;
     struct sp_line *lines = s->worker->lines;
     const struct sp_head *head = x->head;
-    const struct sp_config_upstream *upstream = &x->view->snapshot->config->upstreams[x->decision.upstream];
-    const struct sp_identity_lines *identity = sp_identity_lines_of(s, upstream->identity_headers);
+    const struct sp_header_lines *identity = sp_identity_lines_of(s, x->decision.upstream, err);
     struct tokens tokens;
     size_t count = 0;
 
@@ -126,8 +125,8 @@ enum sp_rc sp_request_head_out(struct sp_exchange *x, struct sp_head_out *out)
             lines[count++] = (struct sp_line){head->headers[i].name, head->headers[i].value};
     }
     lines[count++] = (struct sp_line){SP_SLICE("X-Request-Id"), sp_slice_of(x->id)};
-    if (upstream->identity_headers & SP_IDENTITY_PLAIN)
-        lines[count++] = (struct sp_line){SP_SLICE("X-Client-Rule"), sp_slice_of(x->decision.rule)};
+    count += sp_headers_of_decision(x->view->snapshot->headers, x->decision.upstream, x->decision.rule_name,
+        x->decision.caller_name, lines + count);
     *out = (struct sp_head_out){
         .method = head->method_text,
         .target = origin_form(head),

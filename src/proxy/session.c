@@ -26,7 +26,7 @@ static void free_session(struct sp_grave *grave)
     if (s->stream != NULL)
         s->stream->ops->free(s->stream);
     sp_handover_free(s->who);
-    sp_caller_set_free(&s->callers);
+    sp_standing_free(s->standing);
     sp_arena_free(&s->arena);
     sp_trust_free(s->trust);
     sp_free(s->end_detail);
@@ -207,8 +207,10 @@ void sp_session_move(struct sp_session *s)
 {
     if (s->view == s->worker->view || s->exchange.view != NULL)
         return;
+    sp_standing_free(s->standing);
+    s->standing = NULL;
+    sp_identity_lines_forget(s);
     sp_view_drop(s->view);
-    sp_caller_set_free(&s->callers);
     take_view(s);
 }
 

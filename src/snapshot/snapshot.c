@@ -35,6 +35,7 @@ static void snapshot_free(struct sp_snapshot *s)
         free_listener(&s->listeners[i], s->gates);
     sp_free(s->listeners);
     sp_policy_free(s->policy);
+    sp_headers_free(s->headers);
     sp_config_free(s->config);
     sp_free(s);
 }
@@ -190,8 +191,10 @@ static bool build(const struct build *b)
         s->listeners[i].config = &s->config->listeners[i];
     for (size_t i = 0; i < s->listener_count; i++)
         complete = build_listener(b, &s->listeners[i]) && complete;
-    s->policy = sp_policy_new(s->config, b->diags);
-    return complete && s->policy != NULL;
+    struct sp_policy *before = b->options->before != NULL ? b->options->before->policy : NULL;
+    s->policy = b->crls_only ? sp_policy_ref(before) : sp_policy_new(s->config, before, b->diags);
+    s->headers = sp_headers_new(s->config, b->diags);
+    return complete && s->policy != NULL && s->headers != NULL;
 }
 
 /* Takes over `config`. */

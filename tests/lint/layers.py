@@ -14,14 +14,16 @@ import tree
 FLOORS = {
     "base": 0,
     "config": 1, "obs": 1, "io": 1,
-    "http": 2, "pki": 2, "fetch": 2,
-    "tls": 3, "policy": 3,
-    "upstream": 4,
-    "snapshot": 5,
-    "gate": 6, "proxy": 6,
-    "admin": 7,
-    "daemon": 8, "demo": 8,
-    "cli": 9,
+    "http": 2, "fetch": 2,
+    "match": 3,
+    "pki": 4,
+    "tls": 5, "headers": 5,
+    "policy": 6, "upstream": 6,
+    "snapshot": 7,
+    "gate": 8, "proxy": 8,
+    "admin": 9,
+    "daemon": 10, "demo": 10,
+    "cli": 11,
 }
 
 # Libraries: pattern of the header -> the rooms that may include it. The first pattern that fits decides.

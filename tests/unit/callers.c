@@ -6,18 +6,16 @@
 static bool entries_match(
     const struct sp_config_caller_entry *entries, size_t count, const struct sp_identity *id)
 {
-    struct sp_config_caller caller = {here, "it", entries, count};
+    struct sp_config_caller caller = {.at = HERE, .name = "it", .entries = entries, .entry_count = count};
     struct sp_config_rule rule = rule_for_it();
     struct sp_config config = config_of(&caller, 1, &rule, 1);
     struct sp_diags diags = {0};
-    struct sp_policy *p = sp_policy_new(&config, &diags);
+    struct sp_policy *p = sp_policy_new(&config, NULL, &diags);
     if (p == NULL)
         fail_msg("%s", diags.count > 0 ? diags.items[0].text : "no policy and no reason");
-    struct sp_caller_set set;
-    assert_int_equal(sp_policy_callers_of(p, id, &set), SP_OK);
-    bool matches = set.bits[0] == 1;
-    assert_true(set.bits[0] <= 1);
-    sp_caller_set_free(&set);
+    struct sp_standing *standing = stand(p, id);
+    bool matches = sp_standing_callers(standing).count == 1;
+    sp_standing_free(standing);
     sp_policy_free(p);
     sp_diags_free(&diags);
     return matches;
@@ -414,7 +412,8 @@ static void test_an_entry_that_cannot_be_is_told_with_its_place(void **state)
         {{.at = here, .any = SP_CALLER_ANY_ANONYMOUS, .subject = &cn, .subject_count = 1}, "no other field"},
     };
     for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
-        struct sp_config_caller caller = {here, "it", &cases[i].entry, 1};
+        struct sp_config_caller caller = {
+            .at = here, .name = "it", .entries = &cases[i].entry, .entry_count = 1};
         struct sp_config_rule rule = rule_for_it();
         struct sp_config config = config_of(&caller, 1, &rule, 1);
         expect_refused(&config, 1, cases[i].needle);

@@ -9,9 +9,9 @@ static const struct sp_config_caller_entry billing_entry = {
 static const struct sp_config_caller_entry auditor_entry = {.at = HERE, .email = "*@audit.example"};
 static const struct sp_config_caller_entry anonymous_entry = {.at = HERE, .any = SP_CALLER_ANY_ANONYMOUS};
 static const struct sp_config_caller three_callers[CALLERS] = {
-    {HERE, "billing", &billing_entry, 1},
-    {HERE, "auditors", &auditor_entry, 1},
-    {HERE, "anonymous", &anonymous_entry, 1},
+    {.at = HERE, .name = "billing", .entries = &billing_entry, .entry_count = 1},
+    {.at = HERE, .name = "auditors", .entries = &auditor_entry, .entry_count = 1},
+    {.at = HERE, .name = "anonymous", .entries = &anonymous_entry, .entry_count = 1},
 };
 static const struct sp_pos many_here[] = {{7, 3}, {7, 3}, {7, 3}};
 static const char *const only_method[] = {"GET"};
@@ -57,8 +57,8 @@ struct rules {
     struct sp_config config;
     struct sp_policy *policy;
     struct sp_diags diags;
-    struct sp_caller_set who[8]; /* by bits of 1 << BILLING, 1 << AUDITORS; 0 is somebody unknown */
-    struct sp_caller_set anonymous;
+    struct sp_standing *who[8]; /* by bits of 1 << BILLING, 1 << AUDITORS; 0 is somebody unknown */
+    struct sp_standing *anonymous;
 };
 
 static int make_rules(void **state)
@@ -66,7 +66,7 @@ static int make_rules(void **state)
     static struct rules r;
     memset(&r, 0, sizeof r);
     r.config = config_of(three_callers, CALLERS, five_rules, SP_COUNTOF(five_rules));
-    r.policy = sp_policy_new(&r.config, &r.diags);
+    r.policy = sp_policy_new(&r.config, NULL, &r.diags);
     assert_non_null(r.policy);
     assert_int_equal(r.diags.count, 0);
     struct names all = {.uris = {TEXT("spiffe://corp.example/billing")}, .emails = {TEXT("a@audit.example")}};
@@ -77,9 +77,9 @@ static int make_rules(void **state)
         if (!(bits & 1U << AUDITORS))
             names.emails[0].ptr = NULL;
         struct sp_identity id = identity_of(&names);
-        assert_int_equal(sp_policy_callers_of(r.policy, &id, &r.who[bits]), SP_OK);
+        r.who[bits] = stand(r.policy, &id);
     }
-    assert_int_equal(sp_policy_callers_of(r.policy, NULL, &r.anonymous), SP_OK);
+    r.anonymous = stand(r.policy, NULL);
     *state = &r;
     return 0;
 }
@@ -88,8 +88,8 @@ static int free_rules(void **state)
 {
     struct rules *r = *state;
     for (size_t i = 0; i < 4; i++)
-        sp_caller_set_free(&r->who[i]);
-    sp_caller_set_free(&r->anonymous);
+        sp_standing_free(r->who[i]);
+    sp_standing_free(r->anonymous);
     sp_policy_free(r->policy);
     sp_diags_free(&r->diags);
     return 0;
@@ -139,13 +139,14 @@ static void test_the_first_rule_that_matches_decides_and_none_is_a_refusal(void 
         {ANON, "billing.internal", "/v1/invoices/7", "GET", NULL, "anonymous"},
     };
     for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
-        struct sp_policy_request request = {
-            sp_slice_of(cases[i].host), sp_slice_of(cases[i].path), sp_slice_of(cases[i].method)};
+        struct sp_policy_request request = {.host = sp_slice_of(cases[i].host),
+            .path = sp_slice_of(cases[i].path),
+            .method = sp_slice_of(cases[i].method)};
         struct sp_decision d;
         memset(&d, 0xFF, sizeof d);
-        sp_policy_decide(
-            r->policy, cases[i].who == ANON ? &r->anonymous : &r->who[cases[i].who], &request, &d);
-        const char *rule = d.rule != NULL ? d.rule : "none", *caller = d.caller != NULL ? d.caller : "nobody";
+        sp_policy_decide(cases[i].who == ANON ? r->anonymous : r->who[cases[i].who], &request, &d);
+        const char *rule = d.rule_name != NULL ? d.rule_name : "none",
+                   *caller = d.caller_name != NULL ? d.caller_name : "nobody";
         if (d.allowed != (cases[i].rule != NULL) ||
             strcmp(rule, cases[i].rule != NULL ? cases[i].rule : "none") != 0 ||
             strcmp(caller, cases[i].caller != NULL ? cases[i].caller : "nobody") != 0)
@@ -157,13 +158,14 @@ static void test_the_first_rule_that_matches_decides_and_none_is_a_refusal(void 
 static void test_a_decision_names_the_upstream_of_its_rule(void **state)
 {
     struct rules *r = *state;
-    struct sp_policy_request request = {TEXT("billing.internal"), TEXT("/v1/invoices/7"), TEXT("POST")};
+    struct sp_policy_request request = {
+        .host = TEXT("billing.internal"), .path = TEXT("/v1/invoices/7"), .method = TEXT("POST")};
     struct sp_decision d;
-    sp_policy_decide(r->policy, &r->who[1], &request, &d);
+    sp_policy_decide(r->who[1], &request, &d);
     assert_int_equal(d.upstream, 1);
     request.host = TEXT("h");
     request.method = TEXT("GET");
-    sp_policy_decide(r->policy, &r->who[1], &request, &d);
+    sp_policy_decide(r->who[1], &request, &d);
     assert_int_equal(d.upstream, 0);
 }
 
@@ -171,13 +173,13 @@ static void test_a_nul_in_host_path_or_method_never_ends_the_comparison(void **s
 {
     struct rules *r = *state;
     const struct sp_policy_request requests[] = {
-        {TEXT("billing.internal\0.evil"), TEXT("/v1/invoices/7"), TEXT("POST")},
-        {TEXT("billing.internal"), TEXT("/v1/invoices\0/7"), TEXT("POST")},
-        {TEXT("billing.internal"), TEXT("/v1/invoices/7"), TEXT("POST\0")},
+        {.host = TEXT("billing.internal\0.evil"), .path = TEXT("/v1/invoices/7"), .method = TEXT("POST")},
+        {.host = TEXT("billing.internal"), .path = TEXT("/v1/invoices\0/7"), .method = TEXT("POST")},
+        {.host = TEXT("billing.internal"), .path = TEXT("/v1/invoices/7"), .method = TEXT("POST\0")},
     };
     for (size_t i = 0; i < SP_COUNTOF(requests); i++) {
         struct sp_decision d;
-        sp_policy_decide(r->policy, &r->who[1], &requests[i], &d);
+        sp_policy_decide(r->who[1], &requests[i], &d);
         assert_false(d.allowed);
     }
 }
@@ -195,28 +197,27 @@ static void test_more_than_a_word_of_callers_keep_their_own_bits(void **state)
         (void)snprintf(names[i], sizeof names[i], "c%zu", i);
         (void)snprintf(uris[i], sizeof uris[i], "urn:%zu", i);
         entries[i] = (struct sp_config_caller_entry){.at = HERE, .uri = uris[i]};
-        callers[i] = (struct sp_config_caller){here, names[i], &entries[i], 1};
+        callers[i] =
+            (struct sp_config_caller){.at = HERE, .name = names[i], .entries = &entries[i], .entry_count = 1};
         from[i] = names[i];
         rules[i] = (struct sp_config_rule){
             .at = HERE, .name = names[i], .from = {&from[i], &here, 1}, .upstream = "billing"};
     }
     struct sp_config config = config_of(callers, MANY, rules, MANY);
     struct sp_diags diags = {0};
-    struct sp_policy *p = sp_policy_new(&config, &diags);
+    struct sp_policy *p = sp_policy_new(&config, NULL, &diags);
     assert_non_null(p);
     for (size_t i = 0; i < MANY; i++) {
         struct names one = {.uris = {sp_slice_of(uris[i])}};
         struct sp_identity id = identity_of(&one);
-        struct sp_caller_set set;
-        assert_int_equal(sp_policy_callers_of(p, &id, &set), SP_OK);
-        struct sp_policy_request request = {TEXT("h"), TEXT("/"), TEXT("GET")};
+        struct sp_standing *set = stand(p, &id);
+        struct sp_policy_request request = {.host = TEXT("h"), .path = TEXT("/"), .method = TEXT("GET")};
         struct sp_decision d;
-        sp_policy_decide(p, &set, &request, &d);
+        sp_policy_decide(set, &request, &d);
         assert_true(d.allowed);
-        assert_string_equal(d.rule, names[i]);
-        assert_string_equal(d.caller, names[i]);
-        sp_caller_set_free(&set);
-        assert_null(set.bits);
+        assert_string_equal(d.rule_name, names[i]);
+        assert_string_equal(d.caller_name, names[i]);
+        sp_standing_free(set);
     }
     sp_policy_free(p);
     sp_diags_free(&diags);
@@ -227,21 +228,20 @@ static void test_a_policy_of_nothing_refuses_everybody(void **state)
     (void)state;
     struct sp_config config = config_of(NULL, 0, NULL, 0);
     struct sp_diags diags = {0};
-    struct sp_policy *p = sp_policy_new(&config, &diags);
+    struct sp_policy *p = sp_policy_new(&config, NULL, &diags);
     assert_non_null(p);
     struct names names = {.dns = {TEXT("a")}};
     struct sp_identity id = identity_of(&names);
     const struct sp_identity *who[] = {&id, NULL};
     for (size_t i = 0; i < SP_COUNTOF(who); i++) {
-        struct sp_caller_set set;
-        assert_int_equal(sp_policy_callers_of(p, who[i], &set), SP_OK);
-        struct sp_policy_request request = {TEXT("h"), TEXT("/"), TEXT("GET")};
+        struct sp_standing *set = stand(p, who[i]);
+        struct sp_policy_request request = {.host = TEXT("h"), .path = TEXT("/"), .method = TEXT("GET")};
         struct sp_decision d;
-        sp_policy_decide(p, &set, &request, &d);
+        sp_policy_decide(set, &request, &d);
         assert_false(d.allowed);
-        assert_null(d.rule);
-        assert_null(d.caller);
-        sp_caller_set_free(&set);
+        assert_null(d.rule_name);
+        assert_null(d.caller_name);
+        sp_standing_free(set);
     }
     sp_policy_free(p);
     sp_diags_free(&diags);
@@ -271,7 +271,7 @@ static void test_a_rule_that_cannot_be_is_told_with_its_place(void **state)
         "rules[0].from: \"nobody\"", "at least one caller", "rules[0].upstream: \"nowhere\"",
         "rules[0].methods", "rules[0].methods"};
     struct sp_config_caller_entry entry = {.at = here, .dns = "x"};
-    struct sp_config_caller caller = {here, "it", &entry, 1};
+    struct sp_config_caller caller = {.at = here, .name = "it", .entries = &entry, .entry_count = 1};
     for (size_t i = 0; i < SP_COUNTOF(rules); i++) {
         struct sp_config config = config_of(&caller, 1, &rules[i], 1);
         expect_refused(&config, 1, needles[i]);
@@ -283,7 +283,7 @@ static void test_all_that_is_wrong_is_told_at_once(void **state)
     (void)state;
     const struct sp_config_caller_entry entries[] = {
         {.at = here, .uri = "x", .dns = "a..b", .email = "e"}, {.at = here}};
-    struct sp_config_caller caller = {here, "it", entries, 2};
+    struct sp_config_caller caller = {.at = here, .name = "it", .entries = entries, .entry_count = 2};
     struct sp_config_rule rule = rule_for_it();
     rule.path = "no-slash";
     rule.upstream = "nowhere";
@@ -295,11 +295,12 @@ static void test_a_caller_that_no_rule_uses_is_a_warning(void **state)
 {
     (void)state;
     struct sp_config_caller_entry entry = {.at = here, .dns = "x"};
-    struct sp_config_caller callers[] = {{here, "it", &entry, 1}, {{9, 1}, "idle", &entry, 1}};
+    struct sp_config_caller callers[] = {{.at = here, .name = "it", .entries = &entry, .entry_count = 1},
+        {.at = {9, 1}, .name = "idle", .entries = &entry, .entry_count = 1}};
     struct sp_config_rule rule = rule_for_it();
     struct sp_config config = config_of(callers, 2, &rule, 1);
     struct sp_diags diags = {0};
-    struct sp_policy *p = sp_policy_new(&config, &diags);
+    struct sp_policy *p = sp_policy_new(&config, NULL, &diags);
     assert_non_null(p);
     assert_int_equal(diags.errors, 0);
     assert_int_equal(diags.warnings, 1);
@@ -314,12 +315,12 @@ static void test_a_method_in_lower_case_is_a_warning(void **state)
     (void)state;
     static const char *const lower[] = {"get", "purge", "GET"};
     struct sp_config_caller_entry entry = {.at = here, .dns = "x"};
-    struct sp_config_caller caller = {here, "it", &entry, 1};
+    struct sp_config_caller caller = {.at = here, .name = "it", .entries = &entry, .entry_count = 1};
     struct sp_config_rule rule = rule_for_it();
     rule.methods = (struct sp_strings){lower, many_here, 3};
     struct sp_config config = config_of(&caller, 1, &rule, 1);
     struct sp_diags diags = {0};
-    struct sp_policy *p = sp_policy_new(&config, &diags);
+    struct sp_policy *p = sp_policy_new(&config, NULL, &diags);
     assert_non_null(p);
     assert_int_equal(diags.warnings, 1);
     assert_non_null(strstr(diags.items[0].text, "\"get\""));

@@ -60,7 +60,8 @@ static inline struct sp_config_rule rule_for_it(void)
 static inline struct sp_config config_of(const struct sp_config_caller *callers, size_t caller_count,
     const struct sp_config_rule *rules, size_t rule_count)
 {
-    return (struct sp_config){.file = "t.yaml",
+    return (struct sp_config){.refs = 1, /* never given up: it lies on the stack */
+        .file = "t.yaml",
         .callers = callers,
         .caller_count = caller_count,
         .rules = rules,
@@ -69,11 +70,19 @@ static inline struct sp_config config_of(const struct sp_config_caller *callers,
         .upstream_count = SP_COUNTOF(upstreams)};
 }
 
+static inline struct sp_standing *stand(const struct sp_policy *p, const struct sp_identity *id)
+{
+    struct sp_connection c = {.identity = id, .listener = "internal"};
+    struct sp_standing *s = sp_policy_stand(p, &c);
+    assert_non_null(s);
+    return s;
+}
+
 /* The policy of `config` is refused, with `count` errors, all at `here`; the first says `needle`. */
-static inline void expect_refused(const struct sp_config *config, size_t count, const char *needle)
+static inline void expect_refused(struct sp_config *config, size_t count, const char *needle)
 {
     struct sp_diags diags = {0};
-    struct sp_policy *p = sp_policy_new(config, &diags);
+    struct sp_policy *p = sp_policy_new(config, NULL, &diags);
     assert_null(p);
     assert_int_equal(diags.errors, count);
     for (size_t i = 0; i < diags.count; i++) {

@@ -26,6 +26,7 @@ struct rig {
     struct sp_handover who;
     struct sp_session session;
     struct sp_exchange exchange;
+    struct sp_diags diags;
     char text[65536]; /* of the lines that came out */
 };
 
@@ -39,6 +40,9 @@ static int set_up(void **state)
     r->config.upstream_count = 1;
     r->snapshot.config = &r->config;
     r->view.snapshot = &r->snapshot;
+    r->session.view = &r->view;
+    r->snapshot.headers = sp_headers_new(&r->config, &r->diags);
+    assert_non_null(r->snapshot.headers);
     r->id =
         (struct sp_identity){.subject = SP_SLICE("CN=a"), .uris = {URIS, 2}, .serial_hex = SP_SLICE("0f")};
     r->who.identity = &r->id;
@@ -49,7 +53,7 @@ static int set_up(void **state)
         .view = &r->view,
         .head = &r->head,
         .id = "id-1",
-        .decision.rule = "the-rule"};
+        .decision.rule_name = "the-rule"};
     *state = r;
     return 0;
 }
@@ -58,6 +62,7 @@ static int tear_down(void **state)
 {
     struct rig *r = *state;
 
+    sp_headers_free(r->snapshot.headers);
     sp_arena_free(&r->session.arena);
     sp_free(r);
     return 0;
@@ -197,7 +202,8 @@ static void test_the_target_must_be_one_that_can_go_on_as_it_came(void **state)
 
 static void send_on(struct rig *r, struct sp_head_out *out)
 {
-    assert_int_equal(sp_request_head_out(&r->exchange, out), SP_OK);
+    struct sp_err err = {0};
+    assert_int_equal(sp_request_head_out(&r->exchange, out, &err), SP_OK);
 }
 
 static void test_only_end_to_end_fields_go_on_and_our_own_come_last(void **state)

@@ -17,6 +17,29 @@ struct sp_strings {
     size_t count;
 };
 
+/* ---- requirements on certificates, beside that they verify ---- */
+enum sp_name_type { SP_NAME_URI, SP_NAME_DNS, SP_NAME_EMAIL, SP_NAME_IP, SP_NAME_TYPES };
+enum sp_presence { SP_PRESENCE_MAY, SP_PRESENCE_MUST, SP_PRESENCE_MUST_NOT };
+
+/* The subjectAltNames of one type. */
+struct sp_config_naming {
+    enum sp_presence presence;
+    struct sp_strings
+        patterns; /* each name of the type fits one of them; count 0: any. Spelt as in a caller's entry */
+};
+
+struct sp_config_requirements {
+    struct sp_pos at;
+    uint64_t max_validity_ms;               /* from notBefore to notAfter; 0: any */
+    struct sp_strings key_types;            /* "rsa", "ec", "ed25519", "ed448"; count 0: any */
+    unsigned min_rsa_bits, min_ec_bits;     /* 0: any */
+    struct sp_strings signature_algorithms; /* "ecdsa-with-SHA256" or an OID; count 0: any */
+    struct sp_strings eku;                  /* all of them: "clientAuth" or an OID */
+    struct sp_strings policies;             /* all of them: OIDs of certificatePolicies */
+    bool client_eku_required;               /* else a certificate without extendedKeyUsage is for anything */
+    struct sp_config_naming names[SP_NAME_TYPES];
+};
+
 /* ---- listeners ---- */
 enum sp_auth_mode { SP_AUTH_REQUIRED, SP_AUTH_OPTIONAL };
 enum sp_crl_missing { SP_CRL_MISSING_REJECT, SP_CRL_MISSING_ACCEPT };
@@ -49,6 +72,7 @@ struct sp_config_client_auth {
     const char *ocsp_url;        /* the responder that is asked about each client; NULL: none is */
     bool ocsp_unreachable_accept;
     uint64_t ocsp_timeout_ms;
+    const struct sp_config_requirements *require; /* NULL: none */
 };
 
 /* A virtual host: what clients that ask for one of these names by SNI are shown, and how they prove who they are. */
@@ -99,17 +123,50 @@ struct sp_config_attr {
 };
 
 enum sp_caller_any { SP_CALLER_NOT_ANY, SP_CALLER_ANY_AUTHENTICATED, SP_CALLER_ANY_ANONYMOUS };
+/* Roles of a payment service provider, ETSI TS 119 495 §5.1; bits. */
+enum sp_psd2_role { SP_PSD2_AS = 1, SP_PSD2_PI = 2, SP_PSD2_AI = 4, SP_PSD2_IC = 8 };
+/* What a qualified certificate is for, ETSI EN 319 412-5 §4.2.3. */
+enum sp_qc_type { SP_QC_NONE, SP_QC_ESIGN, SP_QC_ESEAL, SP_QC_WEB };
 
-/* All fields given must hold. NULL (or count 0) is a field not given. */
+/* All fields given must hold. NULL (or count 0, or 0) is a field not given. An attribute whose value was written as a
+ * list is there once for each value: all of them must be among the name's attributes. */
 struct sp_config_caller_entry {
     struct sp_pos at;
     const char *uri;
     const char *dns;
     const char *email;
+    const char *ip;     /* an address or a block */
+    const char *serial; /* lower-case hex without leading zeros beyond a byte, as sp_identity has it */
     const char *fingerprint_sha256; /* 64 lower-case hex digits, however they were written */
+    const char *spki_sha256;        /* likewise, of the SubjectPublicKeyInfo */
+    const char *policy;             /* an OID of certificatePolicies */
     const struct sp_config_attr *subject;
     size_t subject_count;
+    const struct sp_config_attr *issuer;
+    size_t issuer_count;
+    enum sp_qc_type qc_type;    /* SP_QC_NONE: not given */
+    unsigned psd2_roles;        /* bits of sp_psd2_role; all of them */
+    const char *psd2_authority; /* NCAId such as "DE-BAFIN" */
+    const char *caller;         /* another caller's name: who is that one */
+    struct sp_pos caller_at;
+    const char *file; /* one identity a line: whoever one of them names */
     enum sp_caller_any any;
+};
+
+/* So many of `requests` in `period_ms`; 0: no limit. Written "100/s". */
+struct sp_config_rate {
+    unsigned requests;
+    uint64_t period_ms;
+};
+
+struct sp_config_caller_limits {
+    struct sp_pos at;
+    struct sp_config_rate rate;
+    unsigned burst;               /* requests that may come at once; with `rate` at least 1 */
+    unsigned concurrent_requests; /* 0: no limit */
+    unsigned connections;         /* 0: no limit */
+    const char *
+        per; /* what shares one bucket: "identity", "caller", "certificate", "uri", "dns", "email", "subject.OU" ... */
 };
 
 struct sp_config_caller {
@@ -117,21 +174,65 @@ struct sp_config_caller {
     const char *name;
     const struct sp_config_caller_entry *entries; /* any of them */
     size_t entry_count;
+    const struct sp_config_requirements *require; /* NULL: none */
+    const struct sp_config_caller_limits *limits; /* NULL: none */
 };
+
+struct sp_config_header_match {
+    struct sp_pos at;
+    const char *name;
+    const char *equals; /* NULL: it is there */
+};
+
+enum sp_rule_mode { SP_RULE_ENFORCE, SP_RULE_REPORT };
 
 struct sp_config_rule {
     struct sp_pos at;
     const char *name;
-    struct sp_strings from;    /* callers' names, at least one */
-    const char *host;          /* NULL: any */
-    const char *path;          /* NULL: any */
+    struct sp_strings from;      /* callers' names; count 0 (only with deny): everybody */
+    struct sp_strings not_from;  /* callers' names: none of these */
+    struct sp_strings listeners; /* names; count 0: any */
+    const char *host;            /* NULL: any */
+    struct sp_pos host_at;
+    const char *path; /* NULL: any */
+    struct sp_pos path_at;
     struct sp_strings methods; /* count 0: any */
-    const char *upstream;
+    const struct sp_config_header_match *headers;
+    size_t header_count;
+    struct sp_strings sources; /* address blocks; count 0: any */
+    const char *upstream;      /* NULL with deny_status */
     struct sp_pos upstream_at;
+    unsigned deny_status; /* 0: it allows */
+    enum sp_rule_mode mode;
+};
+
+/* A proxy in front of us that may speak for its own clients. */
+enum sp_xfcc_mode { SP_XFCC_SANITIZE_SET, SP_XFCC_APPEND_FORWARD, SP_XFCC_FORWARD_ONLY };
+struct sp_config_trusted_proxy {
+    struct sp_pos at;
+    struct sp_strings from;    /* callers' names, at least one */
+    struct sp_strings sources; /* address blocks; count 0: any */
+    unsigned
+        identity_headers; /* bits of sp_identity_family: what it says in these goes on, and we say nothing in them */
+    enum sp_xfcc_mode xfcc;
 };
 
 /* ---- upstreams ---- */
-enum sp_identity_family { SP_IDENTITY_PLAIN = 1, SP_IDENTITY_RFC9440 = 2 }; /* bits */
+enum sp_identity_family { /* bits */
+    SP_IDENTITY_PLAIN = 1,
+    SP_IDENTITY_RFC9440 = 2,
+    SP_IDENTITY_XFCC = 4,
+    SP_IDENTITY_NGINX = 8,
+    SP_IDENTITY_TRAEFIK = 16,
+    SP_IDENTITY_ALB = 32
+};
+enum sp_xfcc_detail { SP_XFCC_CERT = 1, SP_XFCC_CHAIN = 2 }; /* bits */
+
+struct sp_config_header {
+    struct sp_pos at;
+    const char *name;
+    const char *value; /* a template: "team {subject.OU}" */
+};
 
 struct sp_config_endpoint {
     struct sp_pos at;
@@ -144,22 +245,27 @@ struct sp_config_upstream {
     const char *name;
     const struct sp_config_endpoint *endpoints; /* at least one */
     size_t endpoint_count;
-    unsigned identity_headers; /* bits of sp_identity_family */
-    unsigned max_idle;         /* kept-alive connections a worker and endpoint */
-    uint64_t connect_ms;       /* timeouts.connect: TCP connect */
+    unsigned identity_headers;              /* bits of sp_identity_family */
+    unsigned xfcc_details;                  /* bits of sp_xfcc_detail */
+    const struct sp_config_header *headers; /* of our own making, beside the families */
+    size_t header_count;
+    unsigned max_idle;    /* kept-alive connections a worker and endpoint */
+    uint64_t connect_ms;  /* timeouts.connect: TCP connect */
     uint64_t response_ms; /* timeouts.response: last request byte to response head, and between body reads */
     uint64_t idle_ms;     /* timeouts.idle: a kept-alive connection unused for so long is closed */
 };
 
 /* ---- the rest ---- */
 struct sp_config_limits {
-    unsigned connections;            /* client connections in all, handshakes included */
-    unsigned handshakes;             /* of those, in the handshake */
-    unsigned handshakes_per_address; /* of those, from one address (IPv6: one /64) */
-    unsigned header_bytes;           /* request head, and a backend's response head */
-    unsigned headers;                /* fields in one head */
-    unsigned target_bytes;           /* request target */
-    uint64_t body_bytes;             /* request body; 0: unlimited */
+    unsigned connections;                     /* client connections in all, handshakes included */
+    unsigned handshakes;                      /* of those, in the handshake */
+    unsigned handshakes_per_address;          /* of those, from one address (IPv6: one /64) */
+    struct sp_config_rate handshake_failures; /* of one address; requests 0: unlimited */
+    unsigned tracked_callers;                 /* clients whose limits are counted at a time */
+    unsigned header_bytes;                    /* request head, and a backend's response head */
+    unsigned headers;                         /* fields in one head */
+    unsigned target_bytes;                    /* request target */
+    uint64_t body_bytes;                      /* request body; 0: unlimited */
 };
 
 struct sp_config_log {
@@ -167,6 +273,12 @@ struct sp_config_log {
     int format; /* enum sp_log_format */
     const char *output;
     const char *access;
+};
+
+/* Every refusal as a line of its own, apart from the logs. */
+struct sp_config_audit {
+    const char *output;
+    bool allowed; /* and every request that was let through */
 };
 
 /* Fetching of CRLs and OCSP responses. */
@@ -194,6 +306,7 @@ struct sp_config {
     struct sp_addr admin_address;
     const char *admin_address_text;
     struct sp_config_log log;
+    struct sp_config_audit audit;
     struct sp_config_limits limits;
     const struct sp_config_listener *listeners;
     size_t listener_count;
@@ -201,6 +314,9 @@ struct sp_config {
     size_t caller_count;
     const struct sp_config_rule *rules;
     size_t rule_count;
+    enum sp_rule_mode rule_mode; /* of rules that do not say */
+    const struct sp_config_trusted_proxy *trusted_proxies;
+    size_t trusted_proxy_count;
     const struct sp_config_upstream *upstreams;
     size_t upstream_count;
 };
@@ -225,7 +341,7 @@ size_t sp_config_host_of(const struct sp_config_listener *listener, struct sp_sl
 /* Whether `pattern` ("a.example", or "*.example" for one label) names `name`. Both canonical. */
 bool sp_config_host_matches(struct sp_slice pattern, struct sp_slice name);
 
-/* Calls `each` for every file or folder of certificates, keys, CRLs and the like that the configuration names
+/* Calls `each` for every file or folder of certificates, keys, CRLs, lists of identities and the like that the configuration names
  * (endpoints, logs and the configuration itself are not). A path may come twice. */
 void sp_config_each_file(
     const struct sp_config *config, void (*each)(void *arg, const char *path), void *arg);

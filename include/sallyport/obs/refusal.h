@@ -21,6 +21,15 @@
     X(path_length, H, "a CA of the chain issued below its pathLenConstraint")                                \
     X(not_a_ca, H, "a certificate in the place of a CA is not one")                                          \
     X(name_constraint, H, "a name in the certificate is outside what its CA may certify")                    \
+    X(validity_too_long, H, "the certificate is valid for longer than require.max_validity allows")          \
+    X(key_not_allowed, H, "the certificate's key is of a type or size that require does not take")           \
+    X(signature_not_allowed, H,                                                                              \
+        "the certificate is signed by an algorithm that require.signature_algorithms does not name")         \
+    X(eku_missing, H, "the certificate lacks an extended key usage that require.eku asks for")               \
+    X(client_eku_missing, H,                                                                                 \
+        "the certificate does not say that it is for clients, and require.client_eku says required")         \
+    X(policy_missing, H, "the certificate lacks a policy that require.policies asks for")                    \
+    X(name_convention, H, "the certificate's names are not as require.names wants them")                     \
     X(weak_key, H, "a key or a signature algorithm in the chain is too weak")                                \
     X(revoked, H, "a CRL lists a certificate of the chain")                                                  \
     X(crl_missing, H, "a CA of the chain has no CRL, and crl_missing says reject")                           \
@@ -49,6 +58,9 @@
     X(too_many_connections, H, "limits.connections was reached, or there are no descriptors left")           \
     X(too_many_handshakes, H, "limits.handshakes was reached")                                               \
     X(too_many_from_address, H, "limits.handshakes_per_address was reached")                                 \
+    X(too_many_failures, H, "limits.handshake_failures was reached by its address")                          \
+    X(caller_connections, S, "the caller has as many connections as its limits allow")                       \
+    X(limit_table_full, S, "limits.tracked_callers was reached: its limits could not be counted")            \
     X(too_many_key_updates, S, "the client sent handshake messages without end on an open connection")       \
     X(session_too_old, S, "the client proved itself longer than client_auth.max_session_age ago")            \
     X(listener_removed, H, "the listener is gone from the configuration")                                    \
@@ -76,6 +88,12 @@
     X(request_timeout, R, "the head or the body of the request did not come in time")                        \
     X(client_gone, R, "the client went away before the answer was complete")                                 \
     X(no_rule, R, "no rule allows this caller this request")                                                 \
+    X(denied, R, "a rule denies this caller this request")                                                   \
+    X(ambiguous_header, R, "a header that a rule looks at is there more than once")                          \
+    X(caller_rate, R, "the caller's requests come faster than its limits.rate allows")                       \
+    X(caller_requests, R, "the caller has as many requests in flight as its limits allow")                   \
+    X(identity_not_expressible, R,                                                                           \
+        "a name in the certificate has no spelling in the headers that are asked for")                       \
     X(identity_too_large, R, "the identity headers do not fit what the backend may be sent")                 \
     X(no_endpoint, U, "no endpoint of the upstream could be reached")                                        \
     X(connect_timeout, U, "the backend did not take the connection within timeouts.connect")                 \

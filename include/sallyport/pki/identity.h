@@ -10,6 +10,9 @@
 #include "sallyport/base/base.h"
 #include "sallyport/base/err.h"
 #include "sallyport/base/mem.h"
+#include "sallyport/config/config.h"
+
+struct sp_config_identity; /* sallyport/config/cases.h */
 
 struct sp_name_attr {
     /* "CN", "O", "OU", "C", "L", "ST", "DC", "UID", "serialNumber", "emailAddress", else the dotted OID */
@@ -21,6 +24,17 @@ struct sp_name_attr {
 struct sp_slices {
     const struct sp_slice *items;
     size_t count;
+};
+
+enum sp_key_type { SP_KEY_OTHER, SP_KEY_RSA, SP_KEY_EC, SP_KEY_ED25519, SP_KEY_ED448 };
+
+/* What a certificate for open banking says beside its names: ETSI EN 319 412-5 and TS 119 495. */
+struct sp_qualified {
+    bool is_qualified;            /* QcCompliance */
+    enum sp_qc_type type;         /* QcType */
+    unsigned psd2_roles;          /* bits of sp_psd2_role */
+    struct sp_slice authority;    /* NCAName; absent without a PSD2 statement */
+    struct sp_slice authority_id; /* NCAId */
 };
 
 /* A certificate of the verified chain below the anchor, as much of it as revocation looks at: so that an open
@@ -39,11 +53,22 @@ struct sp_identity {
     struct sp_slice issuer;
     const struct sp_name_attr *subject_attrs;
     size_t subject_attr_count;
+    const struct sp_name_attr *issuer_attrs;
+    size_t issuer_attr_count;
     struct sp_slices uris, dns_names, emails;
     struct sp_slices ips;          /* 4 or 16 raw bytes each */
     struct sp_slice serial_hex;    /* lower case, no leading zeros beyond a byte, "-" in front if negative */
     int64_t not_before, not_after; /* seconds since 1970 */
     uint8_t sha256[32];            /* of the DER */
+    uint8_t spki_sha256[32];       /* of the DER of the SubjectPublicKeyInfo */
+    struct sp_slice sha1_hex;      /* of the DER: a name that others know it by, nothing more */
+    enum sp_key_type key_type;
+    unsigned key_bits;
+    struct sp_slice signature_algorithm; /* "ecdsa-with-SHA256", else the dotted OID */
+    bool has_eku;
+    struct sp_slices ekus;     /* dotted OIDs */
+    struct sp_slices policies; /* dotted OIDs of certificatePolicies */
+    struct sp_qualified qualified;
     struct sp_slice sha256_hex;
     struct sp_slice sha256_b64url; /* RFC 8705 x5t#S256 */
     /* RFC 9440 §2: ":" base64 of the DER ":", and a list of the same for the intermediates used for validation,
@@ -62,6 +87,10 @@ struct sp_identity {
  * hostile or malformed. For tests and fuzzing. Hands over *out. */
 SP_MUST_USE enum sp_rc sp_identity_from_der(struct sp_slice leaf, const struct sp_slice *chain,
     size_t chain_count, struct sp_identity **out, struct sp_err *err);
+/* An identity that nobody has proven, by its fields, for trying a policy: what was not given is absent. It is not
+ * judged by any trust. SP_FAIL: `err` names the field. Hands over *out. */
+SP_MUST_USE enum sp_rc sp_identity_from_fields(
+    const struct sp_config_identity *fields, struct sp_identity **out, struct sp_err *err);
 struct sp_identity *sp_identity_ref(struct sp_identity *id); /* one more owner; any thread */
 void sp_identity_free(struct sp_identity *id);               /* one owner fewer; any thread; takes NULL */
 

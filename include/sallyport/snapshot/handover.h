@@ -34,6 +34,7 @@ struct sp_handover {
     uint64_t accepted_ms; /* when it was accepted (monotonic): it was judged later than that */
     char listener[65];
     char peer[SP_ADDR_TEXT];
+    struct sp_addr source; /* the same as an address */
     char sni[256];
     char tls[12];
 };

@@ -7,6 +7,7 @@
 
 #include "sallyport/base/base.h"
 #include "sallyport/config/config.h"
+#include "sallyport/headers/headers.h"
 #include "sallyport/pki/shelf.h"
 #include "sallyport/pki/trust.h"
 #include "sallyport/policy/policy.h"
@@ -31,8 +32,9 @@ struct sp_snapshot {
     _Atomic unsigned refs;
     uint64_t generation; /* 1, 2, 3 ... */
     unsigned gates;
-    struct sp_config *config; /* shared with the snapshots that were renewed from the same one */
-    struct sp_policy *policy;
+    struct sp_config *config;   /* shared with the snapshots that were renewed from the same one */
+    struct sp_policy *policy;   /* one reference */
+    struct sp_headers *headers; /* what each upstream is told */
     struct sp_snapshot_listener *listeners; /* in the order of config->listeners */
     size_t listener_count;
 };

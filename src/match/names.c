@@ -1,9 +1,9 @@
-/* The patterns that an operator may write, compiled and compared (see patterns.h).
+/* The patterns that an operator may write, compiled and compared (see match.h).
  *
  * Why here: typed matchers, one for each kind of name, are what keeps a URI from being read as a DNS name and a
  * prefix of an authority from being taken for it. The wildcard grammars for paths and hosts themselves are
  * http/path.h's, so that a rule's path and a SPIFFE id read alike. */
-#include "patterns.h"
+#include "sallyport/match/match.h"
 
 #include "sallyport/http/path.h"
 

@@ -1,9 +1,10 @@
-/* What callers and rules are matched with, compiled once when the policy is built and only compared afterwards.
- * Private to the room. A compile function returns NULL, or a literal saying what is wrong; matching neither
+/* What names, hosts, paths and addresses are matched with: each kind of name has a matcher of its own, compiled once
+ * and only compared afterwards. Pure. A compile function returns NULL, or a literal saying what is wrong; matching neither
  * allocates nor fails. Everything compares by length: a NUL is a byte like any other. */
-#ifndef SP_POLICY_PATTERNS_H
-#define SP_POLICY_PATTERNS_H
+#ifndef SP_MATCH_MATCH_H
+#define SP_MATCH_MATCH_H
 
+#include "sallyport/base/addr.h"
 #include "sallyport/base/base.h"
 #include "sallyport/base/mem.h"
 
@@ -47,5 +48,21 @@ SP_MUST_USE const char *sp_host_pattern_compile(
 /* A dNSName of a certificate, in any case. One that is no plain host name (a wildcard, an empty label, a port)
  * matches nothing. */
 bool sp_dns_name_match(struct sp_slice pattern, struct sp_slice name);
+
+/* An address block: "192.0.2.0/24", "2001:db8::/32", or one address without a length. RFC 4632 §3.1, RFC 4291 §2.3. */
+struct sp_cidr {
+    uint8_t bytes[16];
+    uint8_t len;  /* 4 or 16 */
+    uint8_t bits; /* of the prefix */
+};
+/* A block with a bit set behind its prefix is refused: it is a mistake in one of the two. */
+SP_MUST_USE const char *sp_cidr_compile(struct sp_slice text, struct sp_cidr *out);
+/* `bytes`: 4 or 16 of them, as an iPAddress of a certificate has them. An IPv4-mapped IPv6 address is IPv4. */
+bool sp_cidr_match(const struct sp_cidr *c, const uint8_t *bytes, size_t len);
+/* A unix socket has no address and matches none. */
+bool sp_cidr_match_addr(const struct sp_cidr *c, const struct sp_addr *addr);
+
+/* Is it an OID as X.660 writes it: "2.5.4.97"? At least two numbers, none with a leading zero. */
+bool sp_oid_is_valid(struct sp_slice text);
 
 #endif

@@ -1,6 +1,6 @@
 /* The names that only we may say: every family, in every spelling that a backend may fold together, and the
  * neighbours that are not ours to remove. */
-#include "proxy/proxy_impl.h"
+#include "sallyport/headers/headers.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -198,19 +198,26 @@ static void test_whatever_we_say_is_protected(void **state)
         .client_cert = SP_SLICE(":AA==:"),
         .client_cert_chain = SP_SLICE(":AA==:"),
     };
-    struct sp_handover who = {.identity = &id};
-    struct sp_session s = {.who = &who};
+    struct sp_config_upstream upstream = {.identity_headers = SP_IDENTITY_PLAIN | SP_IDENTITY_RFC9440};
+    struct sp_config config = {.upstreams = &upstream, .upstream_count = 1};
+    const struct sp_headers_about about = {.identity = &id, .proxy = (size_t)-1};
+    struct sp_diags diags = {0};
+    struct sp_header_lines lines;
+    struct sp_arena arena;
+    struct sp_err err = {0};
     (void)state;
 
-    sp_arena_init(&s.arena, 0);
-    const struct sp_identity_lines *lines = sp_identity_lines_of(&s, SP_IDENTITY_PLAIN | SP_IDENTITY_RFC9440);
-    assert_non_null(lines);
-    assert_int_equal(lines->count, 12);
-    for (size_t i = 0; i < lines->count; i++) {
-        if (!sp_name_is_protected(lines->lines[i].name))
-            fail_msg("%.*s is ours and may come from a client", SP_FMT(lines->lines[i].name));
+    sp_arena_init(&arena, 0);
+    struct sp_headers *h = sp_headers_new(&config, &diags);
+    assert_non_null(h);
+    assert_int_equal(sp_headers_make(h, 0, &about, &arena, &lines, &err), SP_OK);
+    assert_int_equal(lines.count, 12);
+    for (size_t i = 0; i < lines.count; i++) {
+        if (!sp_name_is_protected(lines.lines[i].name))
+            fail_msg("%.*s is ours and may come from a client", SP_FMT(lines.lines[i].name));
     }
-    sp_arena_free(&s.arena);
+    sp_arena_free(&arena);
+    sp_headers_free(h);
 }
 
 int main(void)

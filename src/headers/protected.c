@@ -4,7 +4,7 @@
  *
  * Names are compared folded: case does not matter, and all that is neither letter nor digit is one ('-', '_',
  * '.', but also '!' or '+'), because CGI-like backends read them so. */
-#include "proxy_impl.h"
+#include "sallyport/headers/headers.h"
 
 /* Folded form: lower case, '-' for all but letters and digits. A trailing '*' stands for any rest. Sorted by
  * nothing but family. */

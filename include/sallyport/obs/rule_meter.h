@@ -1,0 +1,34 @@
+/* Counters by rule. A rule that is there again after a reload goes on counting where it was; one that is gone takes its
+ * series with it. Each worker counts in cells of its own: no lock, no shared line. */
+#ifndef SP_OBS_RULE_METER_H
+#define SP_OBS_RULE_METER_H
+
+#include "sallyport/base/base.h"
+#include "sallyport/base/mem.h"
+
+enum sp_rule_event {
+    SP_RULE_ALLOWED,
+    SP_RULE_DENIED,
+    SP_RULE_WOULD_ALLOW, /* in report mode */
+    SP_RULE_WOULD_DENY,
+    SP_RULE_LIMITED_RATE,
+    SP_RULE_LIMITED_REQUESTS,
+    SP_RULE_LIMITED_CONNECTIONS,
+    SP_RULE_EVENTS
+};
+
+struct sp_rule_meters; /* of one configuration */
+
+/* One row for each name, in their order, and one more behind them for what no rule decided. Rows of `before` (or NULL)
+ * with the same name are shared. Hands over one reference; NULL without memory. */
+SP_MUST_USE struct sp_rule_meters *sp_rule_meters_new(
+    const char *const *names, size_t count, unsigned workers, const struct sp_rule_meters *before);
+struct sp_rule_meters *sp_rule_meters_ref(struct sp_rule_meters *m); /* any thread */
+void sp_rule_meters_free(struct sp_rule_meters *m); /* one owner fewer; any thread; takes NULL */
+
+/* Only the thread that is `worker`. `rule` beyond the last: no rule. */
+void sp_rule_meters_count(struct sp_rule_meters *m, size_t rule, unsigned worker, enum sp_rule_event event);
+/* sallyport_decisions_total{rule,decision,mode} and sallyport_limited_total{rule,limit}. Any thread. */
+void sp_rule_meters_print(const struct sp_rule_meters *m, struct sp_buf *out);
+
+#endif

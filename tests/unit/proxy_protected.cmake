@@ -1,1 +1,0 @@
-sp_unit(proxy_protected proxy)
