@@ -1,39 +1,10 @@
-/* How many values are written: lists of sections, mappings of names, lists of words, and the few shapes of
- * their own (endpoints, subject attributes, crl_stale). One row a type at the end of the file. Invariant: an
- * array is handed out with its count only when it was allocated whole; an element that could not be read is
- * zero in it, and the configuration is then not used. Elsewhere: single values (types.c), the loop over a
- * section's keys (table.c). */
+/* How many values are written: lists of sections, mappings of names, lists of words that are bits, and the few shapes
+ * of their own (endpoints, subject attributes, header fields, crl_stale). One row a type at the end of the file.
+ * Invariant: an array is handed out with its count only when it was allocated whole; an element that could not be read
+ * is zero in it, and the configuration is then not used. Elsewhere: single values (types.c), texts and lists of texts
+ * (texts.c), the loop over a section's keys (table.c). */
 #include "config/table.h"
-#include "sallyport/base/text.h"
-
-typedef bool read_item(
-    struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, const char **out);
-
-static size_t *count_of(const struct sp_key *key, void *base)
-{
-    return (size_t *)(void *)((char *)base + key->extra);
-}
-
-static void print_length(const struct sp_key *key, struct sp_buf *out)
-{
-    if (key->max != 0)
-        sp_buf_printf(
-            out, "%llu to %llu entries", (unsigned long long)key->min, (unsigned long long)key->max);
-    else if (key->min != 0)
-        sp_buf_printf(out, "at least %llu", (unsigned long long)key->min);
-}
-
-/* A scalar inside a list or mapping; anything else is reported. */
-static bool want_scalar(
-    struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, const char *expected)
-{
-    if (node->kind == SP_NODE_BAD)
-        return false;
-    if (node->kind == SP_NODE_SCALAR && (node->text.len > 0 || node->quoted))
-        return true;
-    sp_report_expected(r, where, node, expected);
-    return false;
-}
+#define VALUES_MAX 32 /* of one attribute */
 
 /* ---- sections ---- */
 
@@ -45,6 +16,34 @@ static void read_section(struct sp_reader *r, const struct sp_key *key, const st
     if (key->section->at_offset != SP_NOWHERE)
         *(struct sp_pos *)(void *)((char *)inner + key->section->at_offset) = node->at;
     sp_section_read(r, key->section, node, where, inner);
+}
+
+/* A struct of its own, with a pointer to it: NULL says that it was not written. */
+static void read_optional(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+    const struct sp_where *where, void *base)
+{
+    void *inner = sp_reader_alloc(r, 1, key->section->size);
+
+    if (inner == NULL)
+        return;
+    if (key->section->at_offset != SP_NOWHERE)
+        *(struct sp_pos *)(void *)((char *)inner + key->section->at_offset) = node->at;
+    sp_section_read(r, key->section, node, where, inner);
+    *(void **)sp_key_field(key, base) = inner;
+}
+
+/* A section, or, in short, the list that is its first key. */
+static void read_short(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+    const struct sp_where *where, void *base)
+{
+    void *inner = sp_key_field(key, base);
+
+    if (node->kind == SP_NODE_LIST)
+        sp_key_read(r, &key->section->keys[0], node, where, inner);
+    else if (node->kind == SP_NODE_MAP)
+        sp_section_read(r, key->section, node, where, inner);
+    else
+        sp_report_expected(r, where, node, key->type->expected);
 }
 
 static void read_element(struct sp_reader *r, const struct sp_section *section, const struct sp_node *node,
@@ -72,7 +71,7 @@ static void read_sections(struct sp_reader *r, const struct sp_key *key, const s
     for (const struct sp_node *n = node->first; n != NULL; n = n->next, inner.index++)
         read_element(r, section, n, &inner, n->at, elements + inner.index * section->size);
     *(void **)sp_key_field(key, base) = elements;
-    *count_of(key, base) = node->count;
+    *sp_key_count(key, base) = node->count;
 }
 
 static void read_named(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
@@ -94,135 +93,10 @@ static void read_named(struct sp_reader *r, const struct sp_key *key, const stru
         read_element(r, section, n, &inner, n->key_at, element);
     }
     *(void **)sp_key_field(key, base) = elements;
-    *count_of(key, base) = node->count;
+    *sp_key_count(key, base) = node->count;
 }
 
 /* ---- lists of words ---- */
-
-static void read_strings(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
-    const struct sp_where *where, void *base, read_item *item)
-{
-    const char **items = sp_reader_alloc(r, node->count, sizeof(*items));
-    struct sp_pos *at = sp_reader_alloc(r, node->count, sizeof(*at));
-    struct sp_where inner = {.up = where};
-
-    if (items == NULL || at == NULL)
-        return;
-    for (const struct sp_node *n = node->first; n != NULL; n = n->next, inner.index++) {
-        at[inner.index] = n->at;
-        if (n->kind != SP_NODE_BAD && !item(r, n, &inner, &items[inner.index]))
-            items[inner.index] = NULL;
-    }
-    *(struct sp_strings *)sp_key_field(key, base) = (struct sp_strings){items, at, node->count};
-}
-
-static bool path_item(
-    struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, const char **out)
-{
-    return want_scalar(r, node, where, "a path") && (*out = sp_read_path(r, node, where)) != NULL;
-}
-
-static bool reference_item(
-    struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, const char **out)
-{
-    return want_scalar(r, node, where, "a caller's name") && (*out = sp_reader_copy(r, node->text)) != NULL;
-}
-
-static bool method_item(
-    struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, const char **out)
-{
-    static const char expected[] = "a method in upper case such as GET";
-
-    if (!want_scalar(r, node, where, expected))
-        return false;
-    bool good = node->text.len > 0 && node->text.len <= 32;
-    for (size_t i = 0; good && i < node->text.len; i++) {
-        char c = node->text.ptr[i];
-        good =
-            (c >= 'A' && c <= 'Z') || sp_is_digit(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-    }
-    if (!good) {
-        sp_report_expected(r, where, node, expected);
-        return false;
-    }
-    *out = sp_reader_copy(r, node->text);
-    return *out != NULL;
-}
-
-static void read_paths(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
-    const struct sp_where *where, void *base)
-{
-    read_strings(r, key, node, where, base, path_item);
-}
-
-/* A URL stays as it is written until all keys are read (derive.c). */
-static bool crl_item(
-    struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, const char **out)
-{
-    static const char expected[] = "a path or an http:// or https:// URL";
-
-    if (!want_scalar(r, node, where, expected))
-        return false;
-    if (memmem(node->text.ptr, node->text.len, "://", 3) == NULL)
-        return (*out = sp_read_path(r, node, where)) != NULL;
-    if (!sp_url_is_valid(node->text)) {
-        sp_report_expected(r, where, node, expected);
-        return false;
-    }
-    *out = sp_reader_copy(r, node->text);
-    return *out != NULL;
-}
-
-/* Kept in canonical form: lower case, no trailing dot. "*." may stand in front. */
-static bool name_item(
-    struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, const char **out)
-{
-    static const char expected[] = "a host name such as api.example.com or *.example.com";
-
-    if (!want_scalar(r, node, where, expected))
-        return false;
-    struct sp_slice name = node->text;
-    if (name.len > 1 && name.ptr[name.len - 1] == '.')
-        name.len--;
-    struct sp_slice host = sp_slice_starts(name, SP_SLICE("*.")) ? sp_slice_sub(name, 2, name.len) : name;
-    if (!sp_is_host_name(host)) {
-        sp_report_expected(r, where, node, expected);
-        return false;
-    }
-    char *canonical = sp_arena_printf(r->arena, "%.*s", SP_FMT(name));
-    if (canonical == NULL) {
-        sp_report_no_memory(r);
-        return false;
-    }
-    for (char *c = canonical; *c != '\0'; c++)
-        *c = sp_lower(*c);
-    *out = canonical;
-    return true;
-}
-
-static void read_crls(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
-    const struct sp_where *where, void *base)
-{
-    read_strings(r, key, node, where, base, crl_item);
-}
-
-static void read_names(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
-    const struct sp_where *where, void *base)
-{
-    read_strings(r, key, node, where, base, name_item);
-}
-
-static void read_references(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
-    const struct sp_where *where, void *base)
-{
-    read_strings(r, key, node, where, base, reference_item);
-}
-
-static void read_methods(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
-    const struct sp_where *where, void *base)
-{
-    read_strings(r, key, node, where, base, method_item);
-}
 
 static void read_flags(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
     const struct sp_where *where, void *base)
@@ -231,7 +105,7 @@ static void read_flags(struct sp_reader *r, const struct sp_key *key, const stru
     unsigned flags = 0, flag = 0;
 
     for (const struct sp_node *n = node->first; n != NULL; n = n->next, inner.index++) {
-        if (want_scalar(r, n, &inner, "a word") && sp_read_word(r, key->words, n, &inner, &flag))
+        if (sp_want_scalar(r, n, &inner, "a word") && sp_read_word(r, key->words, n, &inner, &flag))
             flags |= flag;
     }
     *(unsigned *)sp_key_field(key, base) = flags;
@@ -250,7 +124,7 @@ static void read_endpoints(struct sp_reader *r, const struct sp_key *key, const 
     for (const struct sp_node *n = node->first; n != NULL; n = n->next, inner.index++) {
         struct sp_config_endpoint *e = &endpoints[inner.index];
         e->at = n->at;
-        if (!want_scalar(
+        if (!sp_want_scalar(
                 r, n, &inner, "an address such as 10.0.0.5:8080, backend.internal:8080 or unix:/path") ||
             !sp_read_address(r, n, &inner, true, &e->text, &e->address))
             continue;
@@ -258,50 +132,108 @@ static void read_endpoints(struct sp_reader *r, const struct sp_key *key, const 
             sp_report(r, SP_DIAG_ERROR, &inner, n->at, "nothing can be connected to at port 0");
     }
     *(const struct sp_config_endpoint **)sp_key_field(key, base) = endpoints;
-    *count_of(key, base) = node->count;
+    *sp_key_count(key, base) = node->count;
 }
 
-/* "CN", "emailAddress", "2.5.4.97" */
-static bool is_attribute(struct sp_slice type)
+/* One value, or a list of values that must all be there. Returns how many were added at `into`. */
+static size_t read_attribute(struct sp_reader *r, const struct sp_node *node, const struct sp_where *where,
+    const char *type, struct sp_config_attr *into)
 {
-    bool oid = type.len > 0 && sp_is_digit(type.ptr[0]), dot = true;
+    static const char expected[] = "the attribute's value";
+    const struct sp_node *n = node->kind == SP_NODE_LIST ? node->first : node;
+    size_t values = node->kind == SP_NODE_LIST ? node->count : 1, count = 0;
+    struct sp_where item = {.up = where};
 
-    if (type.len == 0 || type.len > 64)
-        return false;
-    for (size_t i = 0; i < type.len; i++) {
-        char c = type.ptr[i];
-        if (oid && (sp_is_digit(c) ? false : (c != '.' || dot)))
-            return false;
-        if (!oid && !sp_is_digit(c) && (sp_lower(c) < 'a' || sp_lower(c) > 'z'))
-            return false;
-        dot = c == '.';
+    if (values == 0)
+        sp_report_expected(r, where, node, "at least one value");
+    for (; item.index < values; item.index++, n = n->next) {
+        const struct sp_where *here = node->kind == SP_NODE_LIST ? &item : where;
+        if (!sp_want_scalar(r, n, here, expected))
+            continue;
+        if (n->text.len == 0)
+            sp_report_expected(r, here, n, expected);
+        into[count++] = (struct sp_config_attr){type, sp_reader_copy(r, n->text)};
     }
-    return !oid || (!dot && memchr(type.ptr, '.', type.len) != NULL);
+    return count;
+}
+
+/* The same type and value twice asks for nothing more than once. */
+static void report_twice(struct sp_reader *r, const struct sp_config_attr *attrs, size_t count,
+    const struct sp_where *where, struct sp_pos at)
+{
+    char shown[SP_SHOWN_MAX];
+
+    for (size_t i = 1; i < count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (attrs[i].value == NULL || attrs[j].value == NULL ||
+                strcmp(attrs[i].value, attrs[j].value) != 0)
+                continue;
+            sp_report(r, SP_DIAG_ERROR, where, at, "\"%s\" is given twice",
+                sp_shown(sp_slice_of(attrs[i].value), shown));
+            break;
+        }
+    }
 }
 
 static void read_subject(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
     const struct sp_where *where, void *base)
 {
-    struct sp_config_attr *attrs = sp_reader_alloc(r, node->count, sizeof(*attrs));
-    size_t count = 0;
+    size_t room = 0, count = 0;
 
+    for (const struct sp_node *n = node->first; n != NULL; n = n->next)
+        room += n->kind == SP_NODE_LIST ? n->count : 1;
+    struct sp_config_attr *attrs = sp_reader_alloc(r, room, sizeof(*attrs));
     if (attrs == NULL)
         return;
     for (const struct sp_node *n = node->first; n != NULL; n = n->next) {
-        if (n->key.ptr == NULL)
+        if (n->key.ptr == NULL || n->kind == SP_NODE_BAD)
             continue;
         struct sp_where inner = {.up = where, .key = n->key};
-        if (!is_attribute(n->key))
+        if (!sp_is_attribute(n->key))
             sp_report(r, SP_DIAG_ERROR, &inner, n->key_at,
                 "not an attribute's type; expected one such as CN, O or OU, or a dotted OID");
-        if (!want_scalar(r, n, &inner, "the attribute's value"))
+        if (n->kind == SP_NODE_LIST && n->count > VALUES_MAX) {
+            sp_report(r, SP_DIAG_ERROR, &inner, n->at, "expected at most %d values, found %zu", VALUES_MAX,
+                n->count);
             continue;
-        if (n->text.len == 0)
-            sp_report_expected(r, &inner, n, "the attribute's value");
-        attrs[count++] = (struct sp_config_attr){sp_reader_copy(r, n->key), sp_reader_copy(r, n->text)};
+        }
+        size_t added = read_attribute(r, n, &inner, sp_reader_copy(r, n->key), attrs + count);
+        report_twice(r, attrs + count, added, &inner, n->at);
+        count += added;
     }
     *(const struct sp_config_attr **)sp_key_field(key, base) = attrs;
-    *count_of(key, base) = count;
+    *sp_key_count(key, base) = count;
+}
+
+/* Names of header fields, each with a text. Two that differ in case alone are the same field. */
+static void read_headers(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+    const struct sp_where *where, void *base)
+{
+    const struct sp_text *names = sp_type_field_name.text, *values = sp_type_field_value.text;
+    struct sp_config_header *headers = sp_reader_alloc(r, node->count, sizeof(*headers));
+    size_t count = 0;
+
+    if (headers == NULL)
+        return;
+    for (const struct sp_node *n = node->first; n != NULL; n = n->next) {
+        struct sp_where inner = {.up = where, .key = n->key};
+        struct sp_config_header *h = &headers[count];
+        if (n->key.ptr == NULL || !sp_want_scalar(r, n, &inner, values->expected))
+            continue;
+        h->at = n->key_at;
+        if (!names->keep(r, n->key, &h->name))
+            sp_report(r, SP_DIAG_ERROR, &inner, n->key_at, "expected %s", names->expected);
+        if (n->text.len == 0 || !values->keep(r, n->text, &h->value))
+            sp_report_expected(r, &inner, n, values->expected);
+        for (size_t i = 0; i < count && h->name != NULL; i++) {
+            if (headers[i].name != NULL && sp_same_field(headers[i].name, h->name))
+                sp_report(r, SP_DIAG_ERROR, &inner, n->key_at, "the field is given twice; first on line %u",
+                    headers[i].at.line);
+        }
+        count++;
+    }
+    *(const struct sp_config_header **)sp_key_field(key, base) = headers;
+    *sp_key_count(key, base) = count;
 }
 
 /* reject | accept | {grace: 24h} */
@@ -326,16 +258,14 @@ static void read_crl_stale(struct sp_reader *r, const struct sp_key *key, const 
 const struct sp_type
 /*  name                  label                                expected                          wants           reader            bounds
  */
-    sp_type_section     = {"section",                          "a mapping",                      SP_NODE_MAP,    read_section,     NULL},
-    sp_type_sections    = {"list of sections",                 "a list of mappings",             SP_NODE_LIST,   read_sections,    print_length},
-    sp_type_named       = {"names, each with its section",     "a mapping of names",             SP_NODE_MAP,    read_named,       print_length},
-    sp_type_paths       = {"list of paths",                    "a list of paths",                SP_NODE_LIST,   read_paths,       print_length},
-    sp_type_references  = {"list of names",                    "a list of names",                SP_NODE_LIST,   read_references,  print_length},
-    sp_type_methods     = {"list of methods",                  "a list of methods",              SP_NODE_LIST,   read_methods,     print_length},
-    sp_type_flags       = {"list of",                          "a list of words",                SP_NODE_LIST,   read_flags,       NULL},
-    sp_type_endpoints   = {"list of addresses",                "a list of addresses",            SP_NODE_LIST,   read_endpoints,   print_length},
-    sp_type_subject     = {"attributes and their values",      "a mapping of attributes such as {CN: name}", SP_NODE_MAP, read_subject, NULL},
-    sp_type_crl_stale   = {"`reject`, `accept` or `{grace: duration}`", "reject, accept or {grace: 24h}", SP_NODE_ANY, read_crl_stale, NULL},
-    sp_type_crls        = {"list of paths and URLs",           "a list of paths and URLs",       SP_NODE_LIST,   read_crls,        print_length},
-    sp_type_names       = {"list of host names",               "a list of host names",           SP_NODE_LIST,   read_names,       print_length};
+    sp_type_section     = {"section",                          "a mapping",                      SP_NODE_MAP,    read_section,     NULL, NULL, false, false},
+    sp_type_optional    = {"section",                          "a mapping",                      SP_NODE_MAP,    read_optional,    NULL, NULL, false, false},
+    sp_type_sections    = {"list of sections",                 "a list of mappings",             SP_NODE_LIST,   read_sections,    sp_print_length, NULL, false, false},
+    sp_type_named       = {"names, each with its section",     "a mapping of names",             SP_NODE_MAP,    read_named,       sp_print_length, NULL, false, false},
+    sp_type_short       = {NULL,                               "a list of mappings, or a mapping with match", SP_NODE_ANY, read_short, NULL, NULL, false, false},
+    sp_type_flags       = {"list of",                          "a list of words",                SP_NODE_LIST,   read_flags,       NULL, NULL, false, false},
+    sp_type_endpoints   = {"list of addresses",                "a list of addresses",            SP_NODE_LIST,   read_endpoints,   sp_print_length, NULL, false, false},
+    sp_type_subject     = {"attributes, each with a value or list of values",      "a mapping of attributes such as {CN: name}", SP_NODE_MAP, read_subject, NULL, NULL, false, false},
+    sp_type_headers     = {"field names, each with its text",  "a mapping of header fields",     SP_NODE_MAP,    read_headers,     sp_print_length, NULL, false, false},
+    sp_type_crl_stale   = {"`reject`, `accept` or `{grace: duration}`", "reject, accept or {grace: 24h}", SP_NODE_ANY, read_crl_stale, NULL, NULL, false, false};
 /* clang-format on */

@@ -1,5 +1,5 @@
-/* What follows from what was written: the list of a listener's hosts, and where fetched files are kept. Runs once,
- * when every key has been read. Also the questions that other rooms ask of the finished configuration (which host
+/* What follows from what was written: the list of a listener's hosts, where fetched files are kept, the mode of a rule
+ * that does not say. Runs once, when every key has been read. Also the questions that other rooms ask of the finished configuration (which host
  * has a name, which files are named). Elsewhere: single values (types.c, collections.c), checks (check.c). */
 #include "config/table.h"
 #include "sallyport/base/text.h"
@@ -162,7 +162,20 @@ static void check_names(struct sp_reader *r, const struct sp_where *where, const
     }
 }
 
-void sp_config_derive(struct sp_reader *r, struct sp_config *config)
+/* ---- rules ---- */
+
+static void derive_modes(const struct sp_node *root, struct sp_config *config)
+{
+    const struct sp_node *list = sp_node_find(root, "rules");
+    const struct sp_node *n = list != NULL ? list->first : NULL;
+
+    for (size_t i = 0; i < config->rule_count && n != NULL; i++, n = n->next) {
+        if (sp_node_find(n, "mode") == NULL)
+            ((struct sp_config_rule *)&config->rules[i])->mode = config->rule_mode;
+    }
+}
+
+void sp_config_derive(struct sp_reader *r, const struct sp_node *root, struct sp_config *config)
 {
     struct sp_where list = {.key = SP_SLICE("listeners")}, item = {.up = &list};
 
@@ -171,6 +184,7 @@ void sp_config_derive(struct sp_reader *r, struct sp_config *config)
         derive_listener(r, config, &item, l);
         check_names(r, &item, l);
     }
+    derive_modes(root, config);
 }
 
 /* ---- questions ---- */
@@ -235,6 +249,12 @@ void sp_config_each_file(const struct sp_config *config, void (*each)(void *arg,
             each_of(&host->client_auth.ca, each, arg);
             each_of(&host->client_auth.intermediates, each, arg);
             each_of(&host->client_auth.crl, each, arg);
+        }
+    }
+    for (size_t c = 0; c < config->caller_count; c++) {
+        for (size_t e = 0; e < config->callers[c].entry_count; e++) {
+            if (config->callers[c].entries[e].file != NULL)
+                each(arg, config->callers[c].entries[e].file);
         }
     }
 }

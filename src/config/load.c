@@ -25,11 +25,11 @@ static unsigned usable_cpus(void)
     return count < 1 ? 1 : (count > THREADS_MAX ? THREADS_MAX : (unsigned)count);
 }
 
-static struct sp_reader reader_of(struct sp_config *config, const char *file, struct sp_diags *diags)
+struct sp_reader sp_reader_of(struct sp_arena *arena, const char *file, struct sp_diags *diags)
 {
     const char *slash = strrchr(file, '/');
 
-    return (struct sp_reader){.arena = &config->arena,
+    return (struct sp_reader){.arena = arena,
         .diags = diags,
         .file = file,
         .folder = {file, slash != NULL ? (size_t)(slash - file) + 1 : 0}};
@@ -51,7 +51,7 @@ enum sp_rc sp_config_parse(
     }
     atomic_init(&config->refs, 1);
     sp_arena_init(&config->arena, CONFIG_MAX_BYTES);
-    struct sp_reader reader = reader_of(config, file, diags);
+    struct sp_reader reader = sp_reader_of(&config->arena, file, diags);
     config->file = sp_reader_copy(&reader, sp_slice_of(file));
     if (sp_yaml_parse(&tree, file, text, diags, &root) != SP_OK)
         goto out;
@@ -61,7 +61,7 @@ enum sp_rc sp_config_parse(
         goto out;
     }
     sp_section_read(&reader, &sp_section_root, root, NULL, config);
-    sp_config_derive(&reader, config);
+    sp_config_derive(&reader, root, config);
     sp_check_all(&reader, root, config);
     config->workers = config->workers != 0 ? config->workers : usable_cpus();
     config->gates = config->gates != 0 ? config->gates : usable_cpus();
@@ -75,7 +75,7 @@ out:
     return SP_OK;
 }
 
-static enum sp_rc read_file(const char *file, struct sp_buf *out, struct sp_diags *diags)
+enum sp_rc sp_read_file(const char *file, struct sp_buf *out, struct sp_diags *diags)
 {
     int fd = open(file, O_RDONLY | O_CLOEXEC);
     int error = fd < 0 ? errno : 0;
@@ -104,22 +104,27 @@ static enum sp_rc read_file(const char *file, struct sp_buf *out, struct sp_diag
     return SP_FAIL;
 }
 
-enum sp_rc sp_config_load(const char *file, struct sp_config **out, struct sp_diags *diags)
+enum sp_rc sp_config_read(const char *file, struct sp_config **out, struct sp_diags *diags)
 {
-    struct sp_config *config = NULL;
     struct sp_buf text;
-    size_t errors_before = diags->errors;
 
     *out = NULL;
     sp_buf_init(&text, SP_YAML_MAX_BYTES + READ_BYTES);
-    if (read_file(file, &text, diags) != SP_OK ||
-        sp_config_parse(file, sp_buf_slice(&text), &config, diags) != SP_OK)
-        goto out;
-    struct sp_reader reader = reader_of(config, file, diags);
-    sp_config_resolve(&reader, config);
-    *out = config;
-out:
+    enum sp_rc rc = sp_read_file(file, &text, diags);
+    if (rc == SP_OK)
+        rc = sp_config_parse(file, sp_buf_slice(&text), out, diags);
     sp_buf_free(&text);
+    return rc;
+}
+
+enum sp_rc sp_config_load(const char *file, struct sp_config **out, struct sp_diags *diags)
+{
+    size_t errors_before = diags->errors;
+
+    if (sp_config_read(file, out, diags) != SP_OK)
+        return SP_FAIL;
+    struct sp_reader reader = sp_reader_of(&(*out)->arena, file, diags);
+    sp_config_resolve(&reader, *out);
     return diags->errors == errors_before ? SP_OK : SP_FAIL;
 }
 

@@ -2,7 +2,7 @@
  * forty keys read by hand would be forty chances to forget a bound, a default or a place in the message.
  * Invariants: nothing is read without its kind having been checked; a place already reported (SP_NODE_BAD) is
  * never reported again; a field that could not be read keeps its zero, and the whole configuration is then
- * thrown away. Elsewhere: the rows (keys.c), the values (types.c, collections.c), what spans keys (check.c). */
+ * thrown away. Elsewhere: the rows (keys.c), the values (types.c, texts.c, collections.c), what spans keys (check.c). */
 #include "config/table.h"
 
 #include <stdio.h>
@@ -161,13 +161,18 @@ static void report_unknown(struct sp_reader *r, const struct sp_section *section
     sp_buf_free(&known);
 }
 
+static const char *expected_of(const struct sp_type *type)
+{
+    return type->expected != NULL ? type->expected : type->text->expected;
+}
+
 /* A key that is not there: an error, its default as if written, or nothing. */
 static void read_absent(struct sp_reader *r, const struct sp_key *key, const struct sp_node *section,
     const struct sp_where *where, void *base)
 {
     if (key->def == SP_REQUIRED) {
         sp_report(r, SP_DIAG_ERROR, where, section != NULL ? section->at : (struct sp_pos){0, 0},
-            "required key is missing; expected %s", key->type->expected);
+            "required key is missing; expected %s", expected_of(key->type));
         return;
     }
     if (key->def == NULL)
@@ -226,8 +231,16 @@ void sp_key_read(struct sp_reader *r, const struct sp_key *key, const struct sp_
     if (node->kind == SP_NODE_BAD)
         return;
     bool nothing = node->kind == SP_NODE_SCALAR && node->text.len == 0 && !node->quoted;
+    struct sp_node one, list;
+    if (!nothing && type->one_ok && node->kind == SP_NODE_SCALAR) {
+        one = *node;
+        one.next = NULL;
+        list = (struct sp_node){
+            .kind = SP_NODE_LIST, .at = node->at, .first = &one, .last = &one, .count = 1, .bare = true};
+        node = &list;
+    }
     if (nothing || (type->wants != SP_NODE_ANY && node->kind != type->wants)) {
-        sp_report_expected(r, where, node, type->expected);
+        sp_report_expected(r, where, node, expected_of(type));
         return;
     }
     if (node->kind != SP_NODE_SCALAR)

@@ -1,6 +1,7 @@
-/* How one value is written: numbers with units, words, names, paths, addresses. One row a type at the end of
- * the file. Invariant: a reader writes its field only when the value is right in full. Elsewhere: lists and
- * mappings (collections.c); what patterns mean (room policy). */
+/* How one value is written: numbers with units, words, names, files, addresses. One row a type at the end of
+ * the file. Invariant: a reader writes its field only when the value is right in full. Elsewhere: texts and lists of
+ * them (texts.c); other lists and mappings (collections.c). */
+#include <limits.h>
 #include <stdio.h>
 
 #include "config/table.h"
@@ -170,33 +171,6 @@ static void read_reference(struct sp_reader *r, const struct sp_key *key, const 
     (void)where;
 }
 
-static void read_pattern(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
-    const struct sp_where *where, void *base)
-{
-    bool good = node->text.len > 0;
-
-    for (size_t i = 0; good && i < node->text.len; i++)
-        good = node->text.ptr[i] >= 0x20 && node->text.ptr[i] <= 0x7E;
-    if (good)
-        *(const char **)sp_key_field(key, base) = sp_reader_copy(r, node->text);
-    else
-        sp_report_expected(r, where, node, key->type->expected);
-}
-
-/* Kept as 64 lower-case hex digits, however it was written. */
-static void read_fingerprint(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
-    const struct sp_where *where, void *base)
-{
-    uint8_t digest[32];
-    char hex[2 * sizeof(digest) + 1];
-
-    if (sp_unhex(node->text, digest, sizeof(digest)))
-        *(const char **)sp_key_field(key, base) =
-            sp_reader_copy(r, sp_slice_of(sp_hex(digest, sizeof(digest), hex)));
-    else
-        sp_report_expected(r, where, node, key->type->expected);
-}
-
 /* A word that means yes or no. */
 static void read_flag(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
     const struct sp_where *where, void *base)
@@ -212,6 +186,42 @@ static void read_percent(struct sp_reader *r, const struct sp_key *key, const st
 {
     if (!sp_slice_equal(node->text, SP_SLICE("off")))
         read_count(r, key, node, where, base);
+}
+
+/* "100/s": so many a second, a minute or an hour. */
+static bool parse_rate(struct sp_slice text, struct sp_config_rate *out)
+{
+    static const struct {
+        struct sp_slice ending;
+        uint64_t ms;
+    } periods[] = {{{"/s", 2}, 1000}, {{"/m", 2}, 60 * 1000}, {{"/h", 2}, 60 * 60 * 1000}};
+    uint64_t requests = 0;
+
+    for (size_t i = 0; i < SP_COUNTOF(periods); i++) {
+        if (text.len < 2 || !sp_slice_equal(sp_slice_sub(text, text.len - 2, text.len), periods[i].ending) ||
+            !sp_parse_u64(sp_slice_sub(text, 0, text.len - 2), &requests) || requests > UINT_MAX)
+            continue;
+        *out = (struct sp_config_rate){(unsigned)requests, periods[i].ms};
+        return true;
+    }
+    return false;
+}
+
+static void read_rate(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+    const struct sp_where *where, void *base)
+{
+    struct sp_config_rate rate;
+    char shown[SP_SHOWN_MAX];
+
+    if (key->type == &sp_type_rate_or_off && sp_slice_equal(node->text, SP_SLICE("off")))
+        return; /* kept as 0 */
+    if (!parse_rate(node->text, &rate))
+        sp_report_expected(r, where, node, key->type->expected);
+    else if (rate.requests < key->min || rate.requests > key->max)
+        sp_report(r, SP_DIAG_ERROR, where, node->at, "%s is out of bounds (%llu to %llu)",
+            sp_shown(node->text, shown), (unsigned long long)key->min, (unsigned long long)key->max);
+    else
+        *(struct sp_config_rate *)sp_key_field(key, base) = rate;
 }
 
 /* Scheme, host, and nothing that a URL may not hold. What a library would take beyond that (user, fragment) has no
@@ -243,10 +253,10 @@ static void read_url(struct sp_reader *r, const struct sp_key *key, const struct
 
 /* ---- files ---- */
 
-static char *anchor(struct sp_reader *r, const char *prefix, struct sp_slice path)
+const char *sp_anchor_path(struct sp_reader *r, const char *prefix, struct sp_slice path)
 {
     struct sp_slice folder = path.len > 0 && path.ptr[0] == '/' ? (struct sp_slice){"", 0} : r->folder;
-    char *anchored = sp_arena_printf(r->arena, "%s%.*s%.*s", prefix, SP_FMT(folder), SP_FMT(path));
+    const char *anchored = sp_arena_printf(r->arena, "%s%.*s%.*s", prefix, SP_FMT(folder), SP_FMT(path));
     if (anchored == NULL)
         sp_report_no_memory(r);
     return anchored;
@@ -258,7 +268,7 @@ const char *sp_read_path(struct sp_reader *r, const struct sp_node *node, const 
         sp_report_expected(r, where, node, "a path");
         return NULL;
     }
-    return anchor(r, "", node->text);
+    return sp_anchor_path(r, "", node->text);
 }
 
 static void read_path(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
@@ -270,11 +280,9 @@ static void read_path(struct sp_reader *r, const struct sp_key *key, const struc
 static void read_output(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
     const struct sp_where *where, void *base)
 {
-    static const char *const words[] = {"stderr", "stdout", "off"};
-
-    for (size_t i = 0; i < SP_COUNTOF(words); i++) {
-        if (sp_slice_equal(node->text, sp_slice_of(words[i]))) {
-            *(const char **)sp_key_field(key, base) = words[i];
+    for (const struct sp_word *w = key->words; w->word != NULL; w++) {
+        if (sp_slice_equal(node->text, sp_slice_of(w->word))) {
+            *(const char **)sp_key_field(key, base) = w->word;
             return;
         }
     }
@@ -316,7 +324,7 @@ bool sp_read_address(struct sp_reader *r, const struct sp_node *node, const stru
 
     *text = sp_slice_starts(node->text, prefix) && node->text.len > prefix.len &&
                     node->text.ptr[prefix.len] != '@'
-                ? anchor(r, prefix.ptr, sp_slice_sub(node->text, prefix.len, node->text.len))
+                ? sp_anchor_path(r, prefix.ptr, sp_slice_sub(node->text, prefix.len, node->text.len))
                 : sp_reader_copy(r, node->text);
     if (*text == NULL)
         return false;
@@ -346,20 +354,20 @@ static void read_address(struct sp_reader *r, const struct sp_key *key, const st
 const struct sp_type
 /*  name                  label                              expected                                             wants           reader             bounds
  */
-    sp_type_threads     = {"`auto` or whole number",         "auto or a whole number",                            SP_NODE_SCALAR, read_threads,      print_count_bounds},
-    sp_type_count       = {"whole number",                   "a whole number",                                    SP_NODE_SCALAR, read_count,        print_count_bounds},
-    sp_type_duration    = {"duration",                       "a duration such as 30s",                            SP_NODE_SCALAR, read_duration,     print_duration_bounds},
-    sp_type_size        = {"size",                           "a size such as 16KiB",                              SP_NODE_SCALAR, read_size,         print_size_bounds},
-    sp_type_body_size   = {"`unlimited` or size",            "unlimited or a size such as 64MiB",                 SP_NODE_SCALAR, read_body_size,    print_size_bounds},
-    sp_type_choice      = {"one of",                         "a word",                                            SP_NODE_SCALAR, read_choice,       NULL},
-    sp_type_name        = {"name",                           "a name",                                            SP_NODE_SCALAR, read_name,         NULL},
-    sp_type_reference   = {"name",                           "a name",                                            SP_NODE_SCALAR, read_reference,    NULL},
-    sp_type_pattern     = {"pattern",                        "a pattern of printable ASCII",                      SP_NODE_SCALAR, read_pattern,      NULL},
-    sp_type_path        = {"path",                           "a path",                                            SP_NODE_SCALAR, read_path,         NULL},
-    sp_type_output      = {"`stderr`, `stdout`, `off` or path", "stderr, stdout, off or a path",                  SP_NODE_SCALAR, read_output,       NULL},
-    sp_type_address     = {"address",                        "an address such as 192.0.2.1:443, [::]:443 or unix:/path", SP_NODE_SCALAR, read_address, NULL},
-    sp_type_fingerprint = {"64 hex digits",                  "64 hex digits (SHA-256), with or without colons",   SP_NODE_SCALAR, read_fingerprint,  NULL},
-    sp_type_flag        = {"one of",                         "a word",                                            SP_NODE_SCALAR, read_flag,         NULL},
-    sp_type_percent     = {"`off` or whole number",          "off or a whole number",                             SP_NODE_SCALAR, read_percent,      print_count_bounds},
-    sp_type_url         = {"URL",                            "an http:// or https:// URL",                        SP_NODE_SCALAR, read_url,          NULL};
+    sp_type_threads     = {"`auto` or whole number",         "auto or a whole number",                            SP_NODE_SCALAR, read_threads,      print_count_bounds, NULL, false, false},
+    sp_type_count       = {"whole number",                   "a whole number",                                    SP_NODE_SCALAR, read_count,        print_count_bounds, NULL, false, false},
+    sp_type_duration    = {"duration",                       "a duration such as 30s",                            SP_NODE_SCALAR, read_duration,     print_duration_bounds, NULL, false, false},
+    sp_type_size        = {"size",                           "a size such as 16KiB",                              SP_NODE_SCALAR, read_size,         print_size_bounds, NULL, false, false},
+    sp_type_body_size   = {"`unlimited` or size",            "unlimited or a size such as 64MiB",                 SP_NODE_SCALAR, read_body_size,    print_size_bounds, NULL, false, false},
+    sp_type_choice      = {"one of",                         "a word",                                            SP_NODE_SCALAR, read_choice,       NULL, NULL, false, false},
+    sp_type_name        = {"name",                           "a name",                                            SP_NODE_SCALAR, read_name,         NULL, NULL, false, false},
+    sp_type_reference   = {"name",                           "a name",                                            SP_NODE_SCALAR, read_reference,    NULL, NULL, false, false},
+    sp_type_path        = {"path",                           "a path",                                            SP_NODE_SCALAR, read_path,         NULL, NULL, false, false},
+    sp_type_output      = {"path or",                        "a word or a path",                                  SP_NODE_SCALAR, read_output,       NULL, NULL, false, false},
+    sp_type_address     = {"address",                        "an address such as 192.0.2.1:443, [::]:443 or unix:/path", SP_NODE_SCALAR, read_address, NULL, NULL, false, false},
+    sp_type_flag        = {"one of",                         "a word",                                            SP_NODE_SCALAR, read_flag,         NULL, NULL, false, false},
+    sp_type_percent     = {"`off` or whole number",          "off or a whole number",                             SP_NODE_SCALAR, read_percent,      print_count_bounds, NULL, false, false},
+    sp_type_url         = {"URL",                            "an http:// or https:// URL",                        SP_NODE_SCALAR, read_url,          NULL, NULL, false, false},
+    sp_type_rate        = {"rate",                           "a rate such as 100/s, 30/m or 1000/h",              SP_NODE_SCALAR, read_rate,         print_count_bounds, NULL, false, false},
+    sp_type_rate_or_off = {"`off` or rate",                  "off or a rate such as 100/s, 30/m or 1000/h",       SP_NODE_SCALAR, read_rate,         print_count_bounds, NULL, false, false};
 /* clang-format on */

@@ -33,6 +33,7 @@ struct sp_node {
     struct sp_node *next;         /* the next in the same list or mapping */
     struct sp_node *first, *last; /* children */
     size_t count;                 /* of children */
+    bool bare;                    /* a list that was written as its only element */
 };
 
 /* Hands over in *root a tree that lives in `arena`. Errors go into `diags` under `file`. SP_OK although some

@@ -4,6 +4,45 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static bool is_caller(const struct sp_config *config, const char *name)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < config->caller_count; i++)
+        found = found || strcmp(config->callers[i].name, name) == 0;
+    return found;
+}
+
+static void check_rule(const struct sp_config *config, const struct sp_config_rule *rule)
+{
+    bool found = false;
+
+    for (size_t i = 0; rule->upstream != NULL && i < config->upstream_count; i++)
+        found = found || strcmp(rule->upstream, config->upstreams[i].name) == 0;
+    SP_ASSERT(rule->upstream != NULL ? found && rule->from.count > 0 && rule->deny_status == 0
+                                     : rule->deny_status >= 400 && rule->deny_status <= 599);
+    for (size_t i = 0; i < rule->from.count; i++)
+        SP_ASSERT(is_caller(config, rule->from.items[i]));
+    for (size_t i = 0; i < rule->header_count; i++)
+        SP_ASSERT(rule->headers[i].name != NULL);
+    SP_ASSERT(rule->mode == SP_RULE_ENFORCE || rule->mode == SP_RULE_REPORT);
+}
+
+static void check_caller(const struct sp_config *config, const struct sp_config_caller *caller)
+{
+    SP_ASSERT(caller->entry_count > 0);
+    for (size_t i = 0; i < caller->entry_count; i++) {
+        const struct sp_config_caller_entry *e = &caller->entries[i];
+        SP_ASSERT(
+            e->caller == NULL || (is_caller(config, e->caller) && strcmp(e->caller, caller->name) != 0));
+        SP_ASSERT(e->serial == NULL || (strlen(e->serial) % 2 == 0 && strlen(e->serial) <= 40));
+    }
+    if (caller->limits != NULL)
+        SP_ASSERT(caller->limits->per != NULL &&
+                  (caller->limits->rate.requests == 0) == (caller->limits->burst == 0) &&
+                  (caller->limits->rate.requests == 0) == (caller->limits->rate.period_ms == 0));
+}
+
 static void check_accepted(const struct sp_config *config)
 {
     SP_ASSERT(config->workers >= 1 && config->workers <= 256 && config->gates >= 1 && config->gates <= 256);
@@ -16,12 +55,12 @@ static void check_accepted(const struct sp_config *config)
         SP_ASSERT(l->client_auth.crl.count > 0 || l->client_auth.crl_missing == SP_CRL_MISSING_ACCEPT);
         SP_ASSERT(l->timeouts.handshake_ms > 0 && l->timeouts.idle_ms > 0);
     }
-    for (size_t i = 0; i < config->rule_count; i++) {
-        bool found = false;
-        for (size_t j = 0; j < config->upstream_count; j++)
-            found = found || strcmp(config->rules[i].upstream, config->upstreams[j].name) == 0;
-        SP_ASSERT(found && config->rules[i].from.count > 0);
-    }
+    for (size_t i = 0; i < config->rule_count; i++)
+        check_rule(config, &config->rules[i]);
+    for (size_t i = 0; i < config->caller_count; i++)
+        check_caller(config, &config->callers[i]);
+    for (size_t i = 0; i < config->trusted_proxy_count; i++)
+        SP_ASSERT(config->trusted_proxies[i].from.count > 0);
     for (size_t i = 0; i < config->upstream_count; i++)
         SP_ASSERT(config->upstreams[i].endpoint_count > 0 && config->upstreams[i].endpoints[0].text != NULL);
     SP_ASSERT(!config->has_admin || sp_addr_is_loopback(&config->admin_address));

@@ -83,8 +83,8 @@ static void test_an_unknown_key_is_told_with_the_nearest_known_one(void **state)
         {"log: {colour: red}\n" REST,
             AT("1:7") "log.colour: unknown key; known here: level, format, output, access\n"},
         {"\"\": 1\n" REST,
-            AT("1:1") "\"\": unknown key; known here: workers, gates, drain_timeout, revocation_in_flight, revocation_max_kill_percent, certificate_warn_before, fetch, admin, log, limits, "
-                      "listeners, callers, rules, upstreams\n"},
+            AT("1:1") "\"\": unknown key; known here: workers, gates, drain_timeout, revocation_in_flight, revocation_max_kill_percent, certificate_warn_before, fetch, admin, log, audit, limits, "
+                      "listeners, callers, rule_mode, rules, trusted_proxies, upstreams\n"},
         {CLIENT_AUTH("client_auth: {ca: [a], crl: [r], crl_mising: accept}"),
             AT("2:34") "listeners[0].client_auth.crl_mising: unknown key; did you mean \"crl_missing\"?\n"},
         {LISTENER("tls: {certificates: [{chain: c, key: k, pem: p}]}, " AUTH),
@@ -115,8 +115,9 @@ static void test_a_missing_key_is_told_with_what_is_wanted(void **state)
             AT("2:14") "listeners[0].client_auth.ca: required key is missing; expected a list of paths\n" AT(
                 "2:36") "listeners[0].client_auth.crl_stale.grace: required key is missing; expected a duration such "
                         "as 30s\n"},
-        {RULE("{name: r}"), AT("1:9") "rules[0].from: required key is missing; expected a list of names\n" AT(
-                                "1:9") "rules[0].upstream: required key is missing; expected a name\n"},
+        {RULE("{name: r}"),
+            AT("1:9") "rules[0].from: required key is missing; expected a list of names (only a rule with deny may be for everybody)\n" AT(
+                "1:9") "rules[0].upstream: required key is missing; expected a name, or deny with a status\n"},
     };
 
     (void)state;
@@ -138,15 +139,16 @@ static void test_a_value_of_the_wrong_kind_is_told_with_both_kinds(void **state)
         {"callers: {}\n" LISTENERS RULES UPSTREAMS,
             AT("1:10") "callers: expected at least 1 entry, found 0\n"},
         {"callers: {c: {uri: u}}\n" LISTENERS RULES UPSTREAMS,
-            AT("1:14") "callers.c: expected a list of mappings, found a mapping\n"},
+            AT("1:14") "callers.c.match: required key is missing; expected a list of mappings\n" AT(
+                "1:15") "callers.c.uri: unknown key; known here: match, require, limits\n"},
         {"callers: {c: }\n" LISTENERS RULES UPSTREAMS,
-            AT("1:14") "callers.c: expected a list of mappings, found nothing\n"},
+            AT("1:14") "callers.c: expected a list of mappings, or a mapping with match, found nothing\n"},
         {CALLER(""), AT("1:14") "callers.c: expected at least 1 entry, found 0\n"},
         {CALLER("{subject: CN}"),
             AT("1:25") "callers.c[0].subject: expected a mapping of attributes such as {CN: name}, found \"CN\"\n"},
         {CALLER("{subject: {}}"), AT("1:25") "callers.c[0].subject: expected at least 1 entry, found 0\n"},
-        {CALLER("{subject: {CN: [a]}}"),
-            AT("1:30") "callers.c[0].subject.CN: expected the attribute's value, found a list\n"},
+        {CALLER("{subject: {CN: {a: b}}}"),
+            AT("1:30") "callers.c[0].subject.CN: expected the attribute's value, found a mapping\n"},
         {RULE("{name: r, from: c, upstream: u}"),
             AT("1:25") "rules[0].from: expected a list of names, found \"c\"\n"},
         {RULE("{name: r, from: [c, {}], upstream: u}"),
@@ -220,8 +222,8 @@ static void test_a_word_is_told_with_the_words_that_there_are(void **state)
             AT("2:45") "listeners[0].client_auth.crl_stale: expected reject, accept or {grace: 24h}, found \"grace\"\n"},
         {CALLER("{any: body}"),
             AT("1:21") "callers.c[0].any: expected authenticated or anonymous, found \"body\"\n"},
-        {UPSTREAM("{endpoints: [\"10.0.0.1:1\"], identity_headers: [plain, xfcc], balance: random}"),
-            AT("1:70") "upstreams.u.identity_headers[1]: expected plain or rfc9440, found \"xfcc\"\n" AT(
+        {UPSTREAM("{endpoints: [\"10.0.0.1:1\"], identity_headers: [plain, aws_], balance: random}"),
+            AT("1:70") "upstreams.u.identity_headers[1]: expected plain, rfc9440, xfcc, nginx, traefik or alb, found \"aws_\"\n" AT(
                 "1:86") "upstreams.u.balance: expected round_robin, found \"random\"\n"},
     };
 
@@ -252,8 +254,8 @@ static void test_texts_are_checked_for_what_they_are_to_be(void **state)
             AT("1:58") "rules[0].methods[1]: expected a method in upper case such as GET, found \"post\"\n" AT(
                 "1:64") "rules[0].methods[2]: expected a method in upper case such as GET, found \"A B\"\n"},
         {CALLER("{}"),
-            AT("1:15") "callers.c[0]: an empty entry describes nobody; give uri, dns, email, subject, "
-                       "fingerprint_sha256 or any\n"},
+            AT("1:15") "callers.c[0]: an empty entry describes nobody; give uri, dns, email, ip, subject, "
+                       "fingerprint_sha256, any or another of its fields\n"},
         {CALLER("{any: authenticated, uri: u}"),
             AT("1:15") "callers.c[0]: \"any\" stands alone in its entry: the other fields would narrow it; leave one or "
                        "the other out\n"},

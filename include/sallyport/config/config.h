@@ -328,6 +328,8 @@ struct sp_config {
  * SP_FAIL *out is NULL, unless names without an address are all that is wrong: it is then handed over too, only
  * so that the files that it names can be checked as well. */
 SP_MUST_USE enum sp_rc sp_config_load(const char *file, struct sp_config **out, struct sp_diags *diags);
+/* The same without a look-up: an endpoint given by name is left with address.len 0. On SP_FAIL *out is NULL. */
+SP_MUST_USE enum sp_rc sp_config_read(const char *file, struct sp_config **out, struct sp_diags *diags);
 /* The same from memory, without any I/O: an endpoint given by name is left with address.len 0. `file` names the
  * text in messages and anchors relative paths. For tests, the demo and fuzzing. */
 SP_MUST_USE enum sp_rc sp_config_parse(
