@@ -166,12 +166,12 @@ static void add_sans(X509 *cert, const struct fix_spec *spec)
     GENERAL_NAMES_free(sans);
 }
 
-static void add_critical(X509 *cert, const char *oid)
+static void add_raw(X509 *cert, const char *oid, struct sp_slice der, int critical)
 {
     ASN1_OBJECT *object = OBJ_txt2obj(oid, 1);
     ASN1_OCTET_STRING *data = ASN1_OCTET_STRING_new();
-    MUST(ASN1_OCTET_STRING_set(data, (const unsigned char *)"\x05", 2) == 1);
-    X509_EXTENSION *ext = X509_EXTENSION_create_by_OBJ(NULL, object, 1, data);
+    MUST(ASN1_OCTET_STRING_set(data, (const unsigned char *)der.ptr, (int)der.len) == 1);
+    X509_EXTENSION *ext = X509_EXTENSION_create_by_OBJ(NULL, object, critical, data);
     MUST(ext != NULL && X509_add_ext(cert, ext, -1) == 1);
     X509_EXTENSION_free(ext);
     ASN1_OCTET_STRING_free(data);
@@ -200,8 +200,11 @@ static void add_extensions(X509 *cert, X509 *issuer, const struct fix_spec *spec
     add_ext(cert, issuer, NID_name_constraints, spec->name_constraints);
     add_ext(cert, issuer, NID_crl_distribution_points, spec->crldp);
     add_sans(cert, spec);
+    add_ext(cert, issuer, NID_certificate_policies, spec->policies);
+    for (size_t i = 0; i < SP_COUNTOF(spec->raw_ext) && spec->raw_ext[i].oid != NULL; i++)
+        add_raw(cert, spec->raw_ext[i].oid, spec->raw_ext[i].der, 0);
     if (spec->critical_oid != NULL)
-        add_critical(cert, spec->critical_oid);
+        add_raw(cert, spec->critical_oid, (struct sp_slice){"\x05", 2}, 1);
 }
 
 static void set_serial(ASN1_INTEGER *into, const char *hex)

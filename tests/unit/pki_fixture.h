@@ -32,6 +32,11 @@ struct fix_spec {
     const char *critical_oid; /* a critical extension of that OID, which nobody understands */
     struct sp_slice raw_san;  /* bytes of one more SAN of raw_san_type */
     int raw_san_type;
+    const char *policies; /* "1.2.3.4,1.2.3.5" */
+    struct {
+        const char *oid;
+        struct sp_slice der;
+    } raw_ext[2];           /* extensions by their bytes */
     struct sp_slice raw_cn; /* bytes of one more CN of raw_cn_type (V_ASN1_...) */
     int raw_cn_type;
     bool key_ids;          /* SKI and AKI */

@@ -352,10 +352,39 @@ static void test_facts_can_be_told_of_a_hostile_certificate(void **state)
     fix_free(&ca);
 }
 
+static void test_facts_of_an_identity_are_those_of_its_certificate(void **state)
+{
+    (void)state;
+    struct sp_cert_facts of_cert, of_identity;
+    struct sp_identity *id = NULL;
+    struct sp_err err;
+    struct fix_cert ca = make_ca();
+    struct fix_cert leaf =
+        fix_issue(&(struct fix_spec){.subject = "CN=bob,O=x",
+                      .san = "URI:spiffe://a/b,DNS:c.d,email:e@f,IP:192.0.2.1,IP:2001:db8::1"},
+            &ca, false);
+    struct sp_slice der = fix_der(&leaf);
+    assert_int_equal(sp_identity_from_der(der, NULL, 0, &id, &err), SP_OK);
+    sp_cert_facts_of(leaf.cert, &of_cert);
+    sp_cert_facts_of_identity(id, &of_identity);
+    assert_string_equal(of_cert.sans, "URI:spiffe://a/b,DNS:c.d,email:e@f,IP:192.0.2.1,IP:2001:db8::1");
+    assert_string_equal(of_identity.sans, of_cert.sans);
+    assert_string_equal(of_identity.subject, of_cert.subject);
+    assert_string_equal(of_identity.issuer, of_cert.issuer);
+    assert_string_equal(of_identity.serial, of_cert.serial);
+    assert_string_equal(of_identity.sha256, of_cert.sha256);
+    assert_int_equal(strlen(of_cert.sha256), 64);
+    sp_identity_free(id);
+    OPENSSL_free((void *)der.ptr);
+    fix_free(&leaf);
+    fix_free(&ca);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_subject_is_taken_whole_and_in_order),
+        cmocka_unit_test(test_facts_of_an_identity_are_those_of_its_certificate),
         cmocka_unit_test(test_each_san_is_taken_under_its_own_type),
         cmocka_unit_test(test_a_serial_is_written_in_whole_bytes),
         cmocka_unit_test(test_digests_and_base64_are_of_the_der),

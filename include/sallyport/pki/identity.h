@@ -15,7 +15,8 @@
 struct sp_config_identity; /* sallyport/config/cases.h */
 
 struct sp_name_attr {
-    /* "CN", "O", "OU", "C", "L", "ST", "DC", "UID", "serialNumber", "emailAddress", else the dotted OID */
+    /* "CN", "O", "OU", "C", "L", "ST", "DC", "UID", "serialNumber", "emailAddress", "organizationIdentifier", else the
+     * dotted OID */
     struct sp_slice type;
     struct sp_slice value; /* UTF-8 */
     unsigned rdn;          /* attributes of one RDN share the number */
@@ -64,7 +65,7 @@ struct sp_identity {
     struct sp_slice sha1_hex;      /* of the DER: a name that others know it by, nothing more */
     enum sp_key_type key_type;
     unsigned key_bits;
-    struct sp_slice signature_algorithm; /* "ecdsa-with-SHA256", else the dotted OID */
+    struct sp_slice signature_algorithm; /* of the certificate; "ecdsa-with-SHA256", else the dotted OID */
     bool has_eku;
     struct sp_slices ekus;     /* dotted OIDs */
     struct sp_slices policies; /* dotted OIDs of certificatePolicies */
@@ -91,6 +92,9 @@ SP_MUST_USE enum sp_rc sp_identity_from_der(struct sp_slice leaf, const struct s
  * judged by any trust. SP_FAIL: `err` names the field. Hands over *out. */
 SP_MUST_USE enum sp_rc sp_identity_from_fields(
     const struct sp_config_identity *fields, struct sp_identity **out, struct sp_err *err);
+/* Does the certificate say by name that it is for clients (id-kp-clientAuth)? anyExtendedKeyUsage does not, nor does a
+ * certificate without extendedKeyUsage. */
+bool sp_identity_has_client_eku(const struct sp_identity *id);
 struct sp_identity *sp_identity_ref(struct sp_identity *id); /* one more owner; any thread */
 void sp_identity_free(struct sp_identity *id);               /* one owner fewer; any thread; takes NULL */
 

@@ -91,11 +91,15 @@ struct sp_trust_step {
 };
 
 /* Judges the first certificate of `file` (PEM or DER), the others beside it as if the client had sent them: exactly as
- * a handshake does, but for the purpose. `each` is called for each certificate of the chain, leaf first. SP_FAIL: the
- * file cannot be read; `err` says why. Blocks on the disk. */
+ * a handshake does, but for the purpose. `each` is called for each certificate of the chain, leaf first. An accepted
+ * client's *identity is handed over, NULL else; `identity` may be NULL. SP_FAIL: the file cannot be read; `err` says
+ * why. Blocks on the disk. */
 SP_MUST_USE enum sp_rc sp_trust_inspect(const struct sp_trust *t, const char *file,
     enum sp_trust_purpose purpose, int64_t now, void (*each)(void *arg, const struct sp_trust_step *step),
-    void *arg, struct sp_verdict *out, struct sp_err *err);
+    void *arg, struct sp_verdict *out, struct sp_identity **identity, struct sp_err *err);
+/* What the first certificate of `file` (PEM or DER) says, judged by nobody. Hands over *out. SP_FAIL: `err` says why.
+ * Blocks on the disk. */
+SP_MUST_USE enum sp_rc sp_identity_load(const char *file, struct sp_identity **out, struct sp_err *err);
 
 /* ---- reports: `check`, metrics, warnings ahead of time ---- */
 
@@ -132,7 +136,10 @@ void sp_trust_each_crl(
  * never fails. */
 struct sp_cert_facts {
     char subject[512], issuer[512], serial[80], sans[1024];
+    char sha256[65]; /* of the DER */
 };
 void sp_cert_facts_of(const struct x509_st *cert, struct sp_cert_facts *out);
+/* The same of one that was accepted. */
+void sp_cert_facts_of_identity(const struct sp_identity *id, struct sp_cert_facts *out);
 
 #endif

@@ -66,6 +66,13 @@ static bool is_proven(const struct sp_verdict *v)
     case SP_REFUSAL_crl_stale:
     case SP_REFUSAL_crl_invalid:
     case SP_REFUSAL_hostile_name:
+    case SP_REFUSAL_validity_too_long:
+    case SP_REFUSAL_key_not_allowed:
+    case SP_REFUSAL_signature_not_allowed:
+    case SP_REFUSAL_eku_missing:
+    case SP_REFUSAL_client_eku_missing:
+    case SP_REFUSAL_policy_missing:
+    case SP_REFUSAL_name_convention:
         return true;
     default:
         return false;
@@ -82,15 +89,33 @@ static void look(void *arg, const STACK_OF(X509) * chain)
 
 enum sp_rc sp_trust_inspect(const struct sp_trust *t, const char *file, enum sp_trust_purpose purpose,
     int64_t now, void (*each)(void *arg, const struct sp_trust_step *step), void *arg, struct sp_verdict *out,
-    struct sp_err *err)
+    struct sp_identity **identity, struct sp_err *err)
 {
     static const int purposes[] = {X509_PURPOSE_SSL_CLIENT, X509_PURPOSE_SSL_SERVER, X509_PURPOSE_ANY};
     const struct sp_judging j = {t, now, purposes[purpose]};
     struct inspection i = {.judging = &j, .each = each, .arg = arg, .verdict = out};
     STACK_OF(X509) *sent = sp_pki_load_certificates(file, err);
+    if (identity != NULL)
+        *identity = NULL;
     if (sent == NULL)
         return SP_FAIL;
-    sp_verify_list(&j, sk_X509_value(sent, 0), sent, look, &i, out);
+    struct sp_identity *made = sp_verify_list(&j, sk_X509_value(sent, 0), sent, look, &i, out);
+    if (identity != NULL)
+        *identity = made;
+    else
+        sp_identity_free(made);
     sk_X509_pop_free(sent, X509_free);
     return SP_OK;
+}
+
+enum sp_rc sp_identity_load(const char *file, struct sp_identity **out, struct sp_err *err)
+{
+    STACK_OF(X509) *certificates = sp_pki_load_certificates(file, err);
+    enum sp_rc rc = SP_FAIL;
+
+    *out = NULL;
+    if (certificates != NULL)
+        rc = sp_identity_from_x509(sk_X509_value(certificates, 0), NULL, out, err);
+    sk_X509_pop_free(certificates, X509_free);
+    return rc;
 }

@@ -47,6 +47,7 @@ static const struct {
 
 /* The verify error, and so the alert, of the reasons that are found here and not by OpenSSL:
  *   revoked        certificate_revoked (44)
+ *   eku_missing    unsupported_certificate (43), as for wrong_purpose; client_eku_missing likewise
  *   crl_*          internal_error (80). OpenSSL's own errors for these end in unknown_ca, certificate_expired and decrypt_error,
  *                  each of which would send the client's owner after a certificate that is in order. What is wrong
  *                  is on our side of the gate, and that is what internal_error says.
@@ -67,6 +68,8 @@ static int x509_error_of(enum sp_refusal reason)
     case SP_REFUSAL_not_a_ca:
         return X509_V_ERR_INVALID_CA;
     case SP_REFUSAL_wrong_purpose:
+    case SP_REFUSAL_eku_missing:
+    case SP_REFUSAL_client_eku_missing:
         return X509_V_ERR_INVALID_PURPOSE;
     case SP_REFUSAL_out_of_memory:
         return X509_V_ERR_OUT_OF_MEM;

@@ -55,7 +55,7 @@ static void judge_whole(
             X509_free(c);
     }
     if (ok)
-        sp_verify_list(j, leaf, sent, NULL, NULL, out);
+        sp_identity_free(sp_verify_list(j, leaf, sent, NULL, NULL, out));
     else
         *out = (struct sp_verdict){
             .accepted = false, .reason = SP_REFUSAL_out_of_memory, .x509_error = X509_V_ERR_OUT_OF_MEM};

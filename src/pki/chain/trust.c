@@ -1,4 +1,4 @@
-/* Building what a listener trusts: the bundle, the CRLs, the store for OpenSSL, and the id of it all. What
+/* Building what a listener trusts: the bundle, the CRLs, the requirements, the store for OpenSSL. What
  * cannot be read is an error and there is no trust; what is merely of no use (an expired CA, a delta CRL) is a
  * warning and is left out.
  *
@@ -6,9 +6,7 @@
 #include "pki/chain/trust_impl.h"
 
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "pki/chain/paths.h"
 #include "pki/crl/crl_load.h"
@@ -48,66 +46,6 @@ static enum sp_rc make_store(struct sp_trust *t)
     return SP_OK;
 }
 
-/* ---- the id ---- */
-
-static bool add_number(EVP_MD_CTX *md, uint64_t n)
-{
-    uint8_t bytes[8];
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        bytes[i] = (uint8_t)(n >> (8 * i));
-    return EVP_DigestUpdate(md, bytes, sizeof(bytes)) == 1;
-}
-
-/* `text` may be NULL. */
-static bool add_text(EVP_MD_CTX *md, const char *text)
-{
-    size_t len = text != NULL ? strlen(text) : 0;
-    return add_number(md, len) && EVP_DigestUpdate(md, text, len) == 1;
-}
-
-static int by_bytes32(const void *a, const void *b)
-{
-    return memcmp(a, b, 32);
-}
-
-/* The digests of certificates, sorted: the same ones in another order are the same policy. */
-static bool add_certs(EVP_MD_CTX *md, const struct sp_cas *cas, const STACK_OF(X509) * list)
-{
-    bool ok = true;
-    size_t count = cas != NULL ? cas->count : (size_t)sk_X509_num(list);
-    uint8_t(*sums)[32] = sp_alloc(count + 1, sizeof(*sums));
-    if (sums == NULL)
-        return false;
-    for (size_t i = 0; i < count && ok; i++) {
-        const X509 *cert = cas != NULL ? cas->items[i].cert : sk_X509_value(list, (int)i);
-        ok = X509_digest(cert, EVP_sha256(), sums[i], NULL) == 1;
-    }
-    qsort(sums, count, sizeof(*sums), by_bytes32);
-    ok = ok && add_number(md, count) && EVP_DigestUpdate(md, sums, count * sizeof(*sums)) == 1;
-    sp_free(sums);
-    return ok;
-}
-
-/* Every part has a fixed size or its length in front, so that no two policies are the same bytes. The contents
- * of the CRLs are left out: each new one would be a new policy. */
-static enum sp_rc make_policy_id(struct sp_trust *t, const struct sp_config_client_auth *auth)
-{
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
-              add_number(md, (uint64_t)auth->mode) && add_number(md, (uint64_t)auth->crl_missing) &&
-              add_number(md, (uint64_t)auth->crl_stale) &&
-              add_number(md, auth->crl_stale == SP_CRL_STALE_GRACE ? auth->crl_grace_ms : 0) &&
-              add_number(md, auth->depth) && add_number(md, auth->trust_intermediates) &&
-              add_certs(md, &t->cas, NULL) && add_certs(md, NULL, t->intermediates) &&
-              add_number(md, auth->ocsp_unreachable_accept) && add_text(md, auth->ocsp_url) &&
-              add_number(md, auth->crl.count);
-    for (size_t i = 0; i < auth->crl.count && ok; i++)
-        ok = add_text(md, auth->crl.items[i]);
-    ok = ok && EVP_DigestFinal_ex(md, t->policy_id, NULL) == 1;
-    EVP_MD_CTX_free(md);
-    return ok ? SP_OK : SP_FAIL;
-}
-
 /* ---- the whole ---- */
 
 static bool has_valid_ca(const struct sp_cas *cas, int64_t now)
@@ -136,6 +74,11 @@ static struct sp_trust *begin(struct build *b, int64_t now)
     t->built_at = now;
     t->crl_policy = (struct sp_crl_policy){
         b->auth->crl_missing, b->auth->crl_stale, (int64_t)(b->auth->crl_grace_ms / 1000)};
+    if (b->auth->require != NULL) {
+        t->requirements =
+            sp_requirements_new(b->config_file, "client_auth.require", b->auth->require, b->diags);
+        b->failed = t->requirements == NULL;
+    }
     return t;
 }
 
@@ -148,7 +91,7 @@ static struct sp_trust *complete(struct build *b, struct sp_shelf *shelf)
     t->verified = sp_verified_new();
     if (t->verified == NULL)
         complain(b, SP_DIAG_ERROR, b->auth->at, "out of memory for the cache of verified chains");
-    if (!b->failed && (make_store(t) != SP_OK || make_policy_id(t, b->auth) != SP_OK))
+    if (!b->failed && (make_store(t) != SP_OK || sp_trust_put_policy_id(t, b->auth) != SP_OK))
         complain(b, SP_DIAG_ERROR, b->auth->at, "out of memory for the trust store");
     ERR_clear_error();
     if (!b->failed)
@@ -210,6 +153,7 @@ void sp_trust_free(struct sp_trust *t)
     if (t == NULL || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
         return;
     sp_verified_free(t->verified);
+    sp_requirements_free(t->requirements);
     X509_STORE_free(t->store);
     sp_crls_free(&t->crls);
     sk_X509_pop_free(t->intermediates, X509_free);

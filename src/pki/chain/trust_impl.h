@@ -10,6 +10,7 @@
 #include "pki/crl/revocation.h"
 #include "pki/x509/anchors.h"
 #include "sallyport/config/config.h"
+#include "sallyport/pki/requirements.h"
 #include "sallyport/pki/trust.h"
 
 struct sp_trust {
@@ -18,6 +19,7 @@ struct sp_trust {
     STACK_OF(X509) * intermediates; /* known and not trusted; may be empty */
     struct sp_crls crls;
     struct sp_crl_policy crl_policy;
+    struct sp_requirements *requirements; /* NULL: none */
     X509_STORE *store;
     struct sp_verified *verified; /* accepted lately; the one part that changes, behind its own locks */
     unsigned depth;
@@ -26,5 +28,9 @@ struct sp_trust {
     int64_t built_at;
     uint8_t policy_id[32];
 };
+
+/* The digest of all that decides who passes, into t->policy_id; the CAs and intermediates are there. SP_FAIL: no memory.
+ * (policy_id.c) */
+SP_MUST_USE enum sp_rc sp_trust_put_policy_id(struct sp_trust *t, const struct sp_config_client_auth *auth);
 
 #endif

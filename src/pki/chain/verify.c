@@ -1,6 +1,7 @@
 /* The verdict on a chain, in this order:
  *
- *   size of the keys -> chain, purpose, depth, strength, signatures, times, name constraints (OpenSSL) -> revocation -> names
+ *   size of the keys -> chain, purpose, depth, strength, signatures, times, name constraints (OpenSSL) -> revocation
+ *     -> names and claims of the leaf, which make the identity -> what the operator requires of it
  *
  * Revocation is ours (revocation.c) and comes after the signatures: nothing is looked up, remembered or counted
  * for a chain that is not proven. The verdict starts as refused, and there is one line that makes it accepted.
@@ -8,17 +9,16 @@
  * Every parameter is set here (paths.c) and not on the SSL_CTX, so that sp_trust_verify_der and `verify` judge exactly
  * as a handshake does. What a refusal is called is in refuse.c. */
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 
+#include "pki/chain/identity.h"
 #include "pki/chain/links.h"
 #include "pki/chain/paths.h"
 #include "pki/chain/refuse.h"
 #include "pki/chain/verify.h"
 #include "pki/x509/asn1.h"
 #include "pki/x509/load.h"
-#include "pki/x509/names.h"
 #include "pki/x509/strength.h"
 #include "sallyport/pki/x509.h"
 
@@ -65,16 +65,25 @@ static enum sp_refusal judge_revocation(
     return first;
 }
 
-static enum sp_refusal judge_names(const X509 *leaf, struct sp_verdict *v)
+/* Who the client would be, and whether that is what is required of clients. Hands over *out. */
+static enum sp_refusal judge_leaf(
+    const struct sp_judging *j, const STACK_OF(X509) * chain, struct sp_identity **out, struct sp_verdict *v)
 {
-    struct sp_arena arena;
-    struct sp_names names;
     struct sp_err err = {0};
-    sp_arena_init(&arena, (size_t)1 << 18);
-    enum sp_refusal r = sp_names_read(leaf, &arena, &names, &err);
+    struct sp_identity *id = NULL;
+    enum sp_refusal r = sp_identity_make(sk_X509_value(chain, 0), chain, &id, &err);
+    if (r == SP_REFUSAL_none && j->trust->asks_ocsp && sp_links_put_ocsp_id(id, chain, &err) != SP_OK)
+        r = SP_REFUSAL_out_of_memory;
     if (r != SP_REFUSAL_none)
         snprintf(v->detail, sizeof(v->detail), "%.*s", (int)sizeof(v->detail) - 1, err.text);
-    sp_arena_free(&arena);
+    else if (j->purpose == X509_PURPOSE_SSL_CLIENT)
+        r = sp_requirements_judge(j->trust->requirements, id, v->detail, sizeof(v->detail));
+    if (r != SP_REFUSAL_none) {
+        sp_identity_free(id);
+        return r;
+    }
+    memcpy(id->policy_id, j->trust->policy_id, sizeof(id->policy_id));
+    *out = id;
     return r;
 }
 
@@ -94,8 +103,8 @@ static enum sp_rc build_chain(
     return rc;
 }
 
-static void judge_with(
-    const struct sp_judging *j, X509_STORE_CTX *ctx, STACK_OF(X509) * pool, struct sp_verdict *v)
+static void judge_with(const struct sp_judging *j, X509_STORE_CTX *ctx, STACK_OF(X509) * pool,
+    struct sp_identity **identity, struct sp_verdict *v)
 {
     if (build_chain(j, ctx, pool, v) != SP_OK)
         return;
@@ -109,7 +118,7 @@ static void judge_with(
     if (r == SP_REFUSAL_none)
         r = judge_revocation(j, chain, v);
     if (r == SP_REFUSAL_none)
-        r = judge_names(sk_X509_value(chain, 0), v);
+        r = judge_leaf(j, chain, identity, v);
     if (r != SP_REFUSAL_none) {
         sp_refuse(v, ctx, r);
         return;
@@ -117,7 +126,8 @@ static void judge_with(
     *v = (struct sp_verdict){.accepted = true, .reason = SP_REFUSAL_none, .x509_error = X509_V_OK};
 }
 
-static void judge(const struct sp_judging *j, X509_STORE_CTX *ctx, struct sp_verdict *v)
+static void judge(
+    const struct sp_judging *j, X509_STORE_CTX *ctx, struct sp_identity **identity, struct sp_verdict *v)
 {
     if (X509_STORE_CTX_get0_cert(ctx) == NULL || !sp_paths_set_parameters(j, ctx)) {
         snprintf(v->detail, sizeof(v->detail), "there is no certificate to verify, or no memory");
@@ -130,31 +140,33 @@ static void judge(const struct sp_judging *j, X509_STORE_CTX *ctx, struct sp_ver
     }
     STACK_OF(X509) *pool = sp_paths_pool(j->trust, X509_STORE_CTX_get0_untrusted(ctx));
     if (pool != NULL)
-        judge_with(j, ctx, pool, v);
+        judge_with(j, ctx, pool, identity, v);
     else
         sp_refuse(v, ctx, SP_REFUSAL_out_of_memory);
     sk_X509_free(pool);
 }
 
-void sp_verify(const struct sp_judging *j, X509_STORE_CTX *ctx, struct sp_verdict *out)
+struct sp_identity *sp_verify(const struct sp_judging *j, X509_STORE_CTX *ctx, struct sp_verdict *out)
 {
+    struct sp_identity *identity = NULL;
     *out = (struct sp_verdict){
         .accepted = false, .reason = SP_REFUSAL_certificate_invalid, .x509_error = X509_V_ERR_UNSPECIFIED};
     void *before = X509_STORE_CTX_get_app_data(ctx);
     if (X509_STORE_CTX_set_app_data(ctx, (void *)j->trust) != 1) {
         sp_refuse(out, ctx, SP_REFUSAL_out_of_memory);
-        return;
+        return NULL;
     }
-    judge(j, ctx, out);
+    judge(j, ctx, &identity, out);
     (void)X509_STORE_CTX_set_app_data(ctx, before);
     ERR_clear_error();
+    return identity;
 }
 
 void sp_trust_verify(
     const struct sp_trust *t, struct x509_store_ctx_st *ctx, int64_t now, struct sp_verdict *out)
 {
     const struct sp_judging j = {t, now, X509_PURPOSE_SSL_CLIENT};
-    sp_verify(&j, ctx, out);
+    sp_identity_free(sp_verify(&j, ctx, out));
 }
 
 /* ---- a handshake ---- */
@@ -178,45 +190,21 @@ static void accept_known(X509_STORE_CTX *ctx, struct sp_verdict *v)
     X509_STORE_CTX_set_error(ctx, X509_V_OK);
 }
 
-static enum sp_rc make_identity(const struct sp_trust *t, const X509 *leaf, const STACK_OF(X509) * chain,
-    struct sp_identity **out, struct sp_err *err)
-{
-    struct sp_identity *id = NULL;
-    if (sp_identity_from_x509(leaf, chain, &id, err) != SP_OK)
-        return SP_FAIL;
-    memcpy(id->policy_id, t->policy_id, sizeof(id->policy_id));
-    if (t->asks_ocsp && sp_links_put_ocsp_id(id, chain, err) != SP_OK) {
-        sp_identity_free(id);
-        return SP_FAIL;
-    }
-    *out = id;
-    return SP_OK;
-}
-
 struct sp_identity *sp_trust_admit(
     const struct sp_trust *t, struct x509_store_ctx_st *ctx, int64_t now, struct sp_verdict *out)
 {
     const STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(ctx);
     uint8_t key[SP_VERIFIED_KEY];
-    struct sp_err err = {0};
+    const struct sp_judging j = {t, now, X509_PURPOSE_SSL_CLIENT};
     struct sp_identity *identity = NULL;
     bool has_key = sp_verified_key_of(t->verified, sent, key) == SP_OK;
     if (has_key && (identity = sp_verified_find(t->verified, key, now)) != NULL) {
         accept_known(ctx, out);
         return identity;
     }
-    sp_trust_verify(t, ctx, now, out);
-    if (!out->accepted)
-        return NULL;
-    const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
-    if (make_identity(t, X509_STORE_CTX_get0_cert(ctx), chain, &identity, &err) != SP_OK) {
-        *out = (struct sp_verdict){.accepted = false};
-        snprintf(out->detail, sizeof(out->detail), "%.*s", (int)sizeof(out->detail) - 1, err.text);
-        sp_refuse(out, ctx, err.sys == ENOMEM ? SP_REFUSAL_out_of_memory : SP_REFUSAL_hostile_name);
-        return NULL;
-    }
-    if (has_key)
-        sp_verified_put(t->verified, key, now, holds_until(t, chain, now), identity);
+    identity = sp_verify(&j, ctx, out);
+    if (identity != NULL && has_key)
+        sp_verified_put(t->verified, key, now, holds_until(t, X509_STORE_CTX_get0_chain(ctx), now), identity);
     return identity;
 }
 
@@ -242,20 +230,22 @@ static enum sp_rc parse_chain(
     return SP_OK;
 }
 
-void sp_verify_list(const struct sp_judging *j, X509 *leaf, STACK_OF(X509) * sent,
+struct sp_identity *sp_verify_list(const struct sp_judging *j, X509 *leaf, STACK_OF(X509) * sent,
     void (*look)(void *arg, const STACK_OF(X509) * chain), void *arg, struct sp_verdict *out)
 {
+    struct sp_identity *identity = NULL;
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     if (ctx == NULL || X509_STORE_CTX_init(ctx, j->trust->store, leaf, sent) != 1) {
         *out = (struct sp_verdict){
             .accepted = false, .reason = SP_REFUSAL_out_of_memory, .x509_error = X509_V_ERR_OUT_OF_MEM};
     } else {
-        sp_verify(j, ctx, out);
+        identity = sp_verify(j, ctx, out);
         if (look != NULL)
             look(arg, X509_STORE_CTX_get0_chain(ctx));
     }
     X509_STORE_CTX_free(ctx);
     ERR_clear_error();
+    return identity;
 }
 
 void sp_trust_verify_der(const struct sp_trust *t, struct sp_slice leaf, const struct sp_slice *chain,
@@ -271,7 +261,7 @@ void sp_trust_verify_der(const struct sp_trust *t, struct sp_slice leaf, const s
     else if (sent == NULL)
         out->reason = SP_REFUSAL_out_of_memory;
     else if (parse_chain(chain, chain_count, sent, out) == SP_OK)
-        sp_verify_list(&j, cert, sent, NULL, NULL, out);
+        sp_identity_free(sp_verify_list(&j, cert, sent, NULL, NULL, out));
     sk_X509_pop_free(sent, X509_free);
     X509_free(cert);
     ERR_clear_error();

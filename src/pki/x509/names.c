@@ -12,6 +12,7 @@
 #include <openssl/x509v3.h>
 
 #include "pki/x509/asn1.h"
+#include "sallyport/match/match.h"
 
 /* A comma is legal in a URI, yet two X-Client-SAN-URI fields and one that holds "a,b" are the same list to a
  * backend. */
@@ -37,6 +38,19 @@ static bool has_control(const unsigned char *p, size_t len)
     return false;
 }
 
+bool sp_names_is_text(struct sp_slice s)
+{
+    const unsigned char *p = (const unsigned char *)s.ptr;
+    unsigned long character;
+    for (size_t left = s.len; left > 0;) {
+        int n = UTF8_getc(p + (s.len - left), (int)left, &character);
+        if (n <= 0)
+            return false;
+        left -= (size_t)n;
+    }
+    return !has_control(p, s.len);
+}
+
 static bool is_seven_bit_type(int type)
 {
     return type == V_ASN1_IA5STRING || type == V_ASN1_PRINTABLESTRING || type == V_ASN1_NUMERICSTRING ||
@@ -50,28 +64,42 @@ static bool is_text_type(int type)
            type == V_ASN1_BMPSTRING || type == V_ASN1_UNIVERSALSTRING;
 }
 
+/* What an attribute type is called; any other is known by its OID. */
+static const struct {
+    int nid;
+    struct sp_slice name;
+} known_types[] = {
+    {NID_commonName, {"CN", 2}},
+    {NID_organizationName, {"O", 1}},
+    {NID_organizationalUnitName, {"OU", 2}},
+    {NID_countryName, {"C", 1}},
+    {NID_localityName, {"L", 1}},
+    {NID_stateOrProvinceName, {"ST", 2}},
+    {NID_domainComponent, {"DC", 2}},
+    {NID_userId, {"UID", 3}},
+    {NID_serialNumber, {"serialNumber", 12}},
+    {NID_pkcs9_emailAddress, {"emailAddress", 12}},
+    {NID_organizationIdentifier, {"organizationIdentifier", 22}},
+};
+
+ASN1_OBJECT *sp_names_type_object(const char *type)
+{
+    for (size_t i = 0; i < SP_COUNTOF(known_types); i++) {
+        if (sp_slice_equal(known_types[i].name, sp_slice_of(type)))
+            return OBJ_nid2obj(known_types[i].nid);
+    }
+    ASN1_OBJECT *object = sp_oid_is_valid(sp_slice_of(type)) ? OBJ_txt2obj(type, 1) : NULL;
+    ERR_clear_error();
+    return object;
+}
+
 static struct sp_slice attr_type_name(const ASN1_OBJECT *object, struct sp_arena *arena)
 {
-    static const struct {
-        int nid;
-        struct sp_slice name;
-    } known[] = {
-        {NID_commonName, {"CN", 2}},
-        {NID_organizationName, {"O", 1}},
-        {NID_organizationalUnitName, {"OU", 2}},
-        {NID_countryName, {"C", 1}},
-        {NID_localityName, {"L", 1}},
-        {NID_stateOrProvinceName, {"ST", 2}},
-        {NID_domainComponent, {"DC", 2}},
-        {NID_userId, {"UID", 3}},
-        {NID_serialNumber, {"serialNumber", 12}},
-        {NID_pkcs9_emailAddress, {"emailAddress", 12}},
-    };
     char oid[256];
     int nid = OBJ_obj2nid(object);
-    for (size_t i = 0; i < SP_COUNTOF(known); i++) {
-        if (known[i].nid == nid)
-            return known[i].name;
+    for (size_t i = 0; i < SP_COUNTOF(known_types); i++) {
+        if (known_types[i].nid == nid)
+            return known_types[i].name;
     }
     int len = OBJ_obj2txt(oid, sizeof(oid), object, 1);
     if (len <= 0 || (size_t)len >= sizeof(oid))
@@ -112,9 +140,8 @@ out:
     return reason;
 }
 
-/* `attrs` NULL: only judge (the issuer). */
-static enum sp_refusal read_name(const X509_NAME *name, const char *whose, struct sp_arena *arena,
-    struct sp_name_attr **attrs, size_t *attr_count, struct sp_err *err)
+enum sp_refusal sp_names_read_dn(const X509_NAME *name, const char *whose, struct sp_arena *arena,
+    const struct sp_name_attr **attrs, size_t *attr_count, struct sp_err *err)
 {
     int n = X509_NAME_entry_count(name);
     size_t used = 0;
@@ -142,24 +169,21 @@ static enum sp_refusal read_name(const X509_NAME *name, const char *whose, struc
         }
         list[used++] = attr;
     }
-    if (attrs != NULL) {
-        *attrs = list;
-        *attr_count = used;
-    }
+    *attrs = list;
+    *attr_count = used;
     return SP_REFUSAL_none;
 }
 
 /* One row a SAN type that is read; the rest (otherName, directoryName, ...) never becomes an identity and is
  * passed over. */
-enum san_type { SAN_URI, SAN_DNS, SAN_EMAIL, SAN_IP, SAN_TYPES };
 static const struct {
     int gen;
     const char *what;
-} san_types[SAN_TYPES] = {
-    [SAN_URI] = {GEN_URI, "URI"},
-    [SAN_DNS] = {GEN_DNS, "DNS"},
-    [SAN_EMAIL] = {GEN_EMAIL, "email"},
-    [SAN_IP] = {GEN_IPADD, "IP"},
+} san_types[SP_NAME_TYPES] = {
+    [SP_NAME_URI] = {GEN_URI, "URI"},
+    [SP_NAME_DNS] = {GEN_DNS, "DNS"},
+    [SP_NAME_EMAIL] = {GEN_EMAIL, "email"},
+    [SP_NAME_IP] = {GEN_IPADD, "IP"},
 };
 
 /* "https://x@evil.example/" or "spiffe://evil.example?": readers, OpenSSL's name constraints among them, differ
@@ -178,16 +202,16 @@ static bool has_doubtful_authority(struct sp_slice uri)
     return false;
 }
 
-static enum sp_refusal judge_san(enum san_type type, struct sp_slice value, struct sp_err *err)
+enum sp_refusal sp_names_judge_san(enum sp_name_type type, struct sp_slice value, struct sp_err *err)
 {
     char shown[128];
-    if (type == SAN_IP) {
+    if (type == SP_NAME_IP) {
         if (value.len == 4 || value.len == 16)
             return SP_REFUSAL_none;
         sp_err_set(err, "an IP subjectAltName has %zu bytes instead of 4 or 16", value.len);
         return SP_REFUSAL_certificate_invalid;
     }
-    if (type == SAN_URI && has_doubtful_authority(value)) {
+    if (type == SP_NAME_URI && has_doubtful_authority(value)) {
         sp_err_set(err, "the URI subjectAltName \"%s\" has '@', '?' or '#' in its authority",
             sp_asn1_escape(value, shown, sizeof(shown)));
         return SP_REFUSAL_hostile_name;
@@ -199,16 +223,16 @@ static enum sp_refusal judge_san(enum san_type type, struct sp_slice value, stru
     return SP_REFUSAL_hostile_name;
 }
 
-static enum sp_refusal read_sans(
-    const GENERAL_NAMES *sans, struct sp_arena *arena, struct sp_slices out[SAN_TYPES], struct sp_err *err)
+static enum sp_refusal read_sans(const GENERAL_NAMES *sans, struct sp_arena *arena,
+    struct sp_slices out[SP_NAME_TYPES], struct sp_err *err)
 {
     int n = sk_GENERAL_NAME_num(sans);
-    struct sp_slice *lists[SAN_TYPES];
+    struct sp_slice *lists[SP_NAME_TYPES];
     if (n > SP_CERT_MAX_SANS) {
         sp_err_set(err, "%d subjectAltNames; at most %d are taken", n, SP_CERT_MAX_SANS);
         return SP_REFUSAL_certificate_invalid;
     }
-    for (size_t t = 0; t < SAN_TYPES && n > 0; t++) {
+    for (size_t t = 0; t < SP_NAME_TYPES && n > 0; t++) {
         lists[t] = sp_arena_alloc(arena, (size_t)n, sizeof(struct sp_slice));
         if (lists[t] == NULL)
             goto no_memory;
@@ -216,12 +240,12 @@ static enum sp_refusal read_sans(
     }
     for (int i = 0; i < n; i++) {
         const GENERAL_NAME *san = sk_GENERAL_NAME_value(sans, i);
-        for (size_t t = 0; t < SAN_TYPES; t++) {
+        for (size_t t = 0; t < SP_NAME_TYPES; t++) {
             if (san->type != san_types[t].gen)
                 continue;
-            const ASN1_STRING *s = t == SAN_IP ? san->d.iPAddress : san->d.ia5;
+            const ASN1_STRING *s = t == SP_NAME_IP ? san->d.iPAddress : san->d.ia5;
             struct sp_slice value = {(const char *)ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s)};
-            enum sp_refusal reason = judge_san((enum san_type)t, value, err);
+            enum sp_refusal reason = sp_names_judge_san((enum sp_name_type)t, value, err);
             if (reason != SP_REFUSAL_none)
                 return reason;
             value = sp_arena_copy(arena, value);
@@ -239,8 +263,7 @@ no_memory:
 enum sp_refusal sp_names_read(
     const X509 *cert, struct sp_arena *arena, struct sp_names *out, struct sp_err *err)
 {
-    struct sp_slices sans_by_type[SAN_TYPES] = {{NULL, 0}};
-    struct sp_name_attr *attrs = NULL;
+    struct sp_slices sans_by_type[SP_NAME_TYPES] = {{NULL, 0}};
     *out = (struct sp_names){0};
     int bytes = i2d_X509(cert, NULL);
     if (bytes <= 0 || bytes > SP_CERT_MAX_BYTES) {
@@ -248,12 +271,12 @@ enum sp_refusal sp_names_read(
         return SP_REFUSAL_certificate_invalid;
     }
     enum sp_refusal reason =
-        read_name(X509_get_subject_name(cert), "subject", arena, &attrs, &out->attr_count, err);
+        sp_names_read_dn(X509_get_subject_name(cert), "subject", arena, &out->attrs, &out->attr_count, err);
     if (reason == SP_REFUSAL_none)
-        reason = read_name(X509_get_issuer_name(cert), "issuer", arena, NULL, NULL, err);
+        reason = sp_names_read_dn(
+            X509_get_issuer_name(cert), "issuer", arena, &out->issuer_attrs, &out->issuer_attr_count, err);
     if (reason != SP_REFUSAL_none)
         return reason;
-    out->attrs = attrs;
     int found = -1;
     GENERAL_NAMES *sans = X509_get_ext_d2i(cert, NID_subject_alt_name, &found, NULL);
     if (sans == NULL && found != -1) { /* there, but doubled or not parsable */
@@ -264,9 +287,9 @@ enum sp_refusal sp_names_read(
     if (sans != NULL)
         reason = read_sans(sans, arena, sans_by_type, err);
     GENERAL_NAMES_free(sans);
-    out->uris = sans_by_type[SAN_URI];
-    out->dns_names = sans_by_type[SAN_DNS];
-    out->emails = sans_by_type[SAN_EMAIL];
-    out->ips = sans_by_type[SAN_IP];
+    out->uris = sans_by_type[SP_NAME_URI];
+    out->dns_names = sans_by_type[SP_NAME_DNS];
+    out->emails = sans_by_type[SP_NAME_EMAIL];
+    out->ips = sans_by_type[SP_NAME_IP];
     return reason;
 }

@@ -15,8 +15,8 @@
 #define SP_SUBJECT_MAX_ATTRS 64
 
 struct sp_names {
-    const struct sp_name_attr *attrs;
-    size_t attr_count;
+    const struct sp_name_attr *attrs, *issuer_attrs;
+    size_t attr_count, issuer_attr_count;
     struct sp_slices uris, dns_names, emails, ips;
 };
 
@@ -25,5 +25,18 @@ struct sp_names {
  * the identity both ask it. */
 SP_MUST_USE enum sp_refusal sp_names_read(
     const X509 *cert, struct sp_arena *arena, struct sp_names *out, struct sp_err *err);
+
+/* ---- a name alone, of a certificate or not ---- */
+
+/* `whose` is "subject" or "issuer". */
+SP_MUST_USE enum sp_refusal sp_names_read_dn(const X509_NAME *name, const char *whose, struct sp_arena *arena,
+    const struct sp_name_attr **attrs, size_t *attr_count, struct sp_err *err);
+/* `value` as a certificate has it: an address is 4 or 16 bytes. */
+SP_MUST_USE enum sp_refusal sp_names_judge_san(
+    enum sp_name_type type, struct sp_slice value, struct sp_err *err);
+/* Valid UTF-8 without control characters. */
+SP_MUST_USE bool sp_names_is_text(struct sp_slice s);
+/* "CN", or a dotted OID. To be freed with ASN1_OBJECT_free; NULL: neither. */
+SP_MUST_USE ASN1_OBJECT *sp_names_type_object(const char *type);
 
 #endif

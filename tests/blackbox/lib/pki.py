@@ -1,12 +1,26 @@
 """A certificate authority for tests: good certificates and every wrong kind, by python3-cryptography, because `openssl` refuses to make
-some of them. Keys are made here, live in the test's temporary folder and go with it."""
+some of them. Keys are made here, live in the test's temporary folder and go with it.
+
+    ca = Authority.root([("CN", "Root"), ("O", "Corp")])
+    ca.issue("x", sans=[uri("spiffe://corp/x"), dns("a.example"), email("a@b.example"), ip("10.0.0.1"), ip("2001:db8::1")])
+    ca.issue([("CN", "x"), ("OU", "a"), [("O", "A"), ("OU", "b")]])     # the last two are one RDN
+    ca.issue([("CN", "x"), ("2.5.4.97", "PSDDE-BAFIN-1")])              # by OID, or as "organizationIdentifier"
+    ca.issue("x", eku=())                                               # none; or ("clientAuth", "1.3.6.1.4.1.311.20.2.2")
+    ca.issue("x", policies=["1.3.6.1.4.1.99999.1"])
+    ca.issue("x", valid_for=365 * DAY)                                  # or not_before=, not_after=, serial=
+    ca.issue("x", key=rsa_key(3072))                                    # ec_key(ec.SECP384R1()), ed25519_key(), ed448_key()
+    ca.issue("x", digest=hashes.SHA384())                               # of the signature
+    ca.issue("x", extensions=[(qc_statements(type="web", roles=["PSP_AI"], nca=("BaFin", "DE-BAFIN")), False)])
+    ca.qwac("tpp", "PSDDE-BAFIN-1", roles=["PSP_AI"])                   # all of that as a payment service provider has it
+"""
 
 import datetime
+import ipaddress
 import pathlib
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 NOW = datetime.datetime.utcnow().replace(microsecond=0)
@@ -18,15 +32,30 @@ SERVER = (ExtendedKeyUsageOID.SERVER_AUTH,)
 ATTRIBUTES = {
     "CN": NameOID.COMMON_NAME, "O": NameOID.ORGANIZATION_NAME, "OU": NameOID.ORGANIZATIONAL_UNIT_NAME,
     "C": NameOID.COUNTRY_NAME, "L": NameOID.LOCALITY_NAME, "ST": NameOID.STATE_OR_PROVINCE_NAME,
-    "DC": NameOID.DOMAIN_COMPONENT, "UID": NameOID.USER_ID,
+    "DC": NameOID.DOMAIN_COMPONENT, "UID": NameOID.USER_ID, "serialNumber": NameOID.SERIAL_NUMBER,
+    "emailAddress": NameOID.EMAIL_ADDRESS, "organizationIdentifier": x509.ObjectIdentifier("2.5.4.97"),
+}
+USAGES = {
+    "serverAuth": ExtendedKeyUsageOID.SERVER_AUTH, "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH,
+    "codeSigning": ExtendedKeyUsageOID.CODE_SIGNING, "emailProtection": ExtendedKeyUsageOID.EMAIL_PROTECTION,
+    "timeStamping": ExtendedKeyUsageOID.TIME_STAMPING, "OCSPSigning": ExtendedKeyUsageOID.OCSP_SIGNING,
+    "anyExtendedKeyUsage": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
 }
 
 
+def oid_of(known, kind):
+    if isinstance(kind, x509.ObjectIdentifier):
+        return kind
+    return known[kind] if kind in known else x509.ObjectIdentifier(kind)
+
+
 def name_of(attributes):
-    """[("CN", "x"), ("O", "y")], or "x" for a lone CN."""
+    """[("CN", "x"), ("O", "y")], or "x" for a lone CN. A list within it is one RDN of several attributes."""
     if isinstance(attributes, str):
         attributes = [("CN", attributes)]
-    return x509.Name([x509.NameAttribute(ATTRIBUTES[kind], value) for kind, value in attributes])
+    rdns = [rdn if isinstance(rdn, list) else [rdn] for rdn in attributes]
+    return x509.Name([x509.RelativeDistinguishedName(
+        [x509.NameAttribute(oid_of(ATTRIBUTES, kind), value) for kind, value in rdn]) for rdn in rdns])
 
 
 def uri(value):
@@ -39,6 +68,73 @@ def dns(value):
 
 def email(value):
     return x509.RFC822Name(value)
+
+
+def ip(value):
+    return x509.IPAddress(ipaddress.ip_address(value))
+
+
+def rsa_key(bits=2048):
+    return rsa.generate_private_key(65537, bits)
+
+
+def ec_key(curve=None):
+    return ec.generate_private_key(curve or ec.SECP256R1())
+
+
+def ed25519_key():
+    return ed25519.Ed25519PrivateKey.generate()
+
+
+def ed448_key():
+    return ed448.Ed448PrivateKey.generate()
+
+
+# ---- QCStatements (RFC 3739 §3.2.6, ETSI EN 319 412-5, ETSI TS 119 495 §5.1), which no library encodes ----
+
+QC_TYPES = {"esign": "0.4.0.1862.1.6.1", "eseal": "0.4.0.1862.1.6.2", "web": "0.4.0.1862.1.6.3"}
+PSD2_ROLES = {"PSP_AS": "0.4.0.19495.1.1", "PSP_PI": "0.4.0.19495.1.2", "PSP_AI": "0.4.0.19495.1.3", "PSP_IC": "0.4.0.19495.1.4"}
+
+
+def der(tag, *parts):
+    content = b"".join(parts)
+    size = len(content)
+    digits = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag]) + (bytes([size]) if size < 128 else bytes([0x80 | len(digits)]) + digits) + content
+
+
+def der_sequence(*parts):
+    return der(0x30, *parts)
+
+
+def der_utf8(text):
+    return der(0x0c, text.encode())
+
+
+def der_oid(dotted):
+    first, second, *rest = (int(arc) for arc in dotted.split("."))
+    content = b""
+    for arc in [first * 40 + second, *rest]:
+        septets = [arc & 127]
+        while arc := arc >> 7:
+            septets.insert(0, arc & 127 | 128)
+        content += bytes(septets)
+    return der(0x06, content)
+
+
+def qc_statements(*, compliance=True, type="web", roles=None, nca=("BaFin", "DE-BAFIN"), more=()):
+    """The extension. `roles` None: no PSD2 statement. `nca` is (NCAName, NCAId); `more` are whole statements as DER."""
+    statements = []
+    if compliance:
+        statements.append(der_sequence(der_oid("0.4.0.1862.1.1")))
+    if type is not None:
+        statements.append(der_sequence(der_oid("0.4.0.1862.1.6"), der_sequence(der_oid(QC_TYPES[type]))))
+    if roles is not None:
+        listed = [der_sequence(der_oid(PSD2_ROLES[role]), der_utf8(role)) for role in roles]
+        statements.append(der_sequence(
+            der_oid("0.4.0.19495.2"), der_sequence(der_sequence(*listed), *(der_utf8(text) for text in nca))))
+    return x509.UnrecognizedExtension(
+        x509.ObjectIdentifier("1.3.6.1.5.5.7.1.3"), der_sequence(*statements, *more))
 
 
 def pem_of_key(key):
@@ -90,8 +186,8 @@ class Authority(Credential):
     """A CA: issues certificates, lower CAs and CRLs."""
 
     @classmethod
-    def root(cls, name, **options):
-        key = ec.generate_private_key(ec.SECP256R1())
+    def root(cls, name, *, key=None, **options):
+        key = key or ec_key()
         return cls(build(name_of(name), key, name_of(name), key, is_ca=True, **options), key)
 
     @property
@@ -99,15 +195,22 @@ class Authority(Credential):
         """What an issued certificate brings along: everything up to, but without, the root."""
         return [] if self.cert.issuer == self.cert.subject else [self.cert, *self.chain]
 
-    def lower(self, name, **options):
-        key = ec.generate_private_key(ec.SECP256R1())
+    def lower(self, name, *, key=None, **options):
+        key = key or ec_key()
         cert = build(name_of(name), key, self.cert.subject, self.key, is_ca=True, **options)
         return Authority(cert, key, self.chain_for_issued)
 
     def issue(self, name, *, key=None, eku=CLIENT, **options):
-        key = key or ec.generate_private_key(ec.SECP256R1())
+        key = key or ec_key()
         cert = build(name_of(name), key, self.cert.subject, self.key, eku=eku, **options)
         return Credential(cert, key, self.chain_for_issued)
+
+    def qwac(self, name, organization_identifier, *, roles=("PSP_AI",), nca=("BaFin", "DE-BAFIN"), **options):
+        """A qualified certificate for website authentication of a payment service provider, as it uses it as a client."""
+        subject = [("C", "DE"), ("O", f"{name} GmbH"), ("organizationIdentifier", organization_identifier), ("CN", name)]
+        options.setdefault("eku", ("serverAuth", "clientAuth"))
+        options.setdefault("policies", ["0.4.0.19495.3.1"])  # QCP-w-psd2
+        return self.issue(subject, extensions=[(qc_statements(type="web", roles=roles, nca=nca), False)], **options)
 
     def crl(self, revoked=(), *, last=NOW - HOUR, next=NOW + DAY, number=1, key=None):
         """A CRL as PEM that lists the given credentials or serial numbers."""
@@ -123,8 +226,12 @@ class Authority(Credential):
 
 
 def build(subject, key, issuer, issuer_key, *, is_ca=False, path_length=None, eku=None, sans=(), constraints=None,
-          not_before=NOW - DAY, not_after=NOW + 30 * DAY, serial=None, extensions=(), basic=True):
-    """One certificate. Everything about it can be wrong, if asked."""
+          not_before=NOW - DAY, not_after=NOW + 30 * DAY, valid_for=None, serial=None, policies=(), extensions=(),
+          basic=True, digest=hashes.SHA256()):
+    """One certificate. Everything about it can be wrong, if asked. What an extension cannot be made of by `cryptography` goes in by
+    x509.UnrecognizedExtension, in `extensions`."""
+    if valid_for is not None:
+        not_after = not_before + valid_for
     builder = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
                .serial_number(serial or x509.random_serial_number())
                .not_valid_before(not_before).not_valid_after(not_after))
@@ -135,14 +242,18 @@ def build(subject, key, issuer, issuer_key, *, is_ca=False, path_length=None, ek
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
     builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), False)
     if eku:
-        builder = builder.add_extension(x509.ExtendedKeyUsage(eku), False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([oid_of(USAGES, usage) for usage in eku]), False)
+    if policies:
+        builder = builder.add_extension(x509.CertificatePolicies(
+            [x509.PolicyInformation(x509.ObjectIdentifier(policy), None) for policy in policies]), False)
     if sans:
         builder = builder.add_extension(x509.SubjectAlternativeName(sans), False)
     if constraints:
         builder = builder.add_extension(constraints, True)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
-    return builder.sign(issuer_key, hashes.SHA256())
+    edwards = isinstance(issuer_key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey))
+    return builder.sign(issuer_key, None if edwards else digest)
 
 
 def key_usage(**given):
@@ -195,6 +306,8 @@ class World:
                             sans=[uri("spiffe://corp.example/ns/billing/sa/two")]),
             awkward=issue([("O", 'Acme, "Inc." + Söhne; <x>=y\\z'), ("CN", "#awkward ")],
                           sans=[uri("spiffe://corp.example/ns/billing/sa/awkward")]),
+            tpp=self.issuing.qwac("tpp", "PSDDE-BAFIN-123456", roles=["PSP_AI", "PSP_PI"],
+                                  sans=[uri("spiffe://corp.example/ns/billing/sa/tpp")]),
             rsa=issue("rsa", key=rsa.generate_private_key(65537, 2048),
                       sans=[uri("spiffe://corp.example/ns/billing/sa/rsa")]),
         )

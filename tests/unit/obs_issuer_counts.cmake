@@ -1,0 +1,1 @@
+sp_unit(obs_issuer_counts obs base)
