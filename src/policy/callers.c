@@ -1,222 +1,405 @@
-/* Callers: compiles the entries of `callers:` and says which of them an identity is.
+/* Callers: compiles the entries of `callers:` and the lists that they name.
  *
- * An entry matches when every field that it gives holds; a caller when any of its entries does. Each field
- * looks at names of its own type and at no other: a URI is never searched among DNS names, nor a CN taken for
- * one. An entry that gives no field would match everybody and is an error, and so is one that can match nobody.
+ * An entry holds when every field that it gives holds; a caller is whoever one of its entries holds for. An entry that gives no field
+ * would match everybody and is an error, and so is one that can match nobody. Invariant: what is handed out is complete.
  *
- * Who decides what a caller may do is rules.c; the wildcards are in patterns.c. */
+ * What a field means is in caller_fields.c, where entries are found in caller_index.c, who is asked for in caller_search.c; who
+ * decides what a caller may do is rules.c. */
 #include "callers.h"
 
-#include "sallyport/base/text.h"
-#include "sallyport/match/match.h"
-
-struct attr {
-    struct sp_slice type, value;
-};
-
-struct entry {
-    enum sp_caller_any any;
-    bool has_uri, has_dns, has_email, has_fingerprint;
-    struct sp_uri_pattern uri;
-    struct sp_slice dns;
-    struct sp_email_pattern email;
-    uint8_t fingerprint[32];
-    struct attr *attrs;
-    size_t attr_count;
-};
-
-struct sp_caller {
-    struct entry *entries;
-    size_t entry_count;
-};
-
-/* The types that an identity calls by name, and their OIDs: an operator may write either, in any case. */
-static const struct {
-    const char *name, *oid;
-} attr_types[] = {
-    {"CN", "2.5.4.3"},
-    {"serialNumber", "2.5.4.5"},
-    {"C", "2.5.4.6"},
-    {"L", "2.5.4.7"},
-    {"ST", "2.5.4.8"},
-    {"O", "2.5.4.10"},
-    {"OU", "2.5.4.11"},
-    {"UID", "0.9.2342.19200300.100.1.1"},
-    {"DC", "0.9.2342.19200300.100.1.25"},
-    {"emailAddress", "1.2.840.113549.1.9.1"},
-};
-
-/* ---- compiling ---- */
-
-/* The spelling that identities use; absent if it is no attribute type. */
-static struct sp_slice attr_type(const char *written)
-{
-    struct sp_slice text = sp_slice_of(written);
-    for (size_t i = 0; i < SP_COUNTOF(attr_types); i++) {
-        struct sp_slice name = sp_slice_of(attr_types[i].name);
-        if (sp_slice_equal_nocase(text, name) || sp_slice_equal(text, sp_slice_of(attr_types[i].oid)))
-            return name;
-    }
-    return sp_oid_is_valid(text) ? text : (struct sp_slice){NULL, 0};
-}
+#include "callers_impl.h"
+#include "policy_impl.h"
+#include "sallyport/match/attribute.h"
 
 /* Which key is at fault: "callers.billing[0].uri". */
 struct place {
     struct sp_policy_build *build;
+    struct sp_compiled_callers *callers;
     const struct sp_config_caller *caller;
     const struct sp_config_caller_entry *entry;
 };
 
+static void wrong_at(
+    const struct place *p, struct sp_pos at, const char *field, const char *found, const char *problem)
+{
+    sp_policy_wrong(p->build, at, found, problem, "callers.%s[%zu]%s%s", p->caller->name,
+        (size_t)(p->entry - p->caller->entries), field[0] != '\0' ? "." : "", field);
+}
+
 static void wrong(const struct place *p, const char *field, const char *found, const char *problem)
 {
-    sp_policy_wrong(p->build, p->entry->at, found, problem, "callers.%s[%zu]%s", p->caller->name,
-        (size_t)(p->entry - p->caller->entries), field);
+    wrong_at(p, p->entry->at, field, found, problem);
 }
 
-static void compile_names(const struct place *p, struct entry *out)
-{
-    const struct sp_config_caller_entry *in = p->entry;
-    const char *problem;
+/* ---- lists ---- */
 
-    if (in->uri != NULL) {
-        out->has_uri = true;
-        if ((problem = sp_uri_pattern_compile(sp_slice_of(in->uri), &out->uri)) != NULL)
-            wrong(p, ".uri", in->uri, problem);
+static bool read_list(const struct place *p, struct sp_caller_list *list)
+{
+    struct sp_buf text = {0};
+    struct sp_err err;
+    bool ok = sp_list_read(p->entry->file, &text, &err) == SP_OK;
+    if (!ok) {
+        wrong(p, "file", p->entry->file, err.text);
+        goto out;
     }
-    if (in->dns != NULL) {
-        out->has_dns = true;
-        problem = sp_host_pattern_compile(p->build->arena, sp_slice_of(in->dns), &out->dns);
-        if (problem != NULL)
-            wrong(p, ".dns", in->dns, problem);
-    }
-    if (in->email != NULL) {
-        out->has_email = true;
-        if ((problem = sp_email_pattern_compile(sp_slice_of(in->email), &out->email)) != NULL)
-            wrong(p, ".email", in->email, problem);
-    }
-    if (in->fingerprint_sha256 != NULL) {
-        out->has_fingerprint = true;
-        if (!sp_unhex(sp_slice_of(in->fingerprint_sha256), out->fingerprint, sizeof out->fingerprint))
-            wrong(p, ".fingerprint_sha256", in->fingerprint_sha256,
-                "expected 64 hex digits, with or without \":\" between the bytes");
-    }
+    list->path = p->entry->file;
+    list->text = sp_arena_copy(p->build->arena, sp_buf_slice(&text));
+    list->digest = sp_list_digest_of(&p->callers->key, list->text);
+    ok = list->text.ptr != NULL;
+    if (!ok)
+        sp_policy_no_memory(p->build);
+out:
+    sp_buf_free(&text);
+    return ok;
 }
 
-static void compile_subject(const struct place *p, struct entry *out)
+static size_t count_files(const struct sp_config *config)
 {
-    const struct sp_config_caller_entry *in = p->entry;
-    if (in->subject_count == 0)
-        return;
-    out->attrs = sp_policy_room(p->build, in->subject_count, sizeof *out->attrs);
-    if (out->attrs == NULL)
-        return;
-    out->attr_count = in->subject_count;
-    for (size_t i = 0; i < in->subject_count; i++) {
-        out->attrs[i].type = attr_type(in->subject[i].type);
-        out->attrs[i].value = sp_slice_of(in->subject[i].value);
-        if (out->attrs[i].type.ptr == NULL)
-            wrong(p, ".subject", in->subject[i].type,
-                "expected CN, O, OU, C, L, ST, DC, UID, serialNumber, emailAddress or a dotted OID");
-        if (out->attrs[i].value.len == 0)
-            wrong(p, ".subject", in->subject[i].type, "expected a value that is not empty");
-    }
-}
-
-static void compile_entry(const struct place *p, struct entry *out)
-{
-    compile_names(p, out);
-    compile_subject(p, out);
-    out->any = p->entry->any;
-    bool has_name =
-        out->has_uri || out->has_dns || out->has_email || out->has_fingerprint || p->entry->subject_count > 0;
-    if (out->any == SP_CALLER_ANY_ANONYMOUS && has_name)
-        wrong(p, ".any", "anonymous",
-            "expected no other field beside it: a client without a certificate has no name");
-    if (out->any == SP_CALLER_NOT_ANY && !has_name)
-        wrong(p, "", NULL, "expected at least one of uri, dns, email, subject, fingerprint_sha256, any");
-}
-
-void sp_callers_compile(struct sp_policy_build *b, struct sp_compiled_callers *out)
-{
-    const struct sp_config *config = b->config;
-    out->items = sp_policy_room(b, config->caller_count, sizeof *out->items);
-    if (out->items == NULL)
-        return;
-    out->count = config->caller_count;
+    size_t files = 0;
     for (size_t i = 0; i < config->caller_count; i++) {
-        const struct sp_config_caller *in = &config->callers[i];
-        struct entry *entries = sp_policy_room(b, in->entry_count, sizeof *entries);
-        if (entries == NULL)
-            return;
-        out->items[i] = (struct sp_caller){entries, in->entry_count};
-        for (size_t k = 0; k < in->entry_count; k++)
-            compile_entry(&(struct place){b, in, &in->entries[k]}, &entries[k]);
+        for (size_t k = 0; k < config->callers[i].entry_count; k++)
+            files += config->callers[i].entries[k].file != NULL;
     }
+    return files;
 }
 
-/* ---- matching ---- */
-
-static bool any_uri(const struct sp_uri_pattern *p, const struct sp_slices *names)
+/* Each file once, however many entries name it; `numbers` says which list a path is. */
+static void read_lists(struct sp_policy_build *b, struct sp_compiled_callers *c, struct sp_names *numbers)
 {
-    for (size_t i = 0; i < names->count; i++) {
-        if (sp_uri_pattern_match(p, names->items[i]))
-            return true;
+    size_t files = count_files(b->config);
+    c->lists = sp_policy_room(b, files, sizeof *c->lists);
+    if (c->lists == NULL)
+        return;
+    if (sp_names_init(numbers, b->arena, &c->key, files) != SP_OK) {
+        sp_policy_no_memory(b);
+        return;
     }
-    return false;
-}
-
-static bool any_dns(struct sp_slice pattern, const struct sp_slices *names)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        if (sp_dns_name_match(pattern, names->items[i]))
-            return true;
-    }
-    return false;
-}
-
-static bool any_email(const struct sp_email_pattern *p, const struct sp_slices *names)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        if (sp_email_pattern_match(p, names->items[i]))
-            return true;
-    }
-    return false;
-}
-
-static bool has_attr(const struct sp_identity *id, const struct attr *wanted)
-{
-    for (size_t i = 0; i < id->subject_attr_count; i++) {
-        const struct sp_name_attr *attr = &id->subject_attrs[i];
-        if (sp_slice_equal(attr->type, wanted->type) && sp_slice_equal(attr->value, wanted->value))
-            return true;
-    }
-    return false;
-}
-
-static bool entry_matches(const struct entry *e, const struct sp_identity *id)
-{
-    if (id == NULL || e->any == SP_CALLER_ANY_ANONYMOUS)
-        return id == NULL && e->any == SP_CALLER_ANY_ANONYMOUS;
-    if ((e->has_uri && !any_uri(&e->uri, &id->uris)) || (e->has_dns && !any_dns(e->dns, &id->dns_names)) ||
-        (e->has_email && !any_email(&e->email, &id->emails)))
-        return false;
-    if (e->has_fingerprint && memcmp(e->fingerprint, id->sha256, sizeof e->fingerprint) != 0)
-        return false;
-    for (size_t i = 0; i < e->attr_count; i++) {
-        if (!has_attr(id, &e->attrs[i]))
-            return false;
-    }
-    return true;
-}
-
-void sp_callers_match(const struct sp_compiled_callers *callers, const struct sp_identity *id, uint64_t *bits)
-{
-    for (size_t i = 0; i < callers->count; i++) {
-        for (size_t k = 0; k < callers->items[i].entry_count; k++) {
-            if (entry_matches(&callers->items[i].entries[k], id)) {
-                bits[i / 64] |= (uint64_t)1 << (i % 64);
-                break;
-            }
+    for (size_t i = 0; i < b->config->caller_count && files > 0; i++) {
+        const struct sp_config_caller *caller = &b->config->callers[i];
+        for (size_t k = 0; k < caller->entry_count; k++) {
+            const struct place p = {b, c, caller, &caller->entries[k]};
+            struct sp_slice path = sp_slice_of(p.entry->file);
+            if (path.ptr == NULL || sp_names_find(numbers, path) != SP_NO_NAME)
+                continue;
+            (void)sp_names_add(numbers, path, (uint32_t)c->list_count);
+            if (read_list(&p, &c->lists[c->list_count]))
+                c->list_count++;
         }
     }
+}
+
+/* The list's lines as entries of one field each. */
+static void compile_list(struct sp_policy_build *b, struct sp_compiled_callers *c, size_t number)
+{
+    const struct sp_caller_list *list = &c->lists[number];
+    size_t count = 0;
+    if (sp_list_parse(b->arena, list->path, list->text, c->fields + c->field_count, &count, b->diags) !=
+        SP_OK)
+        b->failed = true;
+    else if (count == 0)
+        sp_diag_add(b->diags, SP_DIAG_WARNING, list->path, (struct sp_pos){1, 1},
+            "no identity in it: nobody is let in by this list");
+    for (size_t i = 0; i < count; i++)
+        c->entries[c->entry_count++] = (struct sp_caller_entry){
+            (uint32_t)(b->config->caller_count + number), (uint32_t)c->field_count++, 1};
+}
+
+/* ---- entries ---- */
+
+static struct sp_field *next_field(struct sp_compiled_callers *c)
+{
+    return &c->fields[c->field_count];
+}
+
+static void add_field(struct sp_compiled_callers *c, enum sp_field_type type, const void *of, uint32_t number)
+{
+    c->fields[c->field_count++] = (struct sp_field){.of = of, .number = number, .type = (uint8_t)type};
+}
+
+static void compile_texts(const struct place *p)
+{
+    for (size_t i = 0; i < SP_FIELD_TYPES; i++) {
+        const struct sp_field_row *row = &sp_field_rows[i];
+        if (row->member == SP_FIELD_NO_TEXT)
+            continue;
+        const char *text = NULL;
+        memcpy(&text, (const char *)p->entry + row->member, sizeof text);
+        if (text == NULL)
+            continue;
+        struct sp_field *f = next_field(p->callers);
+        *f = (struct sp_field){.type = (uint8_t)i};
+        const char *problem = row->compile(p->build->arena, sp_slice_of(text), f);
+        if (problem != NULL)
+            wrong(p, row->key, text, problem);
+        p->callers->field_count++;
+    }
+}
+
+static void compile_attrs(
+    const struct place *p, enum sp_field_type type, const struct sp_config_attr *attrs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct sp_field *f = next_field(p->callers);
+        *f = (struct sp_field){.type = (uint8_t)type};
+        const char *problem = sp_field_compile_attr(
+            p->build->arena, type, sp_slice_of(attrs[i].type), sp_slice_of(attrs[i].value), f);
+        if (problem != NULL)
+            wrong(p, type == SP_FIELD_SUBJECT ? "subject" : "issuer", attrs[i].type, problem);
+        p->callers->field_count++;
+    }
+}
+
+static void compile_sets(const struct place *p, const struct sp_names *list_numbers)
+{
+    const struct sp_config_caller_entry *in = p->entry;
+    if (in->caller != NULL) {
+        uint32_t caller = sp_callers_find(p->callers, in->caller);
+        if (caller == SP_CALLER_NONE)
+            wrong_at(p, in->caller_at, "caller", in->caller, "expected a name under \"callers\"");
+        add_field(p->callers, SP_FIELD_CALLER, in->caller, caller);
+    }
+    if (in->file != NULL)
+        add_field(p->callers, SP_FIELD_FILE, in->file,
+            (uint32_t)p->build->config->caller_count + sp_names_find(list_numbers, sp_slice_of(in->file)));
+}
+
+static void compile_entry(const struct place *p, const struct sp_names *list_numbers)
+{
+    static const char expected[] = "expected at least one of uri, dns, email, ip, subject, issuer, serial, "
+                                   "fingerprint_sha256, spki_sha256, policy, qc_type, psd2_roles, "
+                                   "psd2_authority, any, caller, file";
+    const struct sp_config_caller_entry *in = p->entry;
+    struct sp_compiled_callers *c = p->callers;
+    size_t first = c->field_count;
+    compile_texts(p);
+    compile_attrs(p, SP_FIELD_SUBJECT, in->subject, in->subject_count);
+    compile_attrs(p, SP_FIELD_ISSUER, in->issuer, in->issuer_count);
+    if (in->qc_type != SP_QC_NONE)
+        add_field(c, SP_FIELD_QC_TYPE, NULL, (uint32_t)in->qc_type);
+    if (in->psd2_roles != 0)
+        add_field(c, SP_FIELD_PSD2_ROLES, NULL, in->psd2_roles);
+    compile_sets(p, list_numbers);
+    if (in->any == SP_CALLER_ANY_ANONYMOUS && c->field_count > first)
+        wrong(p, "any", "anonymous",
+            "expected no other field beside it: a client without a certificate has no name");
+    if (in->any != SP_CALLER_NOT_ANY)
+        add_field(c, SP_FIELD_ANY, NULL, (uint32_t)in->any);
+    if (c->field_count == first)
+        wrong(p, "", NULL, expected);
+    c->entries[c->entry_count++] = (struct sp_caller_entry){(uint32_t)(p->caller - p->build->config->callers),
+        (uint32_t)first, (uint32_t)(c->field_count - first)};
+}
+
+/* What the limits of a caller are counted by: an attribute that there is. */
+static void check_per(struct sp_policy_build *b, const struct sp_config_caller *caller)
+{
+    struct sp_slice subject = sp_slice_of(sp_field_rows[SP_FIELD_SUBJECT].key);
+    struct sp_slice per = sp_slice_of(caller->limits != NULL ? caller->limits->per : NULL);
+    if (per.ptr != NULL && sp_slice_starts(per, subject) &&
+        sp_attribute_type(sp_slice_sub(per, subject.len, per.len)).ptr == NULL)
+        sp_policy_wrong(b, caller->limits->at, caller->limits->per, SP_ATTRIBUTE_EXPECTED,
+            "callers.%s.limits.per", caller->name);
+}
+
+static size_t count_fields(const struct sp_config_caller_entry *e)
+{
+    size_t fields = e->subject_count + e->issuer_count + (e->qc_type != SP_QC_NONE) + (e->psd2_roles != 0) +
+                    (e->caller != NULL) + (e->file != NULL) + (e->any != SP_CALLER_NOT_ANY);
+    for (size_t i = 0; i < SP_FIELD_TYPES; i++) {
+        const char *text = NULL;
+        if (sp_field_rows[i].member != SP_FIELD_NO_TEXT)
+            memcpy(&text, (const char *)e + sp_field_rows[i].member, sizeof text);
+        fields += text != NULL;
+    }
+    return fields;
+}
+
+/* Room for entries and fields. A line of a list is one of each. */
+static bool make_room(struct sp_policy_build *b, struct sp_compiled_callers *c)
+{
+    size_t entries = 0, fields = 0;
+    for (size_t i = 0; i < b->config->caller_count; i++) {
+        const struct sp_config_caller *caller = &b->config->callers[i];
+        entries += caller->entry_count;
+        for (size_t k = 0; k < caller->entry_count; k++)
+            fields += count_fields(&caller->entries[k]);
+    }
+    for (size_t i = 0; i < c->list_count; i++) {
+        size_t lines = sp_list_count_lines(c->lists[i].text);
+        entries += lines;
+        fields += lines;
+    }
+    if (fields >= UINT32_MAX / 2) {
+        sp_policy_no_memory(b);
+        return false;
+    }
+    c->entries = sp_policy_room(b, entries, sizeof *c->entries);
+    c->fields = sp_policy_room(b, fields, sizeof *c->fields);
+    c->entries_of = sp_policy_room(b, sp_callers_sets(c) + 1, sizeof *c->entries_of);
+    c->rank = sp_policy_room(b, sp_callers_sets(c), sizeof *c->rank);
+    return c->entries != NULL && c->fields != NULL && c->entries_of != NULL && c->rank != NULL;
+}
+
+static void compile_entries(
+    struct sp_policy_build *b, struct sp_compiled_callers *c, const struct sp_names *list_numbers)
+{
+    size_t callers = b->config->caller_count;
+    for (size_t i = 0; i < callers; i++) {
+        const struct sp_config_caller *caller = &b->config->callers[i];
+        c->entries_of[i] = (uint32_t)c->entry_count;
+        for (size_t k = 0; k < caller->entry_count; k++)
+            compile_entry(&(struct place){b, c, caller, &caller->entries[k]}, list_numbers);
+        check_per(b, caller);
+    }
+    for (size_t i = 0; i < c->list_count; i++) {
+        c->entries_of[callers + i] = (uint32_t)c->entry_count;
+        compile_list(b, c, i);
+    }
+    c->entries_of[callers + c->list_count] = (uint32_t)c->entry_count;
+}
+
+/* ---- callers that name callers ---- */
+
+enum climb_state { NEW, OPEN, DONE };
+
+/* Down from one set to those that its entries name, with a stack of its own: names may go as deep as there are callers. */
+struct climb {
+    struct sp_policy_build *build;
+    struct sp_compiled_callers *callers;
+    uint8_t *state;   /* by set */
+    uint32_t *cursor; /* by set: the entry that is looked at */
+    uint32_t *stack;
+    size_t depth;
+};
+
+static void tell_circle(const struct climb *c, uint32_t set, uint32_t entry)
+{
+    const struct sp_config_caller *caller = &c->build->config->callers[set];
+    const struct place p = {
+        c->build, c->callers, caller, &caller->entries[entry - c->callers->entries_of[set]]};
+    wrong_at(&p, p.entry->caller_at, "caller", p.entry->caller,
+        "expected no circle of callers that name each other");
+}
+
+/* A set that `entry` of `set` names and that was not looked at yet, or UINT32_MAX; the rank of `set` grows by the others. */
+static uint32_t next_below(struct climb *c, uint32_t set, uint32_t entry)
+{
+    const struct sp_caller_entry *e = &c->callers->entries[entry];
+    for (uint32_t i = 0; i < e->count; i++) {
+        const struct sp_field *f = &c->callers->fields[e->first + i];
+        if (f->type != SP_FIELD_CALLER && f->type != SP_FIELD_FILE)
+            continue;
+        if (c->state[f->number] == NEW)
+            return f->number;
+        if (c->state[f->number] == OPEN)
+            tell_circle(c, set, entry);
+        uint32_t above = c->callers->rank[f->number] + 1;
+        if (c->callers->rank[set] < above)
+            c->callers->rank[set] = above;
+    }
+    return UINT32_MAX;
+}
+
+static void climb_from(struct climb *c, uint32_t from)
+{
+    c->stack[c->depth++] = from;
+    while (c->depth > 0) {
+        uint32_t set = c->stack[c->depth - 1], below = UINT32_MAX;
+        if (c->state[set] == NEW) {
+            c->state[set] = OPEN;
+            c->cursor[set] = c->callers->entries_of[set];
+        }
+        while (c->cursor[set] < c->callers->entries_of[set + 1] && below == UINT32_MAX) {
+            below = next_below(c, set, c->cursor[set]);
+            c->cursor[set] += below == UINT32_MAX; /* else once more, when that one is done */
+        }
+        if (below != UINT32_MAX) {
+            c->stack[c->depth++] = below;
+        } else {
+            c->state[set] = DONE;
+            c->depth--;
+        }
+    }
+}
+
+static void rank_sets(struct sp_policy_build *b, struct sp_compiled_callers *callers)
+{
+    size_t sets = sp_callers_sets(callers);
+    struct climb c = {.build = b, .callers = callers};
+    c.state = sp_alloc(sets, sizeof *c.state);
+    c.cursor = sp_alloc(sets, sizeof *c.cursor);
+    c.stack = sp_alloc(sets, sizeof *c.stack);
+    if (c.state == NULL || c.cursor == NULL || c.stack == NULL)
+        sp_policy_no_memory(b);
+    for (uint32_t set = 0; !b->failed && set < b->config->caller_count; set++) {
+        if (c.state[set] == NEW)
+            climb_from(&c, set);
+    }
+    sp_free(c.state);
+    sp_free(c.cursor);
+    sp_free(c.stack);
+}
+
+/* ---- all of it ---- */
+
+static void index_names(struct sp_policy_build *b, struct sp_compiled_callers *c)
+{
+    if (sp_hash_key_init(&c->key) != SP_OK) {
+        sp_diag_add(b->diags, SP_DIAG_ERROR, b->config->file, (struct sp_pos){0, 0},
+            "no random bytes from the kernel");
+        b->failed = true;
+        return;
+    }
+    if (sp_names_init(&c->names, b->arena, &c->key, b->config->caller_count) != SP_OK) {
+        sp_policy_no_memory(b);
+        return;
+    }
+    for (size_t i = 0; i < b->config->caller_count; i++)
+        (void)sp_names_add(&c->names, sp_slice_of(b->config->callers[i].name), (uint32_t)i);
+}
+
+struct sp_compiled_callers *sp_callers_compile(struct sp_policy_build *b)
+{
+    bool failed_before = b->failed;
+    struct sp_names list_numbers;
+    struct sp_compiled_callers *c = sp_policy_room(b, 1, sizeof *c);
+    if (c == NULL)
+        return NULL;
+    b->failed = false;
+    c->config = b->config;
+    index_names(b, c);
+    if (!b->failed)
+        read_lists(b, c, &list_numbers);
+    if (c->lists != NULL && make_room(b, c))
+        compile_entries(b, c, &list_numbers);
+    if (!b->failed)
+        rank_sets(b, c);
+    if (!b->failed) {
+        c->index = sp_caller_index_new(b->arena, &c->key, c->entries, c->entry_count, c->fields);
+        if (c->index == NULL)
+            sp_policy_no_memory(b);
+    }
+    bool failed = b->failed;
+    b->failed = failed || failed_before;
+    return failed ? NULL : c;
+}
+
+uint32_t sp_callers_find(const struct sp_compiled_callers *c, const char *name)
+{
+    return sp_names_find(&c->names, sp_slice_of(name));
+}
+
+bool sp_callers_are_current(const struct sp_compiled_callers *c)
+{
+    bool same = true;
+    for (size_t i = 0; i < c->list_count && same; i++) {
+        const struct sp_caller_list *list = &c->lists[i];
+        struct sp_buf text = {0};
+        same = sp_list_read(list->path, &text, NULL) == SP_OK;
+        struct sp_list_digest now = sp_list_digest_of(&c->key, sp_buf_slice(&text));
+        same = same && now.len == list->digest.len && now.half[0] == list->digest.half[0] &&
+               now.half[1] == list->digest.half[1];
+        sp_buf_free(&text);
+    }
+    return same;
 }

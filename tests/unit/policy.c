@@ -291,25 +291,6 @@ static void test_all_that_is_wrong_is_told_at_once(void **state)
     expect_refused(&config, 6, "callers.it[0].uri");
 }
 
-static void test_a_caller_that_no_rule_uses_is_a_warning(void **state)
-{
-    (void)state;
-    struct sp_config_caller_entry entry = {.at = here, .dns = "x"};
-    struct sp_config_caller callers[] = {{.at = here, .name = "it", .entries = &entry, .entry_count = 1},
-        {.at = {9, 1}, .name = "idle", .entries = &entry, .entry_count = 1}};
-    struct sp_config_rule rule = rule_for_it();
-    struct sp_config config = config_of(callers, 2, &rule, 1);
-    struct sp_diags diags = {0};
-    struct sp_policy *p = sp_policy_new(&config, NULL, &diags);
-    assert_non_null(p);
-    assert_int_equal(diags.errors, 0);
-    assert_int_equal(diags.warnings, 1);
-    assert_int_equal(diags.items[0].at.line, 9);
-    assert_string_equal(diags.items[0].text, "callers.idle: no rule uses it");
-    sp_policy_free(p);
-    sp_diags_free(&diags);
-}
-
 static void test_a_method_in_lower_case_is_a_warning(void **state)
 {
     (void)state;
@@ -341,7 +322,6 @@ int main(void)
         cmocka_unit_test(test_a_policy_of_nothing_refuses_everybody),
         cmocka_unit_test(test_a_rule_that_cannot_be_is_told_with_its_place),
         cmocka_unit_test(test_all_that_is_wrong_is_told_at_once),
-        cmocka_unit_test(test_a_caller_that_no_rule_uses_is_a_warning),
         cmocka_unit_test(test_a_method_in_lower_case_is_a_warning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

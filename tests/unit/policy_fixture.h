@@ -53,8 +53,13 @@ static const struct sp_config_upstream upstreams[] = {{.name = "other"}, {.name 
 
 static inline struct sp_config_rule rule_for_it(void)
 {
-    return (struct sp_config_rule){
-        .at = here, .name = "r", .from = {only_caller, &here, 1}, .upstream = "billing", .upstream_at = here};
+    return (struct sp_config_rule){.at = here,
+        .name = "r",
+        .from = {only_caller, &here, 1},
+        .host_at = here,
+        .path_at = here,
+        .upstream = "billing",
+        .upstream_at = here};
 }
 
 static inline struct sp_config config_of(const struct sp_config_caller *callers, size_t caller_count,

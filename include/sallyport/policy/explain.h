@@ -32,7 +32,7 @@ struct sp_caller_account {
     size_t miss_count;
 };
 
-/* The rule that decides if there is one, every rule in report mode that matches, then up to `nearest` others with the
+/* The rule that decides if there is one, every rule in report mode that matched before it, then up to `nearest` others with the
  * fewest conditions failed, in the order of the file among equals. SP_FAIL: no memory. */
 SP_MUST_USE enum sp_rc sp_policy_explain(const struct sp_standing *s, const struct sp_connection *c,
     const struct sp_policy_request *request, size_t nearest,

@@ -23,9 +23,12 @@ SP_MUST_USE struct sp_policy *sp_policy_new(
     struct sp_config *config, struct sp_policy *before, struct sp_diags *diags);
 struct sp_policy *sp_policy_ref(struct sp_policy *p); /* one more owner; any thread */
 void sp_policy_free(struct sp_policy *p);             /* one owner fewer; any thread; takes NULL */
-/* Warns of what is probably not meant: callers that nothing uses, rules that can never decide because others before
- * them always do, files without an identity. For `check`: it may take a second for ten thousand rules. */
+/* Warns of what is probably not meant: callers that nothing uses, rules that can never match, or never decide because one
+ * before them always does. For `check`; milliseconds for ten thousand rules. */
 void sp_policy_review(const struct sp_policy *p, struct sp_diags *diags);
+
+/* Whether any caller asks something of certificates: only then is a standing ever unfit. */
+bool sp_policy_has_requirements(const struct sp_policy *p);
 
 /* ---- once a connection ---- */
 

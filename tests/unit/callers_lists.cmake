@@ -1,0 +1,1 @@
+sp_unit(callers_lists policy)
