@@ -87,7 +87,7 @@ static void on_pause_over(void *arg)
 }
 
 /* The address comes last: its place is taken only for who is let on. */
-static struct limit over_limit(const struct sp_gate *g, const struct sp_addr *peer, uint32_t *place)
+static struct limit over_limit(struct sp_gate *g, const struct sp_addr *peer, uint32_t *place)
 {
     const struct sp_config_limits *limits = &g->snapshot->config->limits;
     uint32_t connections = atomic_load_explicit(&g->o.tally->connections, memory_order_relaxed);
@@ -99,6 +99,8 @@ static struct limit over_limit(const struct sp_gate *g, const struct sp_addr *pe
         return (struct limit){SP_REFUSAL_too_many_connections, NO_DESCRIPTORS};
     if (handshakes >= limits->handshakes)
         return (struct limit){SP_REFUSAL_too_many_handshakes, "limits.handshakes"};
+    if (sp_failures_bar(g, peer))
+        return (struct limit){SP_REFUSAL_too_many_failures, "limits.handshake_failures"};
     if (sp_addresses_enter(g->o.addresses, peer, limits->handshakes_per_address, place) != SP_OK)
         return (struct limit){SP_REFUSAL_too_many_from_address, "limits.handshakes_per_address"};
     return (struct limit){SP_REFUSAL_none, NULL};

@@ -1,9 +1,11 @@
-/* Open handshakes by address: buckets of sixteen slots, found by a keyed hash that nobody outside can steer.
+/* Handshakes by address, those that are open and those that failed: buckets of sixteen slots for each, found by a keyed
+ * hash that nobody outside can steer.
  *
  *      key --hash--> bucket [ key n | key n |  -  | key n | ... ]      a slot is free when its count is 0
  *
  * A slot stays where it is while its count is not 0, so that leaving needs no search. A bucket is three quarters empty
- * when every handshake that is allowed comes from an address of its own. A lock covers every 64th bucket. */
+ * when every handshake that is allowed comes from an address of its own. A slot for failures is free when its bucket of tokens is
+ * full. A lock covers every 64th bucket. */
 #include "sallyport/gate/addresses.h"
 
 #include <pthread.h>
@@ -23,8 +25,14 @@ struct slot {
     uint32_t count;
 };
 
+struct failures {
+    uint64_t key;
+    uint64_t full_at_ns; /* base/pace.h */
+};
+
 struct bucket {
     struct slot slots[BUCKET_SLOTS];
+    struct failures failures[BUCKET_SLOTS];
 };
 
 struct lock {
@@ -165,4 +173,59 @@ void sp_addresses_leave(struct sp_addresses *a, uint32_t place)
     SP_ASSERT(s->count > 0);
     s->count--;
     pthread_mutex_unlock(mutex);
+}
+
+/* ---- failures ---- */
+
+/* Those that have `key`, else what is free, else NULL. */
+static struct failures *failures_of(struct bucket *b, uint64_t key, uint64_t now_us)
+{
+    struct failures *free_one = NULL;
+
+    for (size_t i = 0; i < BUCKET_SLOTS; i++) {
+        struct failures *f = &b->failures[i];
+        bool is_free = sp_pace_is_full(now_us, f->full_at_ns);
+        if (!is_free && f->key == key)
+            return f;
+        if (is_free && free_one == NULL)
+            free_one = f;
+    }
+    if (free_one != NULL)
+        *free_one = (struct failures){.key = key};
+    return free_one;
+}
+
+/* True: another failure would be one too many; else it is counted if `count`. */
+static bool look(struct sp_addresses *a, const struct sp_addr *peer, const struct sp_pace *pace,
+    uint64_t now_us, bool count)
+{
+    uint64_t key, after_ns, wait_ns;
+    bool is_over = false;
+
+    if (!key_of(peer, &key))
+        return false;
+    uint32_t at = bucket_of(a, key);
+    pthread_mutex_t *mutex = &a->locks[at % LOCKS].mutex;
+
+    pthread_mutex_lock(mutex);
+    struct failures *f = failures_of(&a->buckets[at], key, now_us);
+    if (f != NULL) {
+        is_over = !sp_pace_take(pace, now_us, f->full_at_ns, &after_ns, &wait_ns);
+        if (count || is_over)
+            f->full_at_ns = after_ns;
+    }
+    pthread_mutex_unlock(mutex);
+    return is_over;
+}
+
+void sp_addresses_fail(
+    struct sp_addresses *a, const struct sp_addr *peer, const struct sp_pace *pace, uint64_t now_us)
+{
+    (void)look(a, peer, pace, now_us, true);
+}
+
+bool sp_addresses_is_barred(
+    struct sp_addresses *a, const struct sp_addr *peer, const struct sp_pace *pace, uint64_t now_us)
+{
+    return look(a, peer, pace, now_us, false);
 }

@@ -130,6 +130,7 @@ void sp_gate_refuse(struct sp_gate *g, const char *listener, const char *peer, c
 {
     const struct sp_cert_facts *cert = &refusal->cert;
     struct sp_log_field fields[] = {
+        SP_LOG_W("decision", "refused"), /* in the audit record only, as is the last one */
         SP_LOG_W("reason", sp_refusal_name(refusal->reason)),
         SP_LOG_C("listener", listener),
         SP_LOG_C("peer", peer),
@@ -139,10 +140,13 @@ void sp_gate_refuse(struct sp_gate *g, const char *listener, const char *peer, c
         SP_LOG_C("sans", or_absent(cert->sans)),
         SP_LOG_C("issuer", or_absent(cert->issuer)),
         SP_LOG_C("serial", or_absent(cert->serial)),
+        SP_LOG_C("sha256", or_absent(cert->sha256)),
         SP_LOG_C("detail", or_absent(refusal->detail)),
+        SP_LOG_N("generation", g->snapshot->generation),
     };
 
     sp_meter_refuse(g->o.meter, refusal->reason);
     sp_log_event(g->o.logger, refusal->reason == SP_REFUSAL_no_data ? SP_LOG_DEBUG : SP_LOG_WARN, "refused",
-        fields, SP_COUNTOF(fields));
+        fields + 1, SP_COUNTOF(fields) - 2);
+    sp_log_audit(g->o.logger, fields, SP_COUNTOF(fields));
 }

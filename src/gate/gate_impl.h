@@ -32,6 +32,12 @@ void sp_handshake_start(struct sp_gate *g, const struct sp_snapshot_listener *li
     const struct sp_addr *peer, uint32_t place);
 void sp_handshake_drop(struct sp_list *link);
 
+/* ---- failures.c: limits.handshake_failures ---- */
+/* A handshake of `peer` ended for that reason. */
+void sp_failures_count(struct sp_gate *g, const struct sp_addr *peer, enum sp_refusal reason);
+/* Is `peer` to be turned away for those before? */
+bool sp_failures_bar(struct sp_gate *g, const struct sp_addr *peer);
+
 /* Counts and logs a refusal, one line. `refusal` may be without certificate facts. */
 void sp_gate_refuse(struct sp_gate *g, const char *listener, const char *peer, const char *sni,
     const char *tls, const struct sp_tls_refusal *refusal);

@@ -81,6 +81,7 @@ static void tell(struct handshake *h, const struct sp_tls_refusal *refusal)
 
     sp_gate_refuse(h->gate, h->listener->config->name, sp_addr_format(&h->peer, peer),
         sp_tls_sni(h->transport), sp_tls_version(h->transport), refusal);
+    sp_failures_count(h->gate, &h->peer, refusal->reason);
     if (h->state == ASKING)
         sp_ocsp_cancel(&h->wait);
     h->state = LINGERING;
@@ -105,6 +106,9 @@ static void count_how(struct sp_gate *g, const struct sp_transport *t, const str
     if (over->identity != NULL)
         sp_meter_add(
             g->o.meter, sp_tls_is_remembered(t) ? SP_METER_chain_cache_hits : SP_METER_chain_cache_misses, 1);
+    if (over->identity != NULL && g->o.without_client_eku != NULL &&
+        !sp_identity_has_client_eku(over->identity))
+        sp_issuer_counts_add(g->o.without_client_eku, over->identity->issuer);
 }
 
 static void let_in(struct handshake *h)
@@ -137,42 +141,14 @@ static void let_in(struct handshake *h)
 
 /* ---- asking about a client that has proven itself ---- */
 
-static void copy(char *out, size_t room, struct sp_slice text)
-{
-    size_t len = text.len < room ? text.len : room - 1;
-
-    if (len > 0)
-        memcpy(out, text.ptr, len);
-    out[len] = '\0';
-}
-
-static void copy_names(struct sp_cert_facts *facts, const struct sp_identity *identity)
-{
-    const struct {
-        const char *kind;
-        const struct sp_slices *names;
-    } kinds[] = {{"URI", &identity->uris}, {"DNS", &identity->dns_names}, {"email", &identity->emails}};
-    size_t n = 0;
-
-    for (size_t k = 0; k < SP_COUNTOF(kinds); k++) {
-        for (size_t i = 0; i < kinds[k].names->count && n < sizeof(facts->sans); i++)
-            n += (size_t)snprintf(facts->sans + n, sizeof(facts->sans) - n, "%s%s:%.*s", n > 0 ? "," : "",
-                kinds[k].kind, SP_FMT(kinds[k].names->items[i]));
-    }
-}
-
 /* There is no alert for this: the handshake is over. The connection is closed in good order, the line says why. */
 static void refuse_proven(struct handshake *h, enum sp_refusal reason, const char *detail)
 {
     struct sp_tls_refusal refusal = {.reason = reason};
 
-    copy(refusal.detail, sizeof(refusal.detail), sp_slice_of(detail));
-    if (h->identity != NULL) {
-        copy(refusal.cert.subject, sizeof(refusal.cert.subject), h->identity->subject);
-        copy(refusal.cert.issuer, sizeof(refusal.cert.issuer), h->identity->issuer);
-        copy(refusal.cert.serial, sizeof(refusal.cert.serial), h->identity->serial_hex);
-        copy_names(&refusal.cert, h->identity);
-    }
+    (void)snprintf(refusal.detail, sizeof(refusal.detail), "%s", detail);
+    if (h->identity != NULL)
+        sp_cert_facts_of_identity(h->identity, &refusal.cert);
     refuse(h, &refusal);
 }
 

@@ -1,4 +1,5 @@
-/* The table of addresses: what counts as one, how far it counts, and that several threads keep it straight. */
+/* The table of addresses: what counts as one, how far it counts, how fast its handshakes may fail, and that several threads keep
+ * it straight. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -153,6 +154,99 @@ static void test_a_full_table_lets_on_who_is_new_and_still_bounds_who_is_known(v
     free(places);
 }
 
+/* ---- failures ---- */
+
+#define SECOND_US UINT64_C(1000000)
+
+static const struct sp_pace TWO_A_SECOND = {.interval_ns = 500000000, .burst_ns = 1000000000};
+
+static void fail_times(struct sp_addresses *a, const struct sp_addr *peer, unsigned times, uint64_t now_us)
+{
+    while (times-- > 0)
+        sp_addresses_fail(a, peer, &TWO_A_SECOND, now_us);
+}
+
+static bool is_barred(struct sp_addresses *a, const struct sp_addr *peer, uint64_t now_us)
+{
+    return sp_addresses_is_barred(a, peer, &TWO_A_SECOND, now_us);
+}
+
+static void test_an_address_that_fails_too_often_is_barred_until_its_bucket_fills(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned failures;
+        uint64_t after_us;
+        bool barred;
+    } cases[] = {
+        {0, 0, false},
+        {1, 0, false},
+        {2, 0, true},
+        {2, 499999, true},
+        {2, 500000, false},
+        {50, 499999, true}, /* handshakes that had begun before: nothing is owed for those */
+        {50, 500000, false},
+    };
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        struct sp_addresses *a = sp_addresses_new(16);
+        struct sp_addr peer = addr("192.0.2.1:1"), other = addr("192.0.2.2:1");
+        assert_non_null(a);
+        fail_times(a, &peer, cases[i].failures, SECOND_US);
+        for (int again = 0; again < 3; again++) { /* looking costs nothing */
+            if (is_barred(a, &peer, SECOND_US + cases[i].after_us) != cases[i].barred)
+                fail_msg("case %zu, look %d", i, again);
+        }
+        assert_false(is_barred(a, &other, SECOND_US));
+        sp_addresses_free(a);
+    }
+}
+
+static void test_failures_are_those_of_a_whole_subscriber_and_not_of_a_unix_socket(void **state)
+{
+    (void)state;
+    struct sp_addresses *a = sp_addresses_new(16);
+    struct sp_addr first = addr("[2001:db8:1:2::1]:1"), same = addr("[2001:db8:1:2::ffff]:2"),
+                   next = addr("[2001:db8:1:3::1]:1"), local = addr("unix:/run/x.sock");
+    assert_non_null(a);
+    fail_times(a, &first, 1, SECOND_US);
+    fail_times(a, &same, 1, SECOND_US);
+    assert_true(is_barred(a, &first, SECOND_US));
+    assert_true(is_barred(a, &same, SECOND_US));
+    assert_false(is_barred(a, &next, SECOND_US));
+    fail_times(a, &local, 50, SECOND_US);
+    assert_false(is_barred(a, &local, SECOND_US));
+    sp_addresses_free(a);
+}
+
+static void test_who_is_barred_stays_so_whoever_else_fails_or_comes(void **state)
+{
+    (void)state;
+    enum { MANY = 20000 };
+    struct sp_addresses *a = sp_addresses_new(1);
+    struct sp_addr first = nth(0);
+    unsigned barred = 0, barred_later = 0;
+    uint32_t place;
+    assert_non_null(a);
+    fail_times(a, &first, 2, SECOND_US);
+    for (uint32_t i = 1; i < MANY; i++) {
+        struct sp_addr peer = nth(i);
+        assert_int_equal(sp_addresses_enter(a, &peer, 1, &place), SP_OK);
+        assert_int_not_equal(place, 0); /* failures take no place from handshakes */
+        sp_addresses_leave(a, place);
+        fail_times(a, &peer, 2, SECOND_US);
+        barred += is_barred(a, &peer, SECOND_US);
+        assert_true(is_barred(a, &first, SECOND_US));
+    }
+    assert_int_equal(barred, 64 * 16 - 1);       /* as many as there are places */
+    for (uint32_t i = MANY; i < 2 * MANY; i++) { /* all of which are free again later */
+        struct sp_addr peer = nth(i);
+        fail_times(a, &peer, 2, 9 * SECOND_US);
+        barred_later += is_barred(a, &peer, 9 * SECOND_US);
+    }
+    assert_int_equal(barred_later, 64 * 16);
+    sp_addresses_free(a);
+}
+
 /* ---- threads ---- */
 
 enum { THREADS = 4, TURNS = 20000, CAP = 5, PEERS = 3 };
@@ -214,6 +308,9 @@ int main(void)
         cmocka_unit_test(test_a_unix_socket_is_not_counted),
         cmocka_unit_test(test_at_the_limit_of_handshakes_every_address_of_its_own_is_counted),
         cmocka_unit_test(test_a_full_table_lets_on_who_is_new_and_still_bounds_who_is_known),
+        cmocka_unit_test(test_an_address_that_fails_too_often_is_barred_until_its_bucket_fills),
+        cmocka_unit_test(test_failures_are_those_of_a_whole_subscriber_and_not_of_a_unix_socket),
+        cmocka_unit_test(test_who_is_barred_stays_so_whoever_else_fails_or_comes),
         cmocka_unit_test(test_gates_that_share_it_never_pass_the_cap_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include "sallyport/gate/addresses.h"
 #include "sallyport/gate/inquiries.h"
 #include "sallyport/io/loop.h"
+#include "sallyport/obs/issuer_counts.h"
 #include "sallyport/obs/log.h"
 #include "sallyport/obs/meter.h"
 #include "sallyport/snapshot/handover.h"
@@ -23,9 +24,10 @@ struct sp_gate_options {
     struct sp_logger *logger;
     struct sp_meter_block *meter;
     struct sp_tally *tally;
-    struct sp_addresses *addresses; /* shared by all gates; borrowed */
-    struct sp_inquiries *inquiries; /* shared by all gates; borrowed */
-    struct sp_desk *const *desks;   /* borrowed for the gate's life */
+    struct sp_addresses *addresses;              /* shared by all gates; borrowed */
+    struct sp_inquiries *inquiries;              /* shared by all gates; borrowed */
+    struct sp_issuer_counts *without_client_eku; /* shared by all gates; borrowed; NULL: not counted */
+    struct sp_desk *const *desks;                /* borrowed for the gate's life */
     size_t desk_count;
 };
 

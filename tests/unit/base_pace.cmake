@@ -1,0 +1,1 @@
+sp_unit(base_pace base)

@@ -1,0 +1,1 @@
+sp_unit(limits_keys policy base)
