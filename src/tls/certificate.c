@@ -12,6 +12,7 @@
 
 #define TAG_SEQUENCE 0x30
 #define TAG_DNS_NAME 0x82 /* [2] IMPLICIT IA5String */
+#define TAG_URI      0x86 /* [6] IMPLICIT IA5String */
 
 #define ERROR(...) sp_diag_add(diags, SP_DIAG_ERROR, config_file, config->at, __VA_ARGS__)
 #define WARN(...)  sp_diag_add(diags, SP_DIAG_WARNING, config_file, config->at, __VA_ARGS__)
@@ -112,18 +113,29 @@ static void sort_names(struct certificate *c)
     c->name_count = kept;
 }
 
+/* The GeneralNames of the leaf's subjectAltName, as DER; absent without one. */
+static struct sp_slice alt_names(const X509 *leaf)
+{
+    struct sp_slice names = {NULL, 0};
+    int at = X509_get_ext_by_NID(leaf, NID_subject_alt_name, -1);
+    if (at < 0)
+        return names;
+    const ASN1_OCTET_STRING *der = X509_EXTENSION_get_data(X509_get_ext(leaf, at));
+    const unsigned char *p = ASN1_STRING_get0_data(der);
+    unsigned char tag;
+    if (!next_element(&p, p + ASN1_STRING_length(der), &tag, &names) || tag != TAG_SEQUENCE)
+        names = (struct sp_slice){NULL, 0};
+    return names;
+}
+
 /* The DNS names of the leaf's subjectAltName. What no client can ask for is passed over; the common name counts
  * for nothing. */
 static bool read_names(struct certificate *c)
 {
-    int at = X509_get_ext_by_NID(c->leaf, NID_subject_alt_name, -1);
-    if (at < 0)
-        return true;
-    const ASN1_OCTET_STRING *der = X509_EXTENSION_get_data(X509_get_ext(c->leaf, at));
-    const unsigned char *p = ASN1_STRING_get0_data(der), *end = p + ASN1_STRING_length(der);
+    const unsigned char *p, *end;
     unsigned char tag;
-    struct sp_slice value;
-    if (!next_element(&p, end, &tag, &value) || tag != TAG_SEQUENCE)
+    struct sp_slice value = alt_names(c->leaf);
+    if (value.ptr == NULL)
         return true;
     c->names = sp_alloc(value.len / 2 + 1, sizeof *c->names); /* an element has two bytes at least */
     if (c->names == NULL)
@@ -210,6 +222,18 @@ enum sp_rc certificate_copy(const struct certificate *from, struct certificate *
     if (EVP_PKEY_up_ref(from->key) == 1)
         out->key = from->key;
     return out->chain != NULL && out->leaf != NULL && out->key != NULL && read_names(out) ? SP_OK : SP_FAIL;
+}
+
+struct sp_slice certificate_uri(const X509 *leaf)
+{
+    struct sp_slice names = alt_names(leaf), value;
+    const unsigned char *p = (const unsigned char *)names.ptr, *end = p + names.len;
+    unsigned char tag;
+    while (names.ptr != NULL && next_element(&p, end, &tag, &value)) {
+        if (tag == TAG_URI)
+            return value;
+    }
+    return (struct sp_slice){NULL, 0};
 }
 
 void certificate_free(struct certificate *c)

@@ -350,3 +350,10 @@ const char *sp_tls_sni(const struct sp_transport *t)
     const struct conn *c = conn_of((struct sp_transport *)(uintptr_t)t);
     return c->sni != NULL ? c->sni : "";
 }
+
+struct sp_slice sp_tls_own_uri(const struct sp_transport *t)
+{
+    const struct conn *c = t != NULL ? conn_of((struct sp_transport *)(uintptr_t)t) : NULL;
+    const X509 *shown = c != NULL && c->ssl != NULL ? SSL_get_certificate(c->ssl) : NULL;
+    return shown != NULL ? certificate_uri(shown) : (struct sp_slice){NULL, 0};
+}

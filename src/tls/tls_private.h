@@ -33,6 +33,8 @@ SP_MUST_USE enum sp_rc certificate_load(const char *config_file, const struct sp
 /* From one that is loaded; the files are not looked at. SP_FAIL without memory. The caller frees in both cases. */
 SP_MUST_USE enum sp_rc certificate_copy(const struct certificate *from, struct certificate *out);
 void certificate_free(struct certificate *c);
+/* The first URI of its subjectAltName, as it is there; absent without one. Borrowed from `leaf`. */
+struct sp_slice certificate_uri(const X509 *leaf);
 /* The reason of OpenSSL's newest error, for a message. Empties its queue. */
 const char *openssl_reason(void);
 

@@ -1,0 +1,1 @@
+sp_unit(headers_xfcc headers)
