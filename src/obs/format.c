@@ -180,8 +180,6 @@ static void add_head(
     if (level >= 0) {
         parts[2] = json ? "\",\"level\":\"" : " ";
         parts[3] = level_names[level];
-    } else {
-        parts[5] = "access";
     }
     parts[4] = json ? "\",\"event\":\"" : " ";
     for (size_t i = 0; i < SP_COUNTOF(parts); i++) {

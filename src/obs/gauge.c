@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 
+#include "label.h"
+
 static const struct {
     const char *name;
     const char *labels[SP_GAUGE_LABELS];
@@ -29,7 +31,7 @@ static void add_escaped(struct sp_buf *out, char c)
         sp_buf_printf(out, "\\\\x%02x", (unsigned char)c);
 }
 
-static void add_value(struct sp_buf *out, const char *text)
+void sp_label_value(struct sp_buf *out, const char *text)
 {
     while (*text != '\0') {
         const char *plain = text;
@@ -47,7 +49,7 @@ void sp_gauge_sample(
     sp_buf_add_str(out, ROWS[id].name);
     for (size_t i = 0; i < SP_GAUGE_LABELS && ROWS[id].labels[i] != NULL; i++) {
         sp_buf_printf(out, "%c%s=\"", i == 0 ? '{' : ',', ROWS[id].labels[i]);
-        add_value(out, values[i]);
+        sp_label_value(out, values[i]);
         sp_buf_add_char(out, '"');
     }
     sp_buf_printf(out, "} %" PRId64 "\n", value);

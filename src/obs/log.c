@@ -44,11 +44,13 @@ static size_t kept_len(const struct sp_log_field *f, size_t *budget)
     return len;
 }
 
-static void drop(struct sp_logger *l)
+static void drop(struct sp_logger *l, int level)
 {
-    uint64_t dropped = atomic_load_explicit(&l->dropped, memory_order_relaxed);
-    atomic_store_explicit(&l->dropped, dropped + 1, memory_order_relaxed);
-    sp_meter_add(l->meter, SP_METER_log_dropped, 1);
+    bool audit = level == SP_LOG_LEVEL_AUDIT;
+    _Atomic uint64_t *count = &l->dropped[audit ? SP_LOG_DROPS_AUDIT : SP_LOG_DROPS_LOG];
+    uint64_t dropped = atomic_load_explicit(count, memory_order_relaxed);
+    atomic_store_explicit(count, dropped + 1, memory_order_relaxed);
+    sp_meter_add(l->meter, audit ? SP_METER_audit_dropped : SP_METER_log_dropped, 1);
 }
 
 static void wake_if_needed(struct sp_logger *l)
@@ -89,7 +91,7 @@ static void submit(
         present++;
     }
     if (!sp_ring_reserve(&l->ring, len)) {
-        drop(l);
+        drop(l, level);
         wake_if_needed(l);
         return;
     }
@@ -124,6 +126,17 @@ void sp_log_access(struct sp_logger *l, const struct sp_log_field *fields, size_
 bool sp_logger_has_access(const struct sp_logger *l)
 {
     return atomic_load_explicit(&l->log->has_access, memory_order_relaxed);
+}
+
+void sp_log_audit(struct sp_logger *l, const struct sp_log_field *fields, size_t count)
+{
+    if (sp_logger_has_audit(l))
+        submit(l, SP_LOG_LEVEL_AUDIT, "decision", fields, count);
+}
+
+bool sp_logger_has_audit(const struct sp_logger *l)
+{
+    return atomic_load_explicit(&l->log->has_audit, memory_order_relaxed);
 }
 
 /* ---- loggers ---- */
@@ -166,7 +179,9 @@ void sp_log_wake(struct sp_log *log)
 
 static enum sp_rc copy_names(struct sp_log_names *names, const struct sp_log_options *o, struct sp_err *err)
 {
-    const char *from[SP_LOG_ROLES] = {[SP_LOG_EVENTS] = o->events, [SP_LOG_ACCESS] = o->access};
+    const char *from[SP_LOG_ROLES] = {[SP_LOG_EVENTS] = o->events,
+        [SP_LOG_ACCESS] = o->access,
+        [SP_LOG_AUDIT] = o->audit != NULL ? o->audit : "off"};
     for (int role = 0; role < SP_LOG_ROLES; role++) {
         size_t len = strlen(from[role]);
         if (len >= sizeof(names->of[role]))
@@ -179,9 +194,10 @@ static enum sp_rc copy_names(struct sp_log_names *names, const struct sp_log_opt
 
 static void free_log(struct sp_log *log)
 {
-    if (log->sinks[SP_LOG_ACCESS] != log->sinks[SP_LOG_EVENTS])
-        sp_sink_close(log->sinks[SP_LOG_ACCESS]);
-    sp_sink_close(log->sinks[SP_LOG_EVENTS]);
+    struct sp_sink *sinks[SP_LOG_ROLES];
+    size_t n = sp_log_distinct_sinks(log, sinks);
+    for (size_t i = 0; i < n; i++)
+        sp_sink_close(sinks[i]);
     free_loggers(log);
     if (log->wake_fd >= 0)
         close(log->wake_fd);
@@ -222,6 +238,7 @@ enum sp_rc sp_log_start(const struct sp_log_options *options, struct sp_meter_bl
     log->meter = meter;
     log->wished_level = options->level;
     log->format = options->format;
+    log->sockets = options->sockets;
     struct sp_err errors[SP_LOG_ROLES] = {0};
     enum sp_rc rc = SP_FAIL;
     int sys = 0;
@@ -233,10 +250,11 @@ enum sp_rc sp_log_start(const struct sp_log_options *options, struct sp_meter_bl
     if (copy_names(&log->names, options, err) != SP_OK)
         goto out;
     if (sp_log_open_sinks(log, errors) != SP_OK) {
-        const struct sp_err *first =
-            &errors[errors[SP_LOG_EVENTS].text[0] != '\0' ? SP_LOG_EVENTS : SP_LOG_ACCESS];
+        int first = 0;
+        while (errors[first].text[0] == '\0')
+            first++;
         if (err != NULL)
-            *err = *first;
+            *err = errors[first];
         goto out;
     }
     sp_log_apply_level(log);

@@ -44,7 +44,31 @@ static enum sp_rc open_path(struct sp_sink *s, const char *path, struct stat *st
     return SP_OK;
 }
 
-enum sp_rc sp_sink_open(const char *name, struct sp_sink **out, struct sp_err *err)
+static const char *or_else(const char *given, const char *usual)
+{
+    return given != NULL ? given : usual;
+}
+
+/* SP_EOF: it is none. They have no file; as an output they are the same as themselves. */
+static enum sp_rc open_service(
+    struct sp_sink *s, const char *name, const struct sp_sink_sockets *sockets, struct stat *st)
+{
+    if (strcmp(name, "syslog") == 0) {
+        s->kind = SP_SINK_SYSLOG;
+        s->socket = or_else(sockets->syslog, "/dev/log");
+    } else if (strcmp(name, "journald") == 0) {
+        s->kind = SP_SINK_JOURNALD;
+        s->socket = or_else(sockets->journald, "/run/systemd/journal/socket");
+    } else {
+        return SP_EOF;
+    }
+    st->st_dev = (dev_t)-1;
+    st->st_ino = s->kind;
+    return sp_datagram_connect(s);
+}
+
+enum sp_rc sp_sink_open(
+    const char *name, const struct sp_sink_sockets *sockets, struct sp_sink **out, struct sp_err *err)
 {
     struct sp_sink *s = SP_NEW(struct sp_sink);
     if (s == NULL)
@@ -53,15 +77,19 @@ enum sp_rc sp_sink_open(const char *name, struct sp_sink **out, struct sp_err *e
     s->inherited = inherited_of(name);
     sp_buf_init(&s->pending, SP_SINK_PENDING_MAX);
     struct stat st;
-    enum sp_rc rc = SP_FAIL;
-    if (s->inherited == 0)
+    enum sp_rc rc = open_service(s, name, sockets, &st);
+    if (rc == SP_EOF && s->inherited == 0)
         rc = open_path(s, name, &st);
-    else if (fstat(s->inherited, &st) == 0)
-        rc = open_inherited(s, &st);
+    else if (rc == SP_EOF)
+        rc = fstat(s->inherited, &st) == 0 ? open_inherited(s, &st) : SP_FAIL;
     if (rc != SP_OK) {
         int sys = errno;
+        if (s->socket != NULL)
+            sp_err_sys(err, sys, "log output %s (%s)", name, s->socket);
+        else
+            sp_err_sys(err, sys, "log output %s", name);
         sp_sink_close(s);
-        return sp_err_sys(err, sys, "log output %s", name);
+        return SP_FAIL;
     }
     s->dev = st.st_dev;
     s->ino = st.st_ino;
@@ -86,6 +114,8 @@ bool sp_sink_is_same(const struct sp_sink *a, const struct sp_sink *b)
 
 bool sp_sink_has_name(const struct sp_sink *s, const char *name)
 {
+    if (sp_sink_is_datagram(s))
+        return strcmp(name, s->kind == SP_SINK_SYSLOG ? "syslog" : "journald") == 0;
     return s->inherited != 0 && s->inherited == inherited_of(name);
 }
 
@@ -133,7 +163,7 @@ static bool is_at_line_start(const struct sp_sink *s)
     return s->sent == 0 ? !has_lead(s) : s->pending.ptr[s->sent - 1] == '\n';
 }
 
-static uint64_t give_up(struct sp_sink *s)
+uint64_t sp_sink_give_up(struct sp_sink *s)
 {
     uint64_t lines = count_lines(&s->pending, s->sent == 0 && has_lead(s) ? 1 : s->sent);
     if (s->pending.len > 0)
@@ -168,8 +198,21 @@ static ssize_t write_piece(struct sp_sink *s, const char *bytes, size_t len)
     return write(s->fd, bytes, len);
 }
 
+void sp_sink_compact(struct sp_sink *s)
+{
+    /* Not for every small piece: it moves all that waits. */
+    if (s->sent <= SP_SINK_PENDING_MAX / 2)
+        return;
+    size_t keep = s->sent - 1;
+    memmove(s->pending.ptr, s->pending.ptr + keep, s->pending.len - keep);
+    s->pending.len -= keep;
+    s->sent = 1;
+}
+
 uint64_t sp_sink_flush(struct sp_sink *s)
 {
+    if (sp_sink_is_datagram(s))
+        return sp_datagram_flush(s);
     s->stalled = false;
     while (s->sent < s->pending.len) {
         ssize_t n = write_piece(s, s->pending.ptr + s->sent, piece_len(s));
@@ -179,17 +222,11 @@ uint64_t sp_sink_flush(struct sp_sink *s)
             continue;
         } else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             s->stalled = true;
-            /* Room for new lines, without moving bytes for every small piece. */
-            if (s->sent > SP_SINK_PENDING_MAX / 2) {
-                size_t keep = s->sent - 1; /* the byte before tells whether a line begins here */
-                memmove(s->pending.ptr, s->pending.ptr + keep, s->pending.len - keep);
-                s->pending.len -= keep;
-                s->sent = 1;
-            }
+            sp_sink_compact(s);
             return 0;
         } else {
             s->errnum = n < 0 ? errno : EIO;
-            return give_up(s);
+            return sp_sink_give_up(s);
         }
     }
     reset_pending(s);
@@ -216,8 +253,8 @@ static uint64_t continue_on(struct sp_sink *from, struct sp_sink *to)
 
 uint64_t sp_sink_move(struct sp_sink *from, struct sp_sink *to)
 {
-    if (to == NULL)
-        return give_up(from);
+    if (to == NULL || sp_sink_is_datagram(from) || sp_sink_is_datagram(to))
+        return sp_sink_give_up(from);
     if (sp_sink_is_same(from, to))
         return continue_on(from, to);
     /* To another file go whole lines; one that is half in the old file is lost. */

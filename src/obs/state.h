@@ -15,6 +15,7 @@ enum {
     SP_LOG_VALUE_MAX = 8 * 1024,   /* of one value; the rest is cut off and its length said */
     SP_LOG_VALUES_MAX = 16 * 1024, /* of all values of a line */
     SP_LOG_LEVEL_ACCESS = -1,      /* an access record, where a level would stand */
+    SP_LOG_LEVEL_AUDIT = -2,       /* an audit record */
     SP_LOG_LEVEL_NONE = SP_LOG_ERROR + 1,
 };
 
@@ -41,13 +42,16 @@ enum {
         sizeof(struct sp_log_record) + SP_LOG_FIELDS_MAX * sizeof(struct sp_log_item) + SP_LOG_VALUES_MAX,
 };
 
+/* Lost lines that are told apart. */
+enum { SP_LOG_DROPS_LOG, SP_LOG_DROPS_AUDIT, SP_LOG_DROPS };
+
 /* One mapping: this, then the ring's bytes, of which untouched pages cost nothing. */
 struct sp_logger {
     struct sp_log *log;
-    struct sp_meter_block *meter; /* the producer's */
-    struct sp_logger *next;       /* set before it is shown to the writer, then constant */
-    _Atomic uint64_t dropped;     /* by the producer */
-    size_t limit;                 /* the writer's: how far it goes this turn */
+    struct sp_meter_block *meter;           /* the producer's */
+    struct sp_logger *next;                 /* set before it is shown to the writer, then constant */
+    _Atomic uint64_t dropped[SP_LOG_DROPS]; /* by the producer */
+    size_t limit;                           /* the writer's: how far it goes this turn */
     struct sp_ring ring;
 };
 
@@ -58,7 +62,7 @@ enum sp_log_rest {
     SP_LOG_PARKED,  /* until woken */
 };
 
-enum { SP_LOG_EVENTS, SP_LOG_ACCESS, SP_LOG_ROLES };
+enum { SP_LOG_EVENTS, SP_LOG_ACCESS, SP_LOG_AUDIT, SP_LOG_ROLES };
 
 struct sp_log_names {
     char of[SP_LOG_ROLES][PATH_MAX];
@@ -68,6 +72,7 @@ struct sp_log {
     /* Read by every producer, written by the writer. */
     _Atomic int level;
     _Atomic bool has_access;
+    _Atomic bool has_audit;
     _Atomic unsigned rest;
     int wake_fd;
     _Atomic(struct sp_logger *) loggers;
@@ -88,16 +93,17 @@ struct sp_log {
 
     /* The writer's own. */
     struct sp_meter_block *meter;
-    struct sp_sink *sinks[SP_LOG_ROLES]; /* NULL: off; both may be one */
+    struct sp_sink *sinks[SP_LOG_ROLES]; /* NULL: off; several may be one */
+    struct sp_sink_sockets sockets;      /* constant */
     struct sp_log_names names;
     enum sp_log_level wished_level;
     enum sp_log_format format;
-    uint64_t dropped;     /* by the writer itself */
-    uint64_t reported;    /* of all drops */
-    uint64_t failed;      /* access records lost to a write error, while events go elsewhere */
-    uint64_t failed_told; /* of those */
-    int failed_errnum;    /* why the last one was */
-    uint64_t reported_ms; /* when; 0 never */
+    uint64_t dropped[SP_LOG_DROPS];     /* by the writer itself */
+    uint64_t reported[SP_LOG_DROPS];    /* of all drops */
+    uint64_t failed[SP_LOG_ROLES];      /* lost to a write error, while events go elsewhere */
+    uint64_t failed_told[SP_LOG_ROLES]; /* of those */
+    int failed_errnum[SP_LOG_ROLES];    /* why the last one was */
+    uint64_t reported_ms;               /* when; 0 never */
     char scratch[SP_LOG_RECORD_MAX];
 };
 
@@ -105,7 +111,18 @@ struct sp_log {
 void sp_log_wake(struct sp_log *log);
 /* The writer thread. */
 void *sp_log_writer_main(void *log);
-/* Makes `level` and `has_access` what the wishes and the open outputs allow. */
+
+/* ---- outputs.c, for the writer ---- */
+/* Counts in the writer's block, which it may have had to leave behind. */
+void sp_log_count(struct sp_log *log, enum sp_meter_id id, uint64_t n);
+/* "events", "access" or "audit". */
+const char *sp_log_role_name(int role);
+/* The outputs, each once; returns how many. */
+size_t sp_log_distinct_sinks(struct sp_log *log, struct sp_sink *out[SP_LOG_ROLES]);
+bool sp_log_is_all_stalled(struct sp_log *log);
+void sp_log_flush(struct sp_log *log, struct sp_sink *s);
+void sp_log_flush_all(struct sp_log *log);
+/* Makes `level`, `has_access` and `has_audit` what the wishes and the open outputs allow. */
 void sp_log_apply_level(struct sp_log *log);
 /* Opens what `log->names` says. A role whose output cannot be opened keeps what it had, and its `err` has a text.
  */

@@ -7,9 +7,10 @@
  *      +-------------------------------+------------------------------+
  *
  * While every output stalls, the rings are left alone and the outputs polled: the rings fill and producers
- * drop. When only one of two stalls, lines for it are dropped here once its room is full, so that the other
- * goes on. The thread waits in poll only, and always on the wake descriptor too. */
+ * drop. When only some stall, lines for them are dropped here once their room is full, so that the others
+ * go on. The thread waits in poll only, and always on the wake descriptor too. */
 #include <poll.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "sallyport/base/clock.h"
@@ -24,21 +25,11 @@ enum {
 
 /* ---- small things ---- */
 
-/* Failures are rare: the lock is for the day when the thread was left behind and the block belongs to nobody. */
-static void count(struct sp_log *log, enum sp_meter_id id, uint64_t n)
+static void count_drop(struct sp_log *log, int level)
 {
-    if (n == 0)
-        return;
-    pthread_mutex_lock(&log->lock);
-    if (!log->abandoned)
-        sp_meter_add(log->meter, id, n);
-    pthread_mutex_unlock(&log->lock);
-}
-
-static void count_drop(struct sp_log *log)
-{
-    log->dropped++;
-    count(log, SP_METER_log_dropped, 1);
+    bool audit = level == SP_LOG_LEVEL_AUDIT;
+    log->dropped[audit ? SP_LOG_DROPS_AUDIT : SP_LOG_DROPS_LOG]++;
+    sp_log_count(log, audit ? SP_METER_audit_dropped : SP_METER_log_dropped, 1);
 }
 
 static bool is_stopping(struct sp_log *log)
@@ -56,65 +47,45 @@ static struct sp_logger *first_logger(struct sp_log *log)
     return atomic_load_explicit(&log->loggers, memory_order_acquire);
 }
 
-/* The outputs, each once. */
-static size_t distinct_sinks(struct sp_log *log, struct sp_sink *out[SP_LOG_ROLES])
-{
-    size_t n = 0;
-    for (int role = 0; role < SP_LOG_ROLES; role++) {
-        struct sp_sink *s = log->sinks[role];
-        if (s != NULL && (n == 0 || out[0] != s))
-            out[n++] = s;
-    }
-    return n;
-}
-
-static bool is_all_stalled(struct sp_log *log)
-{
-    struct sp_sink *sinks[SP_LOG_ROLES];
-    size_t n = distinct_sinks(log, sinks);
-    for (size_t i = 0; i < n; i++) {
-        if (!sinks[i]->stalled)
-            return false;
-    }
-    return n > 0;
-}
-
-/* That events cannot be written can only be counted; that access records cannot is told among the events. */
-static void flush(struct sp_log *log, struct sp_sink *s)
-{
-    uint64_t lost = sp_sink_flush(s);
-    count(log, SP_METER_log_failed, lost);
-    if (lost > 0 && s == log->sinks[SP_LOG_ACCESS] && s != log->sinks[SP_LOG_EVENTS]) {
-        log->failed += lost;
-        log->failed_errnum = s->errnum;
-    }
-}
-
-static void flush_all(struct sp_log *log)
-{
-    struct sp_sink *sinks[SP_LOG_ROLES];
-    size_t n = distinct_sinks(log, sinks);
-    for (size_t i = 0; i < n; i++)
-        flush(log, sinks[i]);
-}
-
 /* ---- lines ---- */
+
+static int role_of(int level)
+{
+    if (level >= 0)
+        return SP_LOG_EVENTS;
+    return level == SP_LOG_LEVEL_ACCESS ? SP_LOG_ACCESS : SP_LOG_AUDIT;
+}
+
+/* As syslog and journald want it. */
+static unsigned priority_of(int level)
+{
+    static const int severities[] = {[SP_LOG_DEBUG] = LOG_DEBUG,
+        [SP_LOG_INFO] = LOG_INFO,
+        [SP_LOG_WARN] = LOG_WARNING,
+        [SP_LOG_ERROR] = LOG_ERR};
+    if (level >= 0)
+        return (unsigned)(LOG_DAEMON | severities[level]);
+    return level == SP_LOG_LEVEL_ACCESS ? LOG_DAEMON | LOG_INFO : LOG_AUTHPRIV | LOG_NOTICE;
+}
 
 static void add_line(struct sp_log *log, int level, int64_t wall_us, const char *event,
     const struct sp_log_field *fields, size_t n)
 {
-    struct sp_sink *s = log->sinks[level == SP_LOG_LEVEL_ACCESS ? SP_LOG_ACCESS : SP_LOG_EVENTS];
+    struct sp_sink *s = log->sinks[role_of(level)];
     if (s == NULL)
         return; /* turned off since the line was made */
     size_t mark = 0;
     struct sp_buf *buf = sp_sink_begin(s, &mark);
-    sp_log_format(buf, log->format, level, wall_us, event, fields, n);
+    if (sp_sink_is_datagram(s))
+        sp_buf_printf(buf, "<%u>", priority_of(level));
+    sp_log_format(
+        buf, level == SP_LOG_LEVEL_AUDIT ? SP_LOG_JSON : log->format, level, wall_us, event, fields, n);
     if (!sp_sink_end(s, mark)) {
-        count_drop(log);
+        count_drop(log, level);
         return;
     }
     if (!s->stalled && s->pending.len - s->sent >= FLUSH_BYTES)
-        flush(log, s);
+        sp_log_flush(log, s);
 }
 
 /* An event of the writer itself. */
@@ -147,7 +118,7 @@ static size_t drain(struct sp_log *log, struct sp_logger *l)
 {
     struct sp_ring *ring = &l->ring;
     size_t lines = 0;
-    for (size_t at = sp_ring_tail(ring); at != l->limit && !is_all_stalled(log); lines++) {
+    for (size_t at = sp_ring_tail(ring); at != l->limit && !sp_log_is_all_stalled(log); lines++) {
         if (lines % CHECK_LINES == CHECK_LINES - 1 && is_out_of_time(log))
             break;
         struct sp_log_record record;
@@ -162,65 +133,6 @@ static size_t drain(struct sp_log *log, struct sp_logger *l)
 }
 
 /* ---- outputs ---- */
-
-void sp_log_apply_level(struct sp_log *log)
-{
-    int level = log->sinks[SP_LOG_EVENTS] != NULL ? (int)log->wished_level : SP_LOG_LEVEL_NONE;
-    atomic_store_explicit(&log->level, level, memory_order_relaxed);
-    atomic_store_explicit(&log->has_access, log->sinks[SP_LOG_ACCESS] != NULL, memory_order_relaxed);
-}
-
-/* What one role writes to from now on: the old output where that is the same, or the new one cannot be had. */
-static struct sp_sink *open_role(struct sp_log *log, int role, struct sp_err *err)
-{
-    const char *name = log->names.of[role];
-    struct sp_sink *old = log->sinks[role];
-    struct sp_sink *fresh = NULL;
-    if (strcmp(name, "off") == 0)
-        return NULL;
-    if (old != NULL && sp_sink_has_name(old, name))
-        return old;
-    return sp_sink_open(name, &fresh, err) == SP_OK ? fresh : old;
-}
-
-/* Ends an output that no role uses any more, handing its lines on: to the same file opened anew if there is
- * one, else to what the role writes to now. */
-static void retire(struct sp_log *log, struct sp_sink *old, int role)
-{
-    struct sp_sink *successor = log->sinks[role];
-    if (old == NULL || old == log->sinks[SP_LOG_EVENTS] || old == log->sinks[SP_LOG_ACCESS])
-        return;
-    for (int other = 0; other < SP_LOG_ROLES; other++) {
-        if (log->sinks[other] != NULL && sp_sink_is_same(log->sinks[other], old))
-            successor = log->sinks[other];
-    }
-    flush(log, old);
-    count(log, SP_METER_log_failed, sp_sink_move(old, successor));
-    sp_sink_close(old);
-}
-
-enum sp_rc sp_log_open_sinks(struct sp_log *log, struct sp_err err[SP_LOG_ROLES])
-{
-    struct sp_sink *old[SP_LOG_ROLES], *now[SP_LOG_ROLES];
-    for (int role = 0; role < SP_LOG_ROLES; role++) {
-        err[role].text[0] = '\0';
-        old[role] = log->sinks[role];
-        now[role] = open_role(log, role, &err[role]);
-    }
-    struct sp_sink *spare = NULL;
-    if (now[0] != NULL && now[1] != NULL && now[0] != now[1] && sp_sink_is_same(now[0], now[1])) {
-        spare = now[1]; /* one file under two names is one output */
-        now[1] = now[0];
-    }
-    for (int role = 0; role < SP_LOG_ROLES; role++)
-        log->sinks[role] = now[role];
-    if (spare != NULL && spare != old[0] && spare != old[1])
-        sp_sink_close(spare);
-    retire(log, old[0], 0);
-    if (old[1] != old[0])
-        retire(log, old[1], 1);
-    return err[0].text[0] == '\0' && err[1].text[0] == '\0' ? SP_OK : SP_FAIL;
-}
 
 static void reopen(struct sp_log *log)
 {
@@ -240,7 +152,7 @@ static void reopen(struct sp_log *log)
         if (errors[role].text[0] == '\0')
             continue;
         const struct sp_log_field fields[] = {
-            SP_LOG_W("output", role == SP_LOG_EVENTS ? "events" : "access"),
+            SP_LOG_W("output", sp_log_role_name(role)),
             SP_LOG_C("error", errors[role].text),
         };
         say(log, SP_LOG_ERROR, "log_reopen_failed", fields, SP_COUNTOF(fields));
@@ -249,47 +161,60 @@ static void reopen(struct sp_log *log)
 
 /* ---- drops ---- */
 
-static uint64_t count_dropped(struct sp_log *log)
+static uint64_t count_dropped(struct sp_log *log, int kind)
 {
-    uint64_t total = log->dropped;
+    uint64_t total = log->dropped[kind];
     for (struct sp_logger *l = first_logger(log); l != NULL; l = l->next)
-        total += atomic_load_explicit(&l->dropped, memory_order_relaxed);
+        total += atomic_load_explicit(&l->dropped[kind], memory_order_relaxed);
     return total;
+}
+
+static bool has_losses(struct sp_log *log)
+{
+    for (int kind = 0; kind < SP_LOG_DROPS; kind++) {
+        if (count_dropped(log, kind) != log->reported[kind])
+            return true;
+    }
+    return memcmp(log->failed, log->failed_told, sizeof(log->failed)) != 0;
 }
 
 /* Milliseconds until losses may be told; -1 when there is nothing to tell or nowhere to tell it. */
 static int report_due_ms(struct sp_log *log)
 {
     struct sp_sink *s = log->sinks[SP_LOG_EVENTS];
-    if (s == NULL || s->stalled || (count_dropped(log) == log->reported && log->failed == log->failed_told))
+    if (s == NULL || s->stalled || !has_losses(log))
         return -1;
     uint64_t now = sp_mono_ms();
     uint64_t at = log->reported_ms + REPORT_EVERY_MS;
     return log->reported_ms == 0 || now >= at || is_stopping(log) ? 0 : (int)(at - now);
 }
 
-static void report_failures(struct sp_log *log)
+static void report_failures(struct sp_log *log, int role)
 {
     char text[128];
     const struct sp_log_field fields[] = {
-        SP_LOG_W("output", "access"),
-        SP_LOG_N("count", log->failed - log->failed_told),
-        SP_LOG_C("error", strerror_r(log->failed_errnum, text, sizeof(text))),
+        SP_LOG_W("output", sp_log_role_name(role)),
+        SP_LOG_N("count", log->failed[role] - log->failed_told[role]),
+        SP_LOG_C("error", strerror_r(log->failed_errnum[role], text, sizeof(text))),
     };
-    if (log->failed == log->failed_told)
+    if (log->failed[role] == log->failed_told[role])
         return;
-    log->failed_told = log->failed;
+    log->failed_told[role] = log->failed[role];
     say(log, SP_LOG_ERROR, "log_failed", fields, SP_COUNTOF(fields));
 }
 
-static void report_drops(struct sp_log *log)
+static void report_drops(struct sp_log *log, int kind)
 {
-    uint64_t total = count_dropped(log);
-    const struct sp_log_field fields[] = {SP_LOG_N("count", total - log->reported)};
-    if (total == log->reported)
+    static const struct {
+        enum sp_log_level level;
+        const char *event;
+    } events[SP_LOG_DROPS] = {{SP_LOG_WARN, "log_dropped"}, {SP_LOG_ERROR, "audit_dropped"}};
+    uint64_t total = count_dropped(log, kind);
+    const struct sp_log_field fields[] = {SP_LOG_N("count", total - log->reported[kind])};
+    if (total == log->reported[kind])
         return;
-    log->reported = total;
-    say(log, SP_LOG_WARN, "log_dropped", fields, SP_COUNTOF(fields));
+    log->reported[kind] = total;
+    say(log, events[kind].level, events[kind].event, fields, SP_COUNTOF(fields));
 }
 
 static void report_losses(struct sp_log *log)
@@ -297,9 +222,11 @@ static void report_losses(struct sp_log *log)
     if (report_due_ms(log) != 0)
         return;
     log->reported_ms = sp_mono_ms();
-    report_failures(log);
-    report_drops(log);
-    flush(log, log->sinks[SP_LOG_EVENTS]);
+    for (int role = 0; role < SP_LOG_ROLES; role++)
+        report_failures(log, role);
+    for (int kind = 0; kind < SP_LOG_DROPS; kind++)
+        report_drops(log, kind);
+    sp_log_flush(log, log->sinks[SP_LOG_EVENTS]);
 }
 
 /* ---- the thread ---- */
@@ -314,10 +241,10 @@ static size_t turn(struct sp_log *log)
         l->limit = sp_ring_head(&l->ring);
     if (atomic_load_explicit(&log->reopen, memory_order_acquire))
         reopen(log);
-    flush_all(log);
+    sp_log_flush_all(log);
     for (struct sp_logger *l = loggers; l != NULL; l = l->next)
         lines += drain(log, l);
-    flush_all(log);
+    sp_log_flush_all(log);
     report_losses(log);
     return lines;
 }
@@ -334,7 +261,7 @@ static bool has_lines(struct sp_log *log)
 static bool is_finished(struct sp_log *log)
 {
     struct sp_sink *sinks[SP_LOG_ROLES];
-    size_t n = distinct_sinks(log, sinks);
+    size_t n = sp_log_distinct_sinks(log, sinks);
     for (size_t i = 0; i < n; i++) {
         if (!sp_sink_is_empty(sinks[i]))
             return false;
@@ -346,12 +273,12 @@ static bool is_finished(struct sp_log *log)
 static int choose_rest(struct sp_log *log, size_t lines)
 {
     if (is_stopping(log)) {
-        if (has_lines(log) && !is_all_stalled(log))
+        if (has_lines(log) && !sp_log_is_all_stalled(log))
             return 0; /* an output came back after the rings were looked at: nobody would wake us for them */
         uint64_t now = sp_mono_ms();
         return now < log->stop_by_ms ? (int)(log->stop_by_ms - now) : 0;
     }
-    if (is_all_stalled(log))
+    if (sp_log_is_all_stalled(log))
         return -1; /* still BUSY for the producers: they could not help */
     if (lines > 0) {
         atomic_store_explicit(&log->rest, SP_LOG_NAPPING, memory_order_seq_cst);
@@ -367,7 +294,7 @@ static void rest(struct sp_log *log, size_t lines)
     struct pollfd fds[1 + SP_LOG_ROLES] = {{.fd = log->wake_fd, .events = POLLIN}};
     nfds_t n = 1;
     struct sp_sink *sinks[SP_LOG_ROLES];
-    size_t count_of_sinks = distinct_sinks(log, sinks);
+    size_t count_of_sinks = sp_log_distinct_sinks(log, sinks);
     for (size_t i = 0; i < count_of_sinks; i++) {
         if (sinks[i]->stalled)
             fds[n++] = (struct pollfd){.fd = sinks[i]->fd, .events = POLLOUT};

@@ -55,10 +55,10 @@ static void test_an_access_record_has_no_level(void **state)
     (void)state;
     const struct sp_log_field fields[] = {SP_LOG_N("status", 200)};
     assert_line("{\"time\":\"2026-11-22T09:25:00.123Z\",\"event\":\"access\",\"status\":200}\n", SP_LOG_JSON,
-        -1, NULL, fields, 1);
-    assert_line("2026-11-22T09:25:00.123Z access status=200\n", SP_LOG_TEXT, -1, NULL, fields, 1);
+        -1, "access", fields, 1);
+    assert_line("2026-11-22T09:25:00.123Z access status=200\n", SP_LOG_TEXT, -1, "access", fields, 1);
     assert_line(
-        "{\"time\":\"2026-11-22T09:25:00.123Z\",\"event\":\"access\"}\n", SP_LOG_JSON, -1, NULL, NULL, 0);
+        "{\"time\":\"2026-11-22T09:25:00.123Z\",\"event\":\"access\"}\n", SP_LOG_JSON, -1, "access", NULL, 0);
 }
 
 static void test_every_level_has_its_word(void **state)

@@ -27,7 +27,8 @@ enum { STOP_MS = 30000 }; /* longer than any test takes; only an output that sta
 
 static void start_with(struct fixture *f, const char *events, const char *access)
 {
-    const struct sp_log_options options = {SP_LOG_INFO, SP_LOG_TEXT, events, access};
+    const struct sp_log_options options = {
+        .level = SP_LOG_INFO, .format = SP_LOG_TEXT, .events = events, .access = access};
     struct sp_err err;
     if (sp_log_start(&options, f->writer, &f->log, &err) != SP_OK)
         fail_msg("%s", err.text);
@@ -126,8 +127,8 @@ static void test_an_output_that_cannot_be_opened_stops_the_start_and_is_named(vo
 {
     struct fixture *f = *state;
     const struct sp_log_options cases[] = {
-        {SP_LOG_INFO, SP_LOG_JSON, "/nonexistent/dir/log", "off"},
-        {SP_LOG_INFO, SP_LOG_JSON, f->events, "/nonexistent/dir/log"},
+        {.level = SP_LOG_INFO, .format = SP_LOG_JSON, .events = "/nonexistent/dir/log", .access = "off"},
+        {.level = SP_LOG_INFO, .format = SP_LOG_JSON, .events = f->events, .access = "/nonexistent/dir/log"},
     };
     for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
         struct sp_err err = {0};
@@ -224,7 +225,8 @@ static void test_new_options_change_level_format_and_path(void **state)
     struct sp_logger *l = new_logger(f);
     say(l, "one");
     WAIT_UNTIL(file_has(f->events, "one"));
-    const struct sp_log_options options = {SP_LOG_DEBUG, SP_LOG_JSON, path, path};
+    const struct sp_log_options options = {
+        .level = SP_LOG_DEBUG, .format = SP_LOG_JSON, .events = path, .access = path};
     sp_log_reopen(f->log, &options);
     sp_log_reopen(f->log, NULL); /* a second request does not undo the first */
     WAIT_UNTIL(sp_logger_has_access(l));
@@ -241,13 +243,15 @@ static void test_a_path_that_cannot_be_reopened_keeps_the_old_file_and_says_so(v
     struct fixture *f = *state;
     start_with(f, f->events, f->access);
     struct sp_logger *l = new_logger(f);
-    const struct sp_log_options options = {SP_LOG_INFO, SP_LOG_TEXT, "/nonexistent/log", f->access};
+    const struct sp_log_options options = {
+        .level = SP_LOG_INFO, .format = SP_LOG_TEXT, .events = "/nonexistent/log", .access = f->access};
     sp_log_reopen(f->log, &options);
     say(l, "still here");
     char too_long[PATH_MAX + 10];
     memset(too_long, 'p', sizeof(too_long) - 1);
     too_long[sizeof(too_long) - 1] = '\0';
-    const struct sp_log_options worse = {SP_LOG_INFO, SP_LOG_TEXT, too_long, f->access};
+    const struct sp_log_options worse = {
+        .level = SP_LOG_INFO, .format = SP_LOG_TEXT, .events = too_long, .access = f->access};
     WAIT_UNTIL(file_has(f->events, "still here"));
     sp_log_reopen(f->log, &worse);
     say(l, "even now");
@@ -399,7 +403,8 @@ static void test_lines_that_wait_for_a_pipe_stay_with_it_when_events_move_to_a_f
     struct sp_logger *l = new_logger(f);
     uint64_t sent = 0;
     fill_until_dropped(f, l, &sent);
-    const struct sp_log_options options = {SP_LOG_INFO, SP_LOG_TEXT, f->events, f->access};
+    const struct sp_log_options options = {
+        .level = SP_LOG_INFO, .format = SP_LOG_TEXT, .events = f->events, .access = f->access};
     sp_log_reopen(f->log, &options);
     WAIT_UNTIL(!atomic_load(&f->log->reopen));
     assert_int_equal(fcntl(t.fd, F_SETFL, 0), 0);

@@ -5,6 +5,8 @@
 #include "obs/sink.h"
 #include "obs_fixture.h"
 
+static const struct sp_sink_sockets USUAL;
+
 static void add_line(struct sp_sink *s, char c, size_t len)
 {
     size_t mark = 0;
@@ -22,9 +24,9 @@ static void test_lines_a_stalled_pipe_did_not_take_move_whole_to_another_file(vo
     assert_int_equal(mkfifo(f->access, 0600), 0);
     int reader = open(f->access, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     struct sp_sink *pipe_sink = NULL, *again = NULL, *file = NULL;
-    assert_int_equal(sp_sink_open(f->access, &pipe_sink, NULL), SP_OK);
-    assert_int_equal(sp_sink_open(f->access, &again, NULL), SP_OK);
-    assert_int_equal(sp_sink_open(f->events, &file, NULL), SP_OK);
+    assert_int_equal(sp_sink_open(f->access, &USUAL, &pipe_sink, NULL), SP_OK);
+    assert_int_equal(sp_sink_open(f->access, &USUAL, &again, NULL), SP_OK);
+    assert_int_equal(sp_sink_open(f->events, &USUAL, &file, NULL), SP_OK);
     assert_true(sp_sink_is_same(pipe_sink, again));
     assert_false(sp_sink_is_same(pipe_sink, file));
     uint64_t lines = 1;
@@ -57,7 +59,7 @@ static void test_what_waits_for_an_output_has_a_bound_and_drops_the_newest(void 
 {
     struct fixture *f = *state;
     struct sp_sink *s = NULL;
-    assert_int_equal(sp_sink_open(f->events, &s, NULL), SP_OK);
+    assert_int_equal(sp_sink_open(f->events, &USUAL, &s, NULL), SP_OK);
     size_t mark = 0, lines = 0;
     for (;; lines++) {
         struct sp_buf *b = sp_sink_begin(s, &mark);
@@ -77,7 +79,7 @@ static void test_a_torn_line_stays_torn_while_writing_fails_and_counts_once(void
 {
     (void)state;
     struct sp_sink *s = NULL;
-    assert_int_equal(sp_sink_open("/dev/full", &s, NULL), SP_OK);
+    assert_int_equal(sp_sink_open("/dev/full", &USUAL, &s, NULL), SP_OK);
     s->torn = true;
     for (int i = 0; i < 3; i++) {
         add_line(s, 'x', 10);
@@ -110,7 +112,7 @@ static void test_an_inherited_socket_or_blocking_pipe_stalls_without_waiting(voi
         assert_int_equal(kind == SP_SINK_SOCKET ? socketpair(AF_UNIX, SOCK_STREAM, 0, fds) : pipe(fds), 0);
         assert_true(before >= 0 && dup2(fds[1], STDERR_FILENO) >= 0);
         struct sp_sink *s = NULL;
-        assert_int_equal(sp_sink_open("stderr", &s, NULL), SP_OK);
+        assert_int_equal(sp_sink_open("stderr", &USUAL, &s, NULL), SP_OK);
         if (kind == SP_SINK_SHARED) { /* as when /proc is not there, or not ours to open */
             assert_true(dup2(fds[1], s->fd) >= 0);
             s->kind = SP_SINK_SHARED;

@@ -1,11 +1,11 @@
-/* The log: events and access records leave the thread that made them as bytes in a ring of its own; one writer
- * thread formats and writes them. So a full disk or a stalled reader costs log lines (counted), never a
- * request.
+/* The log: events, access records and audit records leave the thread that made them as bytes in a ring of its own;
+ * one writer thread formats and writes them. So a full disk or a stalled reader costs log lines (counted), never
+ * a request.
  *
  * A logger is one producer: one thread, one ring, no lock. A full ring drops the newest line. A value is cut at
  * 8 KiB, the values of a line at 16 KiB together; fields after the 255th are left out. Lines are JSON objects
  * or `key=value` text; every byte of a value that is not printable ASCII leaves escaped, so a line is always
- * one line. */
+ * one line. Audit records are JSON, whatever the others are. */
 #ifndef SP_OBS_LOG_H
 #define SP_OBS_LOG_H
 
@@ -16,12 +16,20 @@
 enum sp_log_level { SP_LOG_DEBUG, SP_LOG_INFO, SP_LOG_WARN, SP_LOG_ERROR };
 enum sp_log_format { SP_LOG_JSON, SP_LOG_TEXT };
 
-/* Where lines go: "stderr", "stdout", "off", or a file's path (created 0640, appended to, reopened on request). */
+/* Where the services listen; NULL: where they usually do. Borrowed as long as the log lives. For tests. */
+struct sp_sink_sockets {
+    const char *syslog, *journald;
+};
+
+/* Where lines go: "stderr", "stdout", "off", "syslog" (a datagram socket at /dev/log; facility authpriv for audit records,
+ * else daemon), "journald", or a file's path (created 0640, appended to, reopened on request). */
 struct sp_log_options {
     enum sp_log_level level;
     enum sp_log_format format;
     const char *events;
     const char *access;
+    const char *audit;              /* NULL: "off" */
+    struct sp_sink_sockets sockets; /* only at the start */
 };
 
 /* One key and its value. Keys are string literals: the ring keeps the pointer. Values are copied. */
@@ -69,9 +77,13 @@ void sp_log_event(struct sp_logger *l, enum sp_log_level level, const char *even
 /* One access record: time, then the fields. Nothing is done when access goes to "off". */
 void sp_log_access(struct sp_logger *l, const struct sp_log_field *fields, size_t count);
 bool sp_logger_has_access(const struct sp_logger *l);
+/* One audit record: time, event "decision", then the fields. Nothing is done when audit goes to "off". Lost ones are
+ * counted apart (audit_dropped), and told by an event of their own. */
+void sp_log_audit(struct sp_logger *l, const struct sp_log_field *fields, size_t count);
+bool sp_logger_has_audit(const struct sp_logger *l);
 
-/* The same formatting, straight into a buffer (a line with '\n'), for subcommands and tests. `level` < 0: an
- * access record. */
+/* The same formatting, straight into a buffer (a line with '\n'), for subcommands and tests. `level` < 0: a
+ * record, which has none. */
 void sp_log_format(struct sp_buf *out, enum sp_log_format format, int level, int64_t wall_us,
     const char *event, const struct sp_log_field *fields, size_t count);
 

@@ -52,6 +52,8 @@
         "Exchanges repeated because a kept-alive connection turned out closed")                              \
     X(upstream_idle, "sallyport_upstream_idle_connections", gauge, "Kept-alive connections to endpoints")    \
     X(log_dropped, "sallyport_log_dropped_total", counter, "Log lines dropped: the reader or disk too slow") \
+    X(audit_dropped, "sallyport_audit_dropped_total", counter,                                               \
+        "Audit records dropped: the reader or disk too slow")                                                \
     X(log_failed, "sallyport_log_write_failures_total", counter, "Log lines lost to a write error")          \
     X(reloads, "sallyport_reloads_total{result=\"ok\"}", counter, "Configuration reloads")                   \
     X(reload_failures, "sallyport_reloads_total{result=\"failed\"}", counter, "Configuration reloads")       \
