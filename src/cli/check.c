@@ -20,8 +20,10 @@ int sp_cli_check(int argc, char **argv)
         return SP_EXIT_USAGE;
     struct sp_snapshot_options options = {.gates = 1, .generation = 1};
     enum sp_rc rc = sp_snapshot_load(file, &options, &snapshot, &diags);
-    if (rc == SP_OK)
+    if (rc == SP_OK) {
+        sp_policy_review(snapshot->policy, &diags);
         sp_listing_warn(snapshot, now, &diags);
+    }
     sp_diags_print(&diags, &problems);
     fprintf(stderr, "%.*s", SP_FMT(sp_buf_slice(&problems)));
     if (rc == SP_OK) {

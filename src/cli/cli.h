@@ -1,7 +1,10 @@
 /* The subcommands: one file each, one row each in main.c. Exit codes: 0 fine, 1 failed while running, 2 bad
- * usage or configuration, 3 refused (`verify`). */
+ * usage or configuration, 3 refused (`verify`, `explain`). */
 #ifndef SP_CLI_H
 #define SP_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
 
 enum { SP_EXIT_OK = 0, SP_EXIT_FAILED = 1, SP_EXIT_USAGE = 2, SP_EXIT_REFUSED = 3 };
 
@@ -11,6 +14,11 @@ int sp_cli_check(int argc, char **argv);
 int sp_cli_reference(int argc, char **argv);
 int sp_cli_demo(int argc, char **argv);
 int sp_cli_verify(int argc, char **argv);
+int sp_cli_explain(int argc, char **argv);
+int sp_cli_test(int argc, char **argv);
+
+/* RFC 3339, or "@" and seconds since 1970. False: neither. */
+bool sp_cli_parse_time(const char *text, int64_t *out);
 
 /* The FILE of "-c FILE", which must be all there is. NULL: told on standard error. */
 const char *sp_cli_config_option(int argc, char **argv);

@@ -28,6 +28,11 @@ static const struct {
         sp_cli_check},
     {"verify", "--ca FILE [OPTIONS] FILE",
         "judge a certificate as a listener would, and say why; options: sallyport verify", sp_cli_verify},
+    {"explain", "-c FILE --cert FILE [OPTIONS]",
+        "what becomes of a client's request, or of a line of the log, and why; options: sallyport explain",
+        sp_cli_explain},
+    {"test", "-c FILE CASES...", "try a policy's cases, say which come out otherwise than expected",
+        sp_cli_test},
     {"demo", "[--run-once]", "a throwaway PKI, an echo backend and the proxy in front, to try with curl",
         sp_cli_demo},
     {"reference", "config|refusals|metrics", "print a reference page (Markdown)", sp_cli_reference},
@@ -41,8 +46,9 @@ static int help(int argc, char **argv)
     (void)argv;
     puts("sallyport " SP_VERSION ": a reverse proxy that terminates mutual TLS\n");
     for (size_t i = 0; i < SP_COUNTOF(COMMANDS); i++)
-        printf("  sallyport %-9s %-24s %s\n", COMMANDS[i].name, COMMANDS[i].arguments, COMMANDS[i].meaning);
-    puts("\nexit codes: 0 fine, 1 failed while running, 2 bad usage or configuration, 3 refused (verify)");
+        printf("  sallyport %-9s %-29s %s\n", COMMANDS[i].name, COMMANDS[i].arguments, COMMANDS[i].meaning);
+    puts(
+        "\nexit codes: 0 fine, 1 failed while running, 2 bad usage or configuration, 3 refused (verify, explain)");
     return SP_EXIT_OK;
 }
 

@@ -7,8 +7,10 @@
 #include "sallyport/base/mem.h"
 #include "sallyport/config/config.h"
 #include "sallyport/obs/gauge.h"
+#include "sallyport/obs/issuer_counts.h"
 #include "sallyport/obs/meter.h"
 #include "sallyport/obs/refusal.h"
+#include "sallyport/obs/rule_meter.h"
 
 static void refusals(struct sp_buf *out)
 {
@@ -68,6 +70,10 @@ static void metrics(struct sp_buf *out)
         sp_buf_printf(out, "| `%s` | %s | %s |\n", ROWS[i].name, ROWS[i].type, ROWS[i].help);
     for (size_t i = 0; i < SP_COUNTOF(LABELLED); i++)
         print_labelled(out, LABELLED[i].name, LABELLED[i].labels, LABELLED[i].help);
+#define X(name, labels, help) sp_buf_add_str(out, "| `" name "{" labels "}` | counter | " help " |\n");
+    SP_RULE_FAMILIES(X)
+    SP_ISSUER_FAMILIES(X)
+#undef X
     sp_buf_add_str(out,
         "| `sallyport_refusals_total{reason=\"...\"}` | counter | Refusals, by [reason](refusals.md) |\n"
         "| `sallyport_sessions_ended_total{reason=\"...\"}` | counter | Connections ended that had been let in, by "

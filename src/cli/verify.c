@@ -3,13 +3,13 @@
  * second opinion. Options in, text or JSON out; docs/verify.md has both. */
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
 #include "cli.h"
+#include "json.h"
 #include "sallyport/base/clock.h"
 #include "sallyport/base/text.h"
 #include "sallyport/pki/trust.h"
+#include "steps.h"
 
 #define MAX_FILES 256
 #define MAX_DEPTH 10
@@ -38,80 +38,6 @@ static const char usage[] =
     "exit codes: 0 accepted, 3 refused, 2 bad usage or a file that cannot be used\n";
 
 /* ---- options ---- */
-
-static bool digits(const char **text, size_t count, int *out)
-{
-    *out = 0;
-    for (size_t i = 0; i < count; i++, (*text)++) {
-        if (!sp_is_digit(**text))
-            return false;
-        *out = *out * 10 + (**text - '0');
-    }
-    return true;
-}
-
-static bool literal(const char **text, char c)
-{
-    return *(*text)++ == c;
-}
-
-/* "Z", "+hh:mm" or "-hh:mm", and nothing behind it. */
-static bool parse_offset(const char *p, int *minutes)
-{
-    int hours, rest, sign = *p == '-' ? -1 : 1;
-    *minutes = 0;
-    if ((p[0] == 'Z' || p[0] == 'z') && p[1] == '\0')
-        return true;
-    if (*p != '+' && *p != '-')
-        return false;
-    p++;
-    if (!digits(&p, 2, &hours) || !literal(&p, ':') || !digits(&p, 2, &rest) || *p != '\0' || hours > 23 ||
-        rest > 59)
-        return false;
-    *minutes = sign * (hours * 60 + rest);
-    return true;
-}
-
-/* RFC 3339; a fraction of a second is passed over. */
-static bool parse_rfc3339(const char *p, int64_t *out)
-{
-    struct tm tm = {0}, again;
-    int offset = 0;
-    if (!digits(&p, 4, &tm.tm_year) || !literal(&p, '-') || !digits(&p, 2, &tm.tm_mon) || !literal(&p, '-') ||
-        !digits(&p, 2, &tm.tm_mday) || (*p != 'T' && *p != 't' && *p != ' '))
-        return false;
-    p++;
-    if (!digits(&p, 2, &tm.tm_hour) || !literal(&p, ':') || !digits(&p, 2, &tm.tm_min) || !literal(&p, ':') ||
-        !digits(&p, 2, &tm.tm_sec))
-        return false;
-    if (*p == '.') {
-        do
-            p++;
-        while (sp_is_digit(*p));
-    }
-    if (!parse_offset(p, &offset))
-        return false;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    again = tm;
-    time_t t = timegm(&again); /* brings a 30th of February to March: then it was none */
-    if (again.tm_mon != tm.tm_mon || again.tm_mday != tm.tm_mday || again.tm_hour != tm.tm_hour ||
-        again.tm_min != tm.tm_min || again.tm_sec != tm.tm_sec)
-        return false;
-    *out = (int64_t)t - (int64_t)offset * 60;
-    return true;
-}
-
-static bool parse_time(const char *text, int64_t *out)
-{
-    uint64_t seconds;
-    if (text[0] != '@')
-        return parse_rfc3339(text, out);
-    if (!sp_parse_u64(sp_slice_of(text + 1), &seconds) || seconds > UINT64_C(253402300799)) /* year 9999 */
-        return false;
-    *out = (int64_t)seconds;
-    return true;
-}
 
 static bool parse_stale(const char *text, struct sp_config_client_auth *auth)
 {
@@ -197,7 +123,7 @@ static bool take_option(struct request *r, int option, const char *value)
     case DEPTH:
         return parse_depth(value, &r->auth.depth);
     case TIME:
-        return parse_time(value, &r->now);
+        return sp_cli_parse_time(value, &r->now);
     case PURPOSE:
         return parse_purpose(value, &r->purpose);
     default:
@@ -257,20 +183,8 @@ struct report {
 static void text_step(void *arg, const struct sp_trust_step *step)
 {
     struct report *report = arg;
-    char from[SP_RFC3339_MAX], to[SP_RFC3339_MAX];
-    struct sp_buf *out = &report->chain;
 
-    sp_buf_printf(out, "%zu. %s%s\n", report->steps,
-        step->subject[0] != '\0' ? step->subject : "(no subject)", step->is_anchor ? " (anchor)" : "");
-    sp_buf_printf(out, "   issuer %s, serial %s\n", step->issuer, step->serial);
-    sp_buf_printf(out, "   valid from %s until %s\n",
-        sp_time_rfc3339(step->not_before * 1000000, false, from),
-        sp_time_rfc3339(step->not_after * 1000000, false, to));
-    if (step->is_judged && looks_at_revocation(report->request))
-        sp_buf_printf(out, "   revocation: %s%s%s\n",
-            step->revocation == SP_REFUSAL_none ? "" : sp_refusal_name(step->revocation),
-            step->revocation == SP_REFUSAL_none ? "" : ": ", step->detail);
-    report->steps++;
+    sp_step_text(&report->chain, "", report->steps++, step, looks_at_revocation(report->request));
 }
 
 static void print_text(const struct report *report, const struct sp_verdict *v)
@@ -288,60 +202,11 @@ static void print_text(const struct report *report, const struct sp_verdict *v)
 
 /* ---- JSON ---- */
 
-/* What is not printable ASCII leaves as if it were Latin-1: only paths can hold any, names are escaped already. */
-static void add_json(struct sp_buf *out, const char *text)
-{
-    sp_buf_add_char(out, '"');
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\')
-            sp_buf_printf(out, "\\%c", c);
-        else if (c < 0x20 || c > 0x7e)
-            sp_buf_printf(out, "\\u%04x", c);
-        else
-            sp_buf_add_char(out, (char)c);
-    }
-    sp_buf_add_char(out, '"');
-}
-
-static void add_json_field(struct sp_buf *out, const char *name, const char *value)
-{
-    sp_buf_printf(out, "\"%s\":", name);
-    if (value != NULL)
-        add_json(out, value);
-    else
-        sp_buf_add_str(out, "null");
-}
-
 static void json_step(void *arg, const struct sp_trust_step *step)
 {
     struct report *report = arg;
-    char time[SP_RFC3339_MAX];
-    struct sp_buf *out = &report->chain;
 
-    sp_buf_add_str(out, report->steps > 0 ? ",{" : "{");
-    add_json_field(out, "subject", step->subject);
-    sp_buf_add_char(out, ',');
-    add_json_field(out, "issuer", step->issuer);
-    sp_buf_add_char(out, ',');
-    add_json_field(out, "serial", step->serial);
-    sp_buf_add_char(out, ',');
-    add_json_field(out, "not_before", sp_time_rfc3339(step->not_before * 1000000, false, time));
-    sp_buf_add_char(out, ',');
-    add_json_field(out, "not_after", sp_time_rfc3339(step->not_after * 1000000, false, time));
-    sp_buf_printf(out, ",\"anchor\":%s,\"revocation\":", step->is_anchor ? "true" : "false");
-    if (step->is_judged && looks_at_revocation(report->request)) {
-        sp_buf_add_char(out, '{');
-        add_json_field(
-            out, "reason", step->revocation != SP_REFUSAL_none ? sp_refusal_name(step->revocation) : NULL);
-        sp_buf_add_char(out, ',');
-        add_json_field(out, "detail", step->detail);
-        sp_buf_add_char(out, '}');
-    } else {
-        sp_buf_add_str(out, "null");
-    }
-    sp_buf_add_char(out, '}');
-    report->steps++;
+    sp_step_json(&report->chain, step, looks_at_revocation(report->request));
 }
 
 static void print_json(const struct report *report, const struct sp_verdict *v)
@@ -349,18 +214,16 @@ static void print_json(const struct report *report, const struct sp_verdict *v)
     char time[SP_RFC3339_MAX];
     struct sp_buf out = {0};
 
-    sp_buf_printf(&out, "{\"accepted\":%s,", v->accepted ? "true" : "false");
-    add_json_field(&out, "reason", v->accepted ? NULL : sp_refusal_name(v->reason));
-    sp_buf_add_char(&out, ',');
-    add_json_field(&out, "detail", v->accepted ? NULL : v->detail);
-    sp_buf_add_char(&out, ',');
-    add_json_field(&out, "meaning", v->accepted ? NULL : sp_refusal_meaning(v->reason));
-    sp_buf_add_char(&out, ',');
-    add_json_field(&out, "time", sp_time_rfc3339(report->request->now * 1000000, false, time));
-    sp_buf_add_char(&out, ',');
-    add_json_field(&out, "purpose", purposes[report->request->purpose]);
-    sp_buf_printf(&out, ",\"revocation_checked\":%s,\"chain\":[%.*s]}\n",
-        looks_at_revocation(report->request) ? "true" : "false", SP_FMT(sp_buf_slice(&report->chain)));
+    sp_buf_add_char(&out, '{');
+    sp_json_bool(&out, "accepted", v->accepted);
+    sp_json_text(&out, "reason", v->accepted ? NULL : sp_refusal_name(v->reason));
+    sp_json_text(&out, "detail", v->accepted ? NULL : v->detail);
+    sp_json_text(&out, "meaning", v->accepted ? NULL : sp_refusal_meaning(v->reason));
+    sp_json_text(&out, "time", sp_time_rfc3339(report->request->now * 1000000, false, time));
+    sp_json_text(&out, "purpose", purposes[report->request->purpose]);
+    sp_json_bool(&out, "revocation_checked", looks_at_revocation(report->request));
+    sp_json_key(&out, "chain");
+    sp_buf_printf(&out, "[%.*s]}\n", SP_FMT(sp_buf_slice(&report->chain)));
     printf("%.*s", SP_FMT(sp_buf_slice(&out)));
     sp_buf_free(&out);
 }
@@ -375,7 +238,7 @@ static int judge(const struct request *r, const struct sp_trust *trust)
     int code = SP_EXIT_USAGE;
 
     if (sp_trust_inspect(trust, r->leaf, r->purpose, r->now, r->json ? json_step : text_step, &report,
-            &verdict, &err) != SP_OK) {
+            &verdict, NULL, &err) != SP_OK) {
         fprintf(stderr, "sallyport verify: %s\n", err.text);
     } else {
         (r->json ? print_json : print_text)(&report, &verdict);

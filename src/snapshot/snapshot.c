@@ -36,6 +36,7 @@ static void snapshot_free(struct sp_snapshot *s)
     sp_free(s->listeners);
     sp_policy_free(s->policy);
     sp_headers_free(s->headers);
+    sp_rule_meters_free(s->rule_meters);
     sp_config_free(s->config);
     sp_free(s);
 }
@@ -177,6 +178,25 @@ static bool build_listener(const struct build *b, struct sp_snapshot_listener *l
 
 /* ---- the whole ---- */
 
+/* Rules that were there before go on counting where they were. NULL without memory. */
+static struct sp_rule_meters *make_rule_meters(const struct build *b)
+{
+    const struct sp_config *config = b->s->config;
+    const struct sp_snapshot *before = b->options->before;
+    unsigned workers = b->options->workers != 0 ? b->options->workers : config->workers;
+    const char **names =
+        sp_alloc(config->rule_count + 1, sizeof(*names)); /* one more: none is no want of memory */
+
+    if (names == NULL)
+        return NULL;
+    for (size_t i = 0; i < config->rule_count; i++)
+        names[i] = config->rules[i].name;
+    struct sp_rule_meters *made =
+        sp_rule_meters_new(names, config->rule_count, workers, before != NULL ? before->rule_meters : NULL);
+    sp_free(names);
+    return made;
+}
+
 /* False: something is missing, whether or not `diags` was told what. */
 static bool build(const struct build *b)
 {
@@ -194,7 +214,8 @@ static bool build(const struct build *b)
     struct sp_policy *before = b->options->before != NULL ? b->options->before->policy : NULL;
     s->policy = b->crls_only ? sp_policy_ref(before) : sp_policy_new(s->config, before, b->diags);
     s->headers = sp_headers_new(s->config, b->diags);
-    return complete && s->policy != NULL && s->headers != NULL;
+    s->rule_meters = make_rule_meters(b);
+    return complete && s->policy != NULL && s->headers != NULL && s->rule_meters != NULL;
 }
 
 /* Takes over `config`. */
@@ -278,6 +299,22 @@ const struct sp_snapshot_listener *sp_snapshot_find(const struct sp_snapshot *s,
             return &s->listeners[i];
     }
     return NULL;
+}
+
+/* How old a session may get is no part of the policy's digest, which tickets and identities are bound to: both have a
+ * time of their own. A request is held to it by nothing but this. */
+bool sp_snapshot_hosts_agree(const struct sp_snapshot_listener *l, size_t a, size_t b)
+{
+    const struct sp_config_host *hosts = l->config->hosts;
+    uint8_t ids[2][32];
+
+    if (hosts[a].client_auth.max_session_age_ms != hosts[b].client_auth.max_session_age_ms)
+        return false;
+    if (l->trusts[a] == l->trusts[b])
+        return true;
+    sp_trust_policy_id(l->trusts[a], ids[0]);
+    sp_trust_policy_id(l->trusts[b], ids[1]);
+    return memcmp(ids[0], ids[1], sizeof(ids[0])) == 0;
 }
 
 struct sp_trust *sp_snapshot_trust_of(const struct sp_snapshot_listener *l, const char *sni)

@@ -9,16 +9,19 @@
 #include "sallyport/io/loop.h"
 #include "sallyport/obs/log.h"
 #include "sallyport/obs/meter.h"
+#include "sallyport/policy/limits.h"
 #include "sallyport/snapshot/handover.h"
 #include "sallyport/snapshot/snapshot.h"
 
 struct sp_worker;
 
 struct sp_worker_options {
+    unsigned index; /* counted from 0: which of the cells of sp_rule_meters are its own */
     struct sp_loop *loop;
     struct sp_logger *logger;
     struct sp_meter_block *meter;
     struct sp_tally *tally;
+    struct sp_limits *limits;     /* shared by all workers; borrowed for the worker's life */
     struct sp_snapshot *snapshot; /* the first one; the worker takes a reference of its own */
 };
 

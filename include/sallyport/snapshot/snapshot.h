@@ -8,6 +8,7 @@
 #include "sallyport/base/base.h"
 #include "sallyport/config/config.h"
 #include "sallyport/headers/headers.h"
+#include "sallyport/obs/rule_meter.h"
 #include "sallyport/pki/shelf.h"
 #include "sallyport/pki/trust.h"
 #include "sallyport/policy/policy.h"
@@ -32,15 +33,17 @@ struct sp_snapshot {
     _Atomic unsigned refs;
     uint64_t generation; /* 1, 2, 3 ... */
     unsigned gates;
-    struct sp_config *config;   /* shared with the snapshots that were renewed from the same one */
-    struct sp_policy *policy;   /* one reference */
-    struct sp_headers *headers; /* what each upstream is told */
+    struct sp_config *config;           /* shared with the snapshots that were renewed from the same one */
+    struct sp_policy *policy;           /* one reference */
+    struct sp_headers *headers;         /* what each upstream is told */
+    struct sp_rule_meters *rule_meters; /* one reference; of config->rules. Written by workers */
     struct sp_snapshot_listener *listeners; /* in the order of config->listeners */
     size_t listener_count;
 };
 
 struct sp_snapshot_options {
-    unsigned gates; /* how many TLS contexts a listener needs; 0: as the configuration says */
+    unsigned gates;   /* how many TLS contexts a listener needs; 0: as the configuration says */
+    unsigned workers; /* how many will count; 0: as the configuration says */
     uint64_t generation;
     struct sp_snapshot_memory *memory; /* NULL: none, for `check` */
     /* The one in force, or NULL: a trust that would be the same is taken over with what it remembers. */
@@ -63,6 +66,8 @@ void sp_snapshot_unref(struct sp_snapshot *s);              /* any thread; takes
 
 /* The listener of that name, or NULL. */
 const struct sp_snapshot_listener *sp_snapshot_find(const struct sp_snapshot *s, const char *name);
+/* Whether clients of these two of the listener's hosts prove themselves alike: what came for the one may ask the other. */
+bool sp_snapshot_hosts_agree(const struct sp_snapshot_listener *l, size_t a, size_t b);
 /* The trust that a client of `listener` is judged by which asked for the canonical name `sni` ("": none). */
 struct sp_trust *sp_snapshot_trust_of(const struct sp_snapshot_listener *l, const char *sni);
 

@@ -1,0 +1,299 @@
+/* A trial for people: who comes, what is asked, which callers it is, which rules came near, where it goes, and the
+ * verdict last. */
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "account.h"
+#include "sallyport/base/clock.h"
+#include "sallyport/base/text.h"
+#include "steps.h"
+
+#define MARGIN "            " /* what stands in it is what the lines are about */
+
+/* ---- who ---- */
+
+void sp_account_each_name(
+    const struct sp_identity *id, void (*each)(void *arg, const char *kind, struct sp_slice name), void *arg)
+{
+    const struct {
+        const char *kind;
+        const struct sp_slices *names;
+    } KINDS[] = {{"uri", &id->uris}, {"dns", &id->dns_names}, {"email", &id->emails}};
+    char ip[INET6_ADDRSTRLEN];
+
+    for (size_t k = 0; k < SP_COUNTOF(KINDS); k++) {
+        for (size_t i = 0; i < KINDS[k].names->count; i++)
+            each(arg, KINDS[k].kind, KINDS[k].names->items[i]);
+    }
+    for (size_t i = 0; i < id->ips.count; i++) {
+        const struct sp_slice *raw = &id->ips.items[i];
+        if (inet_ntop(raw->len == 4 ? AF_INET : AF_INET6, raw->ptr, ip, sizeof(ip)) != NULL)
+            each(arg, "ip", sp_slice_of(ip));
+    }
+}
+
+static void add_name(void *arg, const char *kind, struct sp_slice name)
+{
+    sp_buf_printf(arg, MARGIN "%s %.*s\n", kind, SP_FMT(name));
+}
+
+static void add_identity(struct sp_buf *out, const struct sp_trial *t)
+{
+    if (t->identity == NULL) {
+        if (t->stage != SP_TRIAL_HANDSHAKE)
+            sp_buf_add_str(out, "identity    none: anonymous\n");
+        return;
+    }
+    struct sp_slice subject = t->identity->subject.len > 0 ? t->identity->subject : SP_SLICE("(no subject)");
+    sp_buf_printf(out, "identity    %.*s\n", SP_FMT(subject));
+    sp_account_each_name(t->identity, add_name, out);
+}
+
+static void add_certificate(struct sp_buf *out, const struct sp_trial *t)
+{
+    size_t index = 0;
+
+    if (t->asked->cert == NULL)
+        return;
+    sp_buf_printf(out, "certificate %s\n", t->asked->cert);
+    for (const struct sp_trial_step *s = t->steps; s != NULL; s = s->next)
+        sp_step_text(out, MARGIN, index++, &s->step, sp_trial_looks_at_revocation(t));
+    if (!sp_trial_looks_at_revocation(t))
+        sp_buf_add_str(
+            out, MARGIN "revocation is not looked at: no crl is given, and crl_missing is accept\n");
+}
+
+static void add_callers(struct sp_buf *out, const struct sp_offline *o, const struct sp_trial *t)
+{
+    struct sp_caller_ids ids = sp_trial_callers(t);
+
+    if (t->standing == NULL)
+        return;
+    sp_buf_add_str(out, "callers     ");
+    for (size_t i = 0; i < ids.count; i++)
+        sp_buf_printf(out, "%s%s", i > 0 ? ", " : "", o->config->callers[ids.items[i]].name);
+    sp_buf_add_str(out, ids.count > 0 ? "\n" : "none\n");
+}
+
+/* ---- what is asked ---- */
+
+static void add_request(struct sp_buf *out, const struct sp_trial *t)
+{
+    sp_buf_printf(out, "request     %s https://%s%s\n", t->method, t->host_text, t->path);
+    for (size_t i = 0; i < t->asked->header_count; i++)
+        sp_buf_printf(out, MARGIN "%s: %s\n", t->asked->headers[i].name, t->asked->headers[i].value);
+    sp_buf_printf(out, "arrives at  listener %s, %s%s", t->listener->name,
+        t->sni[0] != '\0' ? "asking for " : "asking for no name", t->sni);
+    if (t->source.len != 0)
+        sp_buf_printf(out, ", from %s", t->asked->source);
+    sp_buf_add_char(out, '\n');
+}
+
+/* ---- rules ---- */
+
+struct rules {
+    struct sp_buf *out;
+    const struct sp_offline *o;
+    const struct sp_trial *t;
+    const char *first, *indent; /* of a rule's line, and of those below it */
+    size_t left;                /* of those that nearly matched */
+    bool only_misses;           /* nothing of what matched */
+    bool failed;
+};
+
+static void add_misses(struct sp_buf *out, const char *indent, const struct sp_miss *misses, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        sp_buf_printf(out, "%s%s: wanted %s, found %s\n", indent, misses[i].condition,
+            misses[i].wanted != NULL ? misses[i].wanted : "nothing",
+            misses[i].found != NULL ? misses[i].found : "nothing");
+}
+
+static void add_caller(void *arg, const struct sp_caller_account *account)
+{
+    struct rules *r = arg;
+
+    if (account->is_one || account->miss_count == 0)
+        return;
+    sp_buf_printf(r->out, "%s    not %s, by its entry %zu:\n", r->indent, account->name, account->entry + 1);
+    char deeper[64];
+    (void)snprintf(deeper, sizeof(deeper), "%s      ", r->indent);
+    add_misses(r->out, deeper, account->misses, account->miss_count);
+}
+
+/* Why it is none of the callers that the rule is for. */
+static void add_callers_missed(struct rules *r, const struct sp_rule_account *account)
+{
+    const struct sp_strings *from = &r->o->config->rules[account->rule].from;
+    const struct sp_connection c = sp_trial_connection(r->t);
+
+    for (size_t i = 0; i < from->count; i++) {
+        size_t caller = sp_trial_caller_of(r->o->config, from->items[i]);
+        if (caller != SP_NONE && sp_policy_explain_caller(r->o->policy, &c, caller, add_caller, r) != SP_OK)
+            r->failed = true;
+    }
+}
+
+static void add_effect(struct sp_buf *out, const struct sp_config_rule *rule)
+{
+    if (rule->deny_status != 0)
+        sp_buf_printf(out, "deny with %u", rule->deny_status);
+    else
+        sp_buf_printf(out, "allow, to upstream %s", rule->upstream);
+}
+
+bool sp_account_shows(const struct sp_offline *o, const struct sp_rule_account *account, size_t *left)
+{
+    const struct sp_config_rule *rule = &o->config->rules[account->rule];
+
+    if (account->matches)
+        return true;
+    if (*left == 0 || rule->deny_status != 0 || rule->mode == SP_RULE_REPORT)
+        return false;
+    (*left)--;
+    return true;
+}
+
+static void add_rule(void *arg, const struct sp_rule_account *account)
+{
+    struct rules *r = arg;
+    const struct sp_config_rule *rule = &r->o->config->rules[account->rule];
+    char deeper[64];
+
+    if ((r->only_misses && account->matches) || !sp_account_shows(r->o, account, &r->left))
+        return;
+    sp_buf_printf(r->out, "%s%s: ", r->first, account->name);
+    if (account->matches) {
+        bool reports = rule->mode == SP_RULE_REPORT;
+        sp_buf_add_str(r->out, account->decides ? "decides: "
+                               : reports        ? "matches, but only reports: it would "
+                                                : "matches, after the one that decides: ");
+        add_effect(r->out, rule);
+        sp_buf_add_char(r->out, '\n');
+        return;
+    }
+    sp_buf_add_str(r->out, "does not match\n");
+    (void)snprintf(deeper, sizeof(deeper), "%s  ", r->indent);
+    for (size_t i = 0; i < account->miss_count; i++) {
+        add_misses(r->out, deeper, &account->misses[i], 1);
+        if (strcmp(account->misses[i].condition, "from") == 0)
+            add_callers_missed(r, account);
+    }
+}
+
+static enum sp_rc explain(struct rules *r, size_t nearest)
+{
+    const struct sp_connection c = sp_trial_connection(r->t);
+
+    r->left = nearest;
+    if (sp_policy_explain(r->t->standing, &c, &r->t->request, nearest > 0 ? r->o->config->rule_count : 0,
+            add_rule, r) != SP_OK)
+        return SP_FAIL;
+    return r->failed ? SP_FAIL : SP_OK;
+}
+
+/* Those that nearly matched are of interest only where one was missed. */
+static enum sp_rc add_rules(
+    struct sp_buf *out, const struct sp_offline *o, const struct sp_trial *t, size_t nearest)
+{
+    static const char HEADING[] = "rules\n";
+    struct rules r = {.out = out, .o = o, .t = t, .first = "  ", .indent = "  "};
+
+    if (t->standing == NULL)
+        return SP_OK;
+    sp_buf_add_str(out, HEADING);
+    size_t before = out->len;
+    enum sp_rc rc = explain(&r, t->reason == SP_REFUSAL_no_rule ? nearest : 0);
+    if (out->len == before && !out->failed)
+        out->len -= sizeof(HEADING) - 1;
+    return rc;
+}
+
+enum sp_rc sp_account_nearest(struct sp_buf *out, const struct sp_offline *o, const struct sp_trial *t,
+    const char *first, const char *indent)
+{
+    struct rules r = {.out = out, .o = o, .t = t, .first = first, .indent = indent, .only_misses = true};
+
+    return t->standing != NULL && t->reason == SP_REFUSAL_no_rule ? explain(&r, 1) : SP_OK;
+}
+
+/* ---- where it goes ---- */
+
+static void add_limits(struct sp_buf *out, const struct sp_offline *o, const struct sp_trial *t)
+{
+    struct sp_caller_ids ids = sp_trial_callers(t);
+    char period[SP_DURATION_MAX];
+    bool any = false;
+
+    for (size_t i = 0; i < ids.count; i++) {
+        const struct sp_config_caller *caller = &o->config->callers[ids.items[i]];
+        const struct sp_config_caller_limits *l = caller->limits;
+        bool counts = t->decision.allowed && ids.items[i] == t->decision.caller;
+        if (l == NULL || (!counts && l->connections == 0))
+            continue;
+        sp_buf_printf(out, "%s%s:", any ? MARGIN : "limits      ", caller->name);
+        if (counts && l->rate.requests != 0)
+            sp_buf_printf(out, " %u requests in %s, %u at once;", l->rate.requests,
+                sp_format_duration_ms(l->rate.period_ms, period), l->burst);
+        if (counts && l->concurrent_requests != 0)
+            sp_buf_printf(out, " %u requests in flight;", l->concurrent_requests);
+        if (l->connections != 0)
+            sp_buf_printf(out, " %u connections;", l->connections);
+        sp_buf_printf(out, " counted per %s\n", l->per != NULL ? l->per : "identity");
+        any = true;
+    }
+}
+
+static void add_lines(struct sp_buf *out, const struct sp_trial *t)
+{
+    if (t->stage != SP_TRIAL_UPSTREAM)
+        return;
+    sp_buf_add_str(out, "headers that the backend is sent\n");
+    for (size_t i = 0; i < t->decision_line_count; i++)
+        sp_buf_printf(
+            out, "  %.*s: %.*s\n", SP_FMT(t->decision_lines[i].name), SP_FMT(t->decision_lines[i].value));
+    for (size_t i = 0; i < t->lines.count; i++)
+        sp_buf_printf(out, "  %.*s: %.*s\n", SP_FMT(t->lines.lines[i].name), SP_FMT(t->lines.lines[i].value));
+}
+
+static void add_note(void *arg, const char *note)
+{
+    sp_buf_printf(arg, "note        %s\n", note);
+}
+
+void sp_account_outcome(struct sp_buf *out, const struct sp_offline *o, const struct sp_trial *t)
+{
+    if (t->reason == SP_REFUSAL_none) {
+        sp_buf_printf(out, "allowed by rule %s, to upstream %s", t->decision.rule_name,
+            o->config->upstreams[t->decision.upstream].name);
+        return;
+    }
+    sp_buf_printf(out, "refused: %s", sp_refusal_name(t->reason));
+    if (t->decision.rule_name != NULL)
+        sp_buf_printf(out, " by rule %s", t->decision.rule_name);
+    if (t->status != 0)
+        sp_buf_printf(out, ", answered %u", t->status);
+    else
+        sp_buf_add_str(out, ", in the handshake");
+}
+
+enum sp_rc sp_account_text(
+    struct sp_buf *out, const struct sp_offline *o, const struct sp_trial *t, size_t nearest)
+{
+    add_request(out, t);
+    add_certificate(out, t);
+    add_identity(out, t);
+    add_callers(out, o, t);
+    if (add_rules(out, o, t, nearest) != SP_OK)
+        return SP_FAIL;
+    add_limits(out, o, t);
+    add_lines(out, t);
+    sp_trial_each_note(t, add_note, out);
+    sp_account_outcome(out, o, t);
+    sp_buf_add_char(out, '\n');
+    if (t->detail[0] != '\0')
+        sp_buf_printf(out, "  %s\n", t->detail);
+    if (t->reason != SP_REFUSAL_none)
+        sp_buf_printf(out, "  %s\n", sp_refusal_meaning(t->reason));
+    return out->failed ? SP_FAIL : SP_OK;
+}

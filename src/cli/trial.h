@@ -1,0 +1,81 @@
+/* One try of a configuration: who comes, what is asked, and everything that the daemon would make of it, by the daemon's
+ * own judges in the daemon's own order. What cannot be told without a connection (an OCSP responder's answer, what
+ * limits have counted, which TLS version) is not looked at; trial.c says where. Not a door. */
+#ifndef SP_CLI_TRIAL_H
+#define SP_CLI_TRIAL_H
+
+#include "offline.h"
+#include "sallyport/config/cases.h"
+#include "sallyport/pki/trust.h"
+
+/* What is tried. NULL is the default of each, as cases.h has them. Borrowed as long as the trial. */
+struct sp_try {
+    const char *listener, *sni, *host, *method, *path, *source;
+    const struct sp_config_header *headers;
+    size_t header_count;
+    int64_t now; /* INT64_MAX: the present */
+    /* who: one of the two; neither is anonymous */
+    const char *cert;
+    const struct sp_config_identity *identity;
+};
+
+/* Where it came to its end. */
+enum sp_trial_stage {
+    SP_TRIAL_HANDSHAKE, /* the client is turned away before its first request */
+    SP_TRIAL_REQUEST,   /* the request is one that nobody may send */
+    SP_TRIAL_RULES,
+    SP_TRIAL_HEADERS, /* a rule allows it, but who it is cannot be told to the backend */
+    SP_TRIAL_UPSTREAM /* it goes there */
+};
+
+struct sp_trial_step { /* as struct sp_trust_step */
+    struct sp_trust_step step;
+    struct sp_trial_step *next;
+};
+
+#define SP_TRIAL_DETAIL 768
+
+struct sp_trial {
+    struct sp_arena arena;
+    const struct sp_try *asked;
+    /* what the defaults came to */
+    const struct sp_config_listener *listener;
+    size_t host;           /* of listener->hosts, by SNI */
+    const char *sni;       /* canonical; "": none */
+    const char *host_text; /* as it stands in Host */
+    const char *method, *path;
+    struct sp_addr source; /* len 0: none */
+    int64_t now;
+    /* what came of it */
+    enum sp_trial_stage stage;
+    enum sp_refusal reason; /* none: allowed */
+    unsigned status;        /* that the client is answered; 0: none, the handshake fails */
+    char detail[SP_TRIAL_DETAIL];
+    struct sp_trial_step *steps; /* of the chain, as far as it was built */
+    struct sp_identity *identity;
+    struct sp_standing *standing; /* NULL: not come so far */
+    struct sp_head head;
+    struct sp_policy_request request; /* if there is a standing */
+    struct sp_decision decision;      /* likewise */
+    struct sp_line decision_lines[SP_DECISION_LINES_MAX];
+    size_t decision_line_count;
+    struct sp_header_lines lines;
+};
+
+/* SP_FAIL: it cannot be tried (a file that cannot be read, a host that is none): `diags` says why. To be freed in any
+ * case. Blocks on the disk. */
+SP_MUST_USE enum sp_rc sp_trial_run(
+    struct sp_offline *o, const struct sp_try *asked, struct sp_trial *out, struct sp_diags *diags);
+void sp_trial_free(struct sp_trial *t);
+
+/* The callers that it is; empty before the rules are asked. */
+struct sp_caller_ids sp_trial_callers(const struct sp_trial *t);
+struct sp_connection sp_trial_connection(const struct sp_trial *t);
+/* The index of the caller of that name, or SP_NONE. */
+size_t sp_trial_caller_of(const struct sp_config *config, const char *name);
+/* Whether the CRL settings of the host that judged ask for anything. */
+bool sp_trial_looks_at_revocation(const struct sp_trial *t);
+/* What was not looked at, a sentence each. `each` may be called not at all. */
+void sp_trial_each_note(const struct sp_trial *t, void (*each)(void *arg, const char *note), void *arg);
+
+#endif

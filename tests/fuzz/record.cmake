@@ -1,0 +1,1 @@
+sp_fuzz(record config obs)
