@@ -5,8 +5,8 @@
 
 /* A client has this long for each request, and for taking each answer. */
 #define PATIENCE_MS 30000
-/* A page is no larger: some ten thousand CRLs. */
-#define PAGE_MAX ((size_t)16 * 1024 * 1024)
+/* A page is no larger: some ten thousand CRLs, and as many rules. */
+#define PAGE_MAX ((size_t)32 * 1024 * 1024)
 
 struct client {
     struct sp_list link;

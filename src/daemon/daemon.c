@@ -129,9 +129,11 @@ static enum sp_rc make_worker(struct sp_daemon *d, unsigned i, struct sp_err *er
     if (sp_loop_new(&w->thread.loop, err) != SP_OK)
         return SP_FAIL;
     struct sp_worker_options options = {
+        .index = i,
         .loop = w->thread.loop,
         .meter = sp_meters_add_block(d->meters),
         .tally = &d->tally,
+        .limits = d->limits,
         .snapshot = d->snapshot,
     };
     options.logger = options.meter != NULL ? sp_logger_new(d->log, options.meter) : NULL;
@@ -158,6 +160,7 @@ static enum sp_rc make_gate(struct sp_daemon *d, unsigned i, struct sp_err *err)
         .tally = &d->tally,
         .addresses = d->addresses,
         .inquiries = d->inquiries,
+        .without_client_eku = d->without_client_eku,
         .desks = d->desks,
         .desk_count = d->worker_count,
     };
@@ -175,7 +178,11 @@ static enum sp_rc make_threads(struct sp_daemon *d, struct sp_err *err)
     d->gates = sp_alloc(d->gate_count, sizeof(*d->gates));
     d->desks = sp_alloc(d->worker_count, sizeof(*d->desks));
     d->addresses = sp_addresses_new(d->snapshot->config->limits.handshakes);
-    if (d->workers == NULL || d->gates == NULL || d->desks == NULL || d->addresses == NULL)
+    d->without_client_eku = sp_issuer_counts_new();
+    d->tracked_callers = d->snapshot->config->limits.tracked_callers;
+    d->limits = sp_limits_new(d->tracked_callers);
+    if (d->workers == NULL || d->gates == NULL || d->desks == NULL || d->addresses == NULL ||
+        d->limits == NULL || d->without_client_eku == NULL)
         return sp_err_set(err, "not enough memory");
     for (unsigned i = 0; i < d->worker_count; i++) {
         if (make_worker(d, i, err) != SP_OK)
@@ -202,6 +209,8 @@ static void print_gauges(void *arg, struct sp_buf *out)
 {
     const struct sp_daemon *d = arg;
 
+    sp_rule_meters_print(d->snapshot->rule_meters, out);
+    sp_issuer_counts_print(d->without_client_eku, out);
     sp_freshness_print(d->freshness, out);
     sp_fetching_print(d->fetching, out);
 }
@@ -350,7 +359,9 @@ static void stop(struct sp_daemon *d)
     sp_snapshot_unref(d->snapshot);
     sp_snapshot_memory_free(&d->memory);
     sp_addresses_free(d->addresses);
+    sp_limits_free(d->limits);
     sp_inquiries_free(d->inquiries);
+    sp_issuer_counts_free(d->without_client_eku);
     sp_free(d->gates);
     sp_free(d->workers);
     sp_free(d->desks);

@@ -7,7 +7,7 @@
  *   (the log writer's thread is obs's own)
  *
  * Other threads touch only what a mail brings them, the counters in `tally` and `gates_drained`, `watching.told`, and
- * what has locks of its own: `addresses`, `inquiries`, `fetching`. */
+ * what has locks of its own: `addresses`, `inquiries`, `without_client_eku`, `limits`, `fetching`. */
 #ifndef SP_DAEMON_IMPL_H
 #define SP_DAEMON_IMPL_H
 
@@ -129,9 +129,12 @@ struct sp_daemon {
     struct sp_snapshot *snapshot;     /* in force; one reference */
     struct sp_snapshot_memory memory; /* the builder's, once its thread runs */
     struct sp_tally tally;
-    struct sp_addresses *addresses; /* the gates' */
-    struct sp_inquiries *inquiries; /* likewise */
-    struct sp_fetcher *asker;       /* theirs; NULL: no responder has had to be asked yet */
+    struct sp_addresses *addresses;              /* the gates' */
+    struct sp_inquiries *inquiries;              /* likewise */
+    struct sp_issuer_counts *without_client_eku; /* likewise */
+    struct sp_limits *limits;                    /* the workers' */
+    unsigned tracked_callers;                    /* that it was made for */
+    struct sp_fetcher *asker;                    /* theirs; NULL: no responder has had to be asked yet */
     unsigned gate_count, worker_count;
     struct sp_daemon_gate *gates;
     struct sp_daemon_worker *workers;

@@ -15,6 +15,7 @@ struct sp_log_options sp_log_options_of(const struct sp_config *config)
         .format = (enum sp_log_format)config->log.format,
         .events = config->log.output,
         .access = config->log.access,
+        .audit = config->audit.output,
     };
 }
 
@@ -155,6 +156,7 @@ static void warn_of_restart(struct sp_daemon *d, const struct sp_config *config)
         {"workers", config->workers != d->worker_count},
         {"gates", config->gates != d->gate_count},
         {"admin.address", !same_admin},
+        {"limits.tracked_callers", config->limits.tracked_callers != d->tracked_callers},
     };
 
     for (size_t i = 0; i < SP_COUNTOF(keys); i++) {
@@ -261,6 +263,7 @@ static void on_build(struct sp_mail *m)
     struct sp_build *build = SP_CONTAINER_OF(m, struct sp_build, mail);
     struct sp_daemon *d = build->daemon;
     struct sp_snapshot_options options = {.gates = d->gate_count,
+        .workers = d->worker_count,
         .generation = build->generation,
         .memory = &d->memory,
         .before = build->before};

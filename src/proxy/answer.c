@@ -1,5 +1,6 @@
 /* Answers of our own: small, uniform, and silent about why. The client learns the status and a request id; the
  * log has the reason under the same id. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "proxy_impl.h"
@@ -40,7 +41,7 @@ enum sp_next sp_answer(struct sp_exchange *x, unsigned status, enum sp_refusal r
     const char *phrase = sp_status_phrase(status);
     const struct sp_head *request = x->head != NULL ? x->head : x->seen;
     bool is_head = request != NULL && request->method == SP_METHOD_HEAD;
-    char body[192];
+    char body[192], retry_after[24];
     size_t taken;
 
     x->status = status;
@@ -52,17 +53,22 @@ enum sp_next sp_answer(struct sp_exchange *x, unsigned status, enum sp_refusal r
     x->answered = true;
     sp_meter_refuse(s->worker->o.meter, reason);
     int len = snprintf(body, sizeof(body), "%u %s\nrequest id: %s\n", status, phrase, x->id);
-    struct sp_line lines[] = {
+    struct sp_line lines[5] = {
         {SP_SLICE("Date"), sp_worker_date(s->worker)},
         {SP_SLICE("Content-Type"), SP_SLICE("text/plain; charset=utf-8")},
         {SP_SLICE("Cache-Control"), SP_SLICE("no-store")},
         {SP_SLICE("X-Request-Id"), sp_slice_of(x->id)},
     };
+    size_t line_count = 4;
+    if (x->retry_after_s != 0) {
+        snprintf(retry_after, sizeof(retry_after), "%" PRIu64, x->retry_after_s);
+        lines[line_count++] = (struct sp_line){SP_SLICE("Retry-After"), sp_slice_of(retry_after)};
+    }
     struct sp_head_out out = {
         .status = status,
         .reason = sp_slice_of(phrase),
         .lines = lines,
-        .line_count = SP_COUNTOF(lines),
+        .line_count = line_count,
         .framing = is_head ? SP_FRAMING_NONE : SP_FRAMING_LENGTH,
         .content_length = (uint64_t)len,
         .announce_length = true,

@@ -70,6 +70,7 @@ void sp_session_tell_end(struct sp_session *s)
         SP_LOG_N("cut", s->cut),
     };
     sp_meter_end_session(s->worker->o.meter, reason);
+    sp_audit_end(s, reason);
     sp_log_event(s->worker->o.logger, SP_LOG_WARN, "session_ended", fields, SP_COUNTOF(fields));
 }
 

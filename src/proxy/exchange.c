@@ -108,41 +108,37 @@ static enum sp_next step_head(struct sp_exchange *x)
 
 /* ---- JUDGE ---- */
 
-static bool has_standing(struct sp_session *s)
-{
-    const struct sp_connection c = {
-        .identity = s->who->identity, .listener = s->who->listener, .source = &s->who->source};
-
-    if (s->standing == NULL)
-        s->standing = sp_policy_stand(s->view->snapshot->policy, &c);
-    return s->standing != NULL;
-}
-
 static enum sp_next step_judge(struct sp_exchange *x)
 {
     const struct sp_head *head = x->head;
     const struct sp_config_limits *limits = &x->view->snapshot->config->limits;
     struct sp_fault fault;
     char host[SP_HOST_MAX];
+    enum sp_next refused;
 
-    if (sp_request_check(head, &fault) != SP_OK)
+    if (sp_request_check(x->view->snapshot->headers, x->view->snapshot->policy, head, &fault) != SP_OK)
         return sp_answer(x, fault.status, fault.reason, fault.detail);
     struct sp_slice canonical = sp_host_canonical(head->host, host);
     if (sp_is_misdirected(x->session, canonical))
         return sp_answer_misdirected(x, canonical);
-    if (!has_standing(x->session))
+    if (!sp_session_has_standing(x->session))
         return sp_answer(x, 503, SP_REFUSAL_overloaded, "no memory to tell who the caller is");
+    if (sp_headers_check_passed(x->view->snapshot->headers, sp_proxy_of(x->session), head, &fault) != SP_OK)
+        return sp_answer(x, fault.status, fault.reason, fault.detail);
     struct sp_policy_request request = {.host = canonical,
         .path = head->path,
         .method = head->method_text,
         .headers = head->headers,
         .header_count = head->header_count};
     sp_policy_decide(x->session->standing, &request, &x->decision);
+    sp_count_decision(x);
     if (!x->decision.allowed)
         return sp_answer(x, x->decision.status, x->decision.reason, x->decision.detail);
     if (limits->body_bytes != 0 && head->framing == SP_FRAMING_LENGTH &&
         head->content_length > limits->body_bytes)
         return sp_answer(x, 413, SP_REFUSAL_body_too_large, "Content-Length is over limits.body_bytes");
+    if (!sp_exchange_enter(x, &refused))
+        return refused;
     x->first = sp_targets_next(x->view->targets, x->decision.upstream);
     x->step = SP_STEP_CONNECT;
     return SP_NEXT_STEP;
@@ -230,6 +226,9 @@ static enum sp_next step_send(struct sp_exchange *x)
         leave_backend(x);
         if (err.sys == ENOMEM)
             return sp_answer(x, 503, SP_REFUSAL_overloaded, "no memory for the identity headers");
+        if (err.sys == EMSGSIZE)
+            return sp_answer(
+                x, 431, SP_REFUSAL_identity_too_large, "the request head with its identity is over 32 KiB");
         x->own_detail = sp_detail_copy(err.text);
         return sp_answer(x, 403, SP_REFUSAL_identity_not_expressible, x->own_detail);
     }
@@ -275,6 +274,7 @@ static enum sp_next step_flush(struct sp_exchange *x)
 {
     struct sp_session *s = x->session;
 
+    sp_exchange_leave(x); /* before the client can know that it is over, and come again elsewhere */
     switch (s->stream->ops->flush(s->stream)) {
     case SP_OK:
         x->step = SP_STEP_DONE;
@@ -295,12 +295,13 @@ static void end(struct sp_exchange *x)
 
     if (x->view == NULL)
         return;
-    sp_record(x);
+    sp_exchange_leave(x);
+    sp_record_exchange(x);
     sp_meter_sub(s->worker->o.meter, SP_METER_requests_open, 1);
     sp_view_drop(x->view);
     x->view = NULL;
     SP_FREE(x->own_detail);
-    if (s->held == SP_REFUSAL_no_rule) /* it was the exchange that the brake kept */
+    if (sp_refusal_when(s->held) == 'R') /* it was the exchange that the brake kept */
         sp_session_release(s);
 }
 

@@ -122,46 +122,63 @@ static void judge_client(struct sp_session *s, const struct sp_snapshot_listener
     sp_session_trust(s, out->reason == SP_REFUSAL_none ? trust : NULL);
 }
 
-/* ---- its exchange ---- */
+/* ---- what the rules say: of its exchange, and of itself ---- */
 
-static bool rules_changed(const struct sp_exchange *x)
+static bool rules_changed(const struct sp_session *s)
 {
-    const struct sp_view *now = x->session->worker->view;
-
-    return x->view != NULL && x->view != now && x->view->snapshot->policy != now->snapshot->policy;
+    return s->rules_changed || s->view->snapshot->policy != s->worker->view->snapshot->policy;
 }
 
-/* One that was let through and is still on its way. */
-static bool is_relayed(const struct sp_exchange *x)
-{
-    return x->view != NULL && x->decision.allowed && x->reason == SP_REFUSAL_none;
-}
-
-static void judge_exchange(const struct sp_session *s, struct sp_judgement *out)
+/* One that was let through by other rules and is still on its way. */
+static bool is_relayed(const struct sp_session *s)
 {
     const struct sp_exchange *x = &s->exchange;
-    const struct sp_policy *policy = s->worker->view->snapshot->policy;
+
+    return x->view != NULL && x->view->snapshot->policy != s->worker->view->snapshot->policy &&
+           x->decision.allowed && x->reason == SP_REFUSAL_none;
+}
+
+/* What a rule in report mode would have said is no matter here. */
+static void judge_exchange(
+    const struct sp_session *s, const struct sp_standing *standing, struct sp_judgement *out)
+{
+    const struct sp_exchange *x = &s->exchange;
     struct sp_decision decision;
     char host[SP_HOST_MAX];
-
-    if (!rules_changed(x) || !is_relayed(x))
-        return;
-    const struct sp_connection c = {
-        .identity = s->who->identity, .listener = s->who->listener, .source = &s->who->source};
-    struct sp_standing *standing = sp_policy_stand(policy, &c);
-    if (standing == NULL) {
-        refuse(out, SP_REFUSAL_no_rule, "no memory to tell who the caller is by the new rules");
-        return;
-    }
     struct sp_policy_request request = {.host = sp_host_canonical(x->head->host, host),
         .path = x->head->path,
         .method = x->head->method_text,
         .headers = x->head->headers,
         .header_count = x->head->header_count};
+
     sp_policy_decide(standing, &request, &decision);
-    sp_standing_free(standing);
     if (!decision.allowed)
         refuse(out, decision.reason, "the rules changed while it was under way");
+}
+
+/* Requirements of a caller are asked of the certificate: who does not meet them may ask for nothing, and so does not stay
+ * either. One that came like that is answered 403, and is not ended by every later change. */
+static void judge_by_rules(const struct sp_session *s, struct sp_judgement *out)
+{
+    const struct sp_policy *policy = s->worker->view->snapshot->policy;
+    const struct sp_connection c = {
+        .identity = s->who->identity, .listener = s->who->listener, .source = &s->who->source};
+    const char *detail;
+
+    if (!is_relayed(s) && !(rules_changed(s) && sp_policy_has_requirements(policy)))
+        return;
+    struct sp_standing *standing = sp_policy_stand(policy, &c);
+    if (standing == NULL) {
+        if (is_relayed(s))
+            refuse(out, SP_REFUSAL_no_rule, "no memory to tell who the caller is by the new rules");
+        return;
+    }
+    enum sp_refusal unfit = sp_standing_unfit(standing, &detail);
+    if (unfit != SP_REFUSAL_none)
+        refuse(out, unfit, detail);
+    else if (is_relayed(s))
+        judge_exchange(s, standing, out);
+    sp_standing_free(standing);
 }
 
 void sp_judge(struct sp_session *s, struct sp_memo *memo, int64_t now_s, bool anew, struct sp_judgement *out)
@@ -172,7 +189,9 @@ void sp_judge(struct sp_session *s, struct sp_memo *memo, int64_t now_s, bool an
     if (l != NULL)
         judge_client(s, l, memo, now_s, anew, out);
     if (out->reason == SP_REFUSAL_none)
-        judge_exchange(s, out);
+        judge_by_rules(s, out);
+    if (out->reason == SP_REFUSAL_none)
+        s->rules_changed = false;
 }
 
 /* ---- the clock ---- */

@@ -2,22 +2,6 @@
  * another. They are answered 421, so that a client that shares connections comes again with a new one. */
 #include "proxy_impl.h"
 
-/* How old a session may get is no part of the policy's digest, which tickets and identities are bound to: both have a
- * time of their own. A request is held to it by nothing but this. */
-static bool is_same_policy(const struct sp_snapshot_listener *l, size_t a, size_t b)
-{
-    const struct sp_config_host *hosts = l->config->hosts;
-    uint8_t ids[2][32];
-
-    if (hosts[a].client_auth.max_session_age_ms != hosts[b].client_auth.max_session_age_ms)
-        return false;
-    if (l->trusts[a] == l->trusts[b])
-        return true;
-    sp_trust_policy_id(l->trusts[a], ids[0]);
-    sp_trust_policy_id(l->trusts[b], ids[1]);
-    return memcmp(ids[0], ids[1], sizeof(ids[0])) == 0;
-}
-
 /* Of a listener that is gone nobody knows any more: there only the name itself will do. */
 bool sp_is_misdirected(const struct sp_session *s, struct sp_slice host)
 {
@@ -27,7 +11,7 @@ bool sp_is_misdirected(const struct sp_session *s, struct sp_slice host)
         return false;
     if (l == NULL)
         return !sp_slice_equal(host, sp_slice_of(s->who->sni));
-    return !is_same_policy(l, sp_config_host_of(l->config, host), s->host);
+    return !sp_snapshot_hosts_agree(l, sp_config_host_of(l->config, host), s->host);
 }
 
 enum sp_next sp_answer_misdirected(struct sp_exchange *x, struct sp_slice host)

@@ -13,17 +13,19 @@
 #include "sallyport/base/random.h"
 #include "sallyport/http/codec.h"
 #include "sallyport/http/path.h"
+#include "sallyport/proxy/request.h"
 #include "sallyport/proxy/worker.h"
 #include "sallyport/upstream/upstream.h"
 #include "wheel.h"
 
-#define SP_LINES_MAX (SP_HEADERS_MAX + 2 + SP_DECISION_LINES_MAX)
+#define SP_LINES_MAX (SP_HEADERS_MAX + 3 + SP_DECISION_LINES_MAX)
 
 /* The worker's own handle on a snapshot: the shared count is touched once a reload, not once a request. */
 struct sp_view {
     struct sp_snapshot *snapshot; /* one reference */
     struct sp_targets *targets;
-    unsigned users; /* sessions and exchanges, and the worker while it is the current one */
+    bool has_limits; /* some caller has */
+    unsigned users;  /* sessions and exchanges, and the worker while it is the current one */
 };
 
 /* The walk over all sessions (reach.c has its phases). */
@@ -58,6 +60,7 @@ struct sp_worker {
     uint64_t grace_ms; /* how long a session that is to leave may still begin a request */
     bool draining;
     struct sp_line lines[SP_LINES_MAX]; /* scratch for one head on its way out */
+    char xfcc[SP_IO_BLOCK];             /* likewise, for a value made of two */
     char date[SP_HTTP_DATE_MAX];        /* of date_s, made once a second */
     int64_t date_s;
 };
@@ -103,6 +106,7 @@ struct sp_exchange {
     const struct sp_head *seen; /* of a request without a head: what the record may tell of it, or NULL */
     char id[SP_REQUEST_ID_MAX + 1];
     struct sp_decision decision;
+    bool counted; /* by the limits of the decision's caller */
     /* the backend's side */
     struct sp_upconn *up;
     const struct sp_endpoint *endpoint;
@@ -110,12 +114,13 @@ struct sp_exchange {
     bool fresh;     /* a kept-alive connection failed us: not another one */
     bool timed_out; /* an endpoint did not take the connection in time */
     /* the two halves of a relay */
-    enum sp_half request;  /* BODY: more of it may come; DONE */
-    enum sp_half response; /* HEAD: none yet; BODY; DONE: all of it given to the client's codec */
-    bool request_broken;   /* the backend takes no more of the body: only its answer still counts */
-    bool close;            /* the client's connection ends with this exchange */
-    bool answered;         /* a final response head was given to the client's codec */
-    bool continued;        /* 100 Continue was passed on */
+    enum sp_half request;   /* BODY: more of it may come; DONE */
+    enum sp_half response;  /* HEAD: none yet; BODY; DONE: all of it given to the client's codec */
+    bool request_broken;    /* the backend takes no more of the body: only its answer still counts */
+    bool close;             /* the client's connection ends with this exchange */
+    bool answered;          /* a final response head was given to the client's codec */
+    bool continued;         /* 100 Continue was passed on */
+    uint64_t retry_after_s; /* told with an answer of our own; 0: not */
     /* for the record */
     unsigned status;
     enum sp_refusal reason;
@@ -153,8 +158,11 @@ struct sp_session {
     struct sp_timer *timer;
     struct sp_task resume; /* more to do than one turn may take */
     struct sp_config_listener_timeouts timeouts;
-    struct sp_standing *standing; /* of the view; NULL: not computed yet */
-    struct sp_arena arena;        /* what backends are told, of the view */
+    struct sp_standing *standing;  /* of the view; NULL: not computed yet */
+    bool rules_changed;            /* since a walk found it fit, or it came */
+    struct sp_limit_holds *limits; /* where it and its requests are counted; NULL: no limit concerns it */
+    bool uncounted;        /* by the view's limits, for want of room: it is tried again before a request */
+    struct sp_arena arena; /* what backends are told, of the view */
     struct sp_told *told_upstreams;
     enum sp_wait wait;
     struct sp_wheel_entry clock;
@@ -247,14 +255,24 @@ enum sp_next sp_relay(struct sp_exchange *x);
 /* answer.c: a small answer of our own; leads to FLUSH. */
 enum sp_next sp_answer(struct sp_exchange *x, unsigned status, enum sp_refusal reason, const char *detail);
 
+/* counting.c */
+/* Computes it, if that was not done yet. False: no memory. */
+bool sp_session_has_standing(struct sp_session *s);
+/* One that arrives is counted by the limits of its callers. False: it was refused, and may be gone. */
+bool sp_session_count(struct sp_session *s);
+/* By another policy, when it has moved to that one's view. False: there was no room, and it is `uncounted`. */
+bool sp_session_recount(struct sp_session *s);
+void sp_session_uncount(struct sp_session *s); /* its end; no request of it is in flight */
+/* A request that a rule allows is counted until sp_exchange_leave: until nothing is left of it but to flush its answer, or
+ * it is broken off. False: *refused is the next step. */
+bool sp_exchange_enter(struct sp_exchange *x, enum sp_next *refused);
+void sp_exchange_leave(struct sp_exchange *x); /* once, or any number of times */
+
 /* misdirected.c: `host` is canonical. */
 bool sp_is_misdirected(const struct sp_session *s, struct sp_slice host);
 enum sp_next sp_answer_misdirected(struct sp_exchange *x, struct sp_slice host);
 
-/* request_head.c */
-/* Judges what the policy does not: fields that must not be there, or must not be removed. SP_FAIL fills
- * `fault`. */
-enum sp_rc sp_request_check(const struct sp_head *head, struct sp_fault *fault);
+/* request_head.c; also sp_request_check */
 /* Fills `out` with lines from the worker's scratch. SP_FAIL: `err` says why, as sp_headers_make does. */
 enum sp_rc sp_request_head_out(struct sp_exchange *x, struct sp_head_out *out, struct sp_err *err);
 /* response_head.c */
@@ -263,8 +281,19 @@ void sp_response_head_out(struct sp_exchange *x, const struct sp_head *head, str
 /* identity_headers.c: made once a session, view and upstream. NULL: `err` says why, as sp_headers_make does. */
 const struct sp_header_lines *sp_identity_lines_of(struct sp_session *s, size_t upstream, struct sp_err *err);
 void sp_identity_lines_forget(struct sp_session *s);
+/* Which of config->trusted_proxies it is; SP_NONE. */
+size_t sp_proxy_of(const struct sp_session *s);
 
 /* record.c */
-void sp_record(const struct sp_exchange *x);
+/* One exchange is over: counts it, and writes its records. */
+void sp_record_exchange(const struct sp_exchange *x);
+
+/* audit.c */
+/* Right after the policy has decided. */
+void sp_count_decision(const struct sp_exchange *x);
+/* If it was one of the caller's limits that refused it. */
+void sp_count_limit(const struct sp_exchange *x);
+void sp_audit_exchange(const struct sp_exchange *x);
+void sp_audit_end(const struct sp_session *s, enum sp_refusal reason);
 
 #endif

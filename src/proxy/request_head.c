@@ -2,7 +2,13 @@
  * our own words last, so that nothing a client sends can delete or precede them. The path goes on byte for byte
  * as it was judged.
  *
- * The lines borrow the client's input block and the session's identity; nothing is copied here. */
+ * A trusted proxy may say of its own clients what we leave unsaid then (sp_headers_may_pass); everything else of it is
+ * stripped like anybody's.
+ *
+ * The lines borrow the client's input block and what was made of the session's identity; only an X-Forwarded-Client-Cert
+ * that ours is added to is copied. */
+#include <errno.h>
+
 #include "proxy_impl.h"
 
 #define TOKENS_MAX 16
@@ -47,7 +53,7 @@ static bool is_listed(const struct tokens *t, struct sp_slice name)
 }
 
 /* Removing one of these by way of Connection changes who the request is from, where it goes or where it ends. */
-static bool must_stay(struct sp_slice token)
+static bool must_stay(const struct sp_headers *headers, const struct sp_policy *policy, struct sp_slice token)
 {
     static const char *const ESSENTIAL[] = {
         "host", "content-length", "transfer-encoding", "x-request-id", "authorization", "cookie", "expect"};
@@ -56,10 +62,11 @@ static bool must_stay(struct sp_slice token)
         if (sp_slice_equal_nocase(token, sp_slice_of(ESSENTIAL[i])))
             return true;
     }
-    return sp_name_is_protected(token);
+    return sp_headers_is_ours(headers, token) || sp_policy_looks_at(policy, token);
 }
 
-enum sp_rc sp_request_check(const struct sp_head *head, struct sp_fault *fault)
+enum sp_rc sp_request_check(const struct sp_headers *headers, const struct sp_policy *policy,
+    const struct sp_head *head, struct sp_fault *fault)
 {
     struct tokens tokens;
 
@@ -70,7 +77,7 @@ enum sp_rc sp_request_check(const struct sp_head *head, struct sp_fault *fault)
         return SP_FAIL;
     fault->detail = "Connection names a field that must not be removed";
     for (size_t i = 0; i < tokens.count; i++) {
-        if (must_stay(tokens.items[i]))
+        if (must_stay(headers, policy, tokens.items[i]))
             return SP_FAIL;
     }
     *fault =
@@ -83,8 +90,15 @@ enum sp_rc sp_request_check(const struct sp_head *head, struct sp_fault *fault)
     return SP_OK;
 }
 
+/* What a head is judged by on its way. */
+struct way {
+    const struct sp_headers *headers;
+    size_t proxy; /* SP_NONE: no trusted one */
+    struct tokens tokens;
+};
+
 /* Content-Length and Expect are said anew by the codec, the request id by us. */
-static bool is_dropped(const struct sp_header *h, const struct tokens *tokens)
+static bool is_dropped(const struct way *way, const struct sp_header *h)
 {
     switch (h->id) {
     case SP_HDR_CONTENT_LENGTH:
@@ -93,9 +107,11 @@ static bool is_dropped(const struct sp_header *h, const struct tokens *tokens)
     case SP_HDR_EARLY_DATA:
         return true;
     case SP_HDR_OTHER:
-        return sp_name_is_protected(h->name) || is_listed(tokens, h->name);
+        return is_listed(&way->tokens, h->name) ||
+               (sp_headers_is_ours(way->headers, h->name) &&
+                   !sp_headers_may_pass(way->headers, way->proxy, h->name));
     default:
-        return (sp_header_flags(h->id) & SP_HDR_HOP) != 0 || is_listed(tokens, h->name);
+        return (sp_header_flags(h->id) & SP_HDR_HOP) != 0 || is_listed(&way->tokens, h->name);
     }
 }
 
@@ -108,25 +124,54 @@ static struct sp_slice origin_form(const struct sp_head *head)
     return (struct sp_slice){head->path.ptr, head->path.len + query_len};
 }
 
+#define XFCC SP_SLICE("X-Forwarded-Client-Cert")
+
+/* Our element behind what a trusted proxy said in the one field that went on (sp_headers_check_passed has seen to that), or
+ * alone. SP_FAIL: more than a head holds. */
+static enum sp_rc add_xfcc(
+    struct sp_worker *w, struct sp_slice element, struct sp_line *lines, size_t *count, struct sp_err *err)
+{
+    size_t i = 0;
+
+    while (i < *count && !sp_slice_equal_nocase(lines[i].name, XFCC))
+        i++;
+    if (i == *count || lines[i].value.len == 0) {
+        *count += i == *count;
+        lines[i] = (struct sp_line){XFCC, element};
+        return SP_OK;
+    }
+    struct sp_slice theirs = lines[i].value;
+    if (theirs.len + 1 + element.len > sizeof(w->xfcc))
+        return sp_err_sys(err, EMSGSIZE, "X-Forwarded-Client-Cert");
+    memcpy(w->xfcc, theirs.ptr, theirs.len);
+    w->xfcc[theirs.len] = ',';
+    memcpy(w->xfcc + theirs.len + 1, element.ptr, element.len);
+    lines[i].value = (struct sp_slice){w->xfcc, theirs.len + 1 + element.len};
+    return SP_OK;
+}
+
 enum sp_rc sp_request_head_out(struct sp_exchange *x, struct sp_head_out *out, struct sp_err *err)
 {
     struct sp_session *s = x->session;
     struct sp_line *lines = s->worker->lines;
     const struct sp_head *head = x->head;
     const struct sp_header_lines *identity = sp_identity_lines_of(s, x->decision.upstream, err);
-    struct tokens tokens;
+    struct way way = {.headers = x->view->snapshot->headers, .proxy = sp_proxy_of(s)};
     size_t count = 0;
 
     if (identity == NULL)
         return SP_FAIL;
-    connection_tokens(head, &tokens);
+    connection_tokens(head, &way.tokens);
     for (size_t i = 0; i < head->header_count; i++) {
-        if (!is_dropped(&head->headers[i], &tokens))
+        if (!is_dropped(&way, &head->headers[i]))
             lines[count++] = (struct sp_line){head->headers[i].name, head->headers[i].value};
     }
+    if (identity->xfcc_element.ptr != NULL &&
+        add_xfcc(s->worker, identity->xfcc_element, lines, &count, err) != SP_OK)
+        return SP_FAIL;
     lines[count++] = (struct sp_line){SP_SLICE("X-Request-Id"), sp_slice_of(x->id)};
-    count += sp_headers_of_decision(x->view->snapshot->headers, x->decision.upstream, x->decision.rule_name,
-        x->decision.caller_name, lines + count);
+    count += sp_headers_of_decision(
+        way.headers, x->decision.upstream, x->decision.rule_name, x->decision.caller_name, lines + count);
     *out = (struct sp_head_out){
         .method = head->method_text,
         .target = origin_form(head),

@@ -3,12 +3,12 @@
 
 /* A cache must not hand one caller's answer to another when the answer depends on an identity header that it
  * never saw (RFC 9440 §4 asks for Vary: * instead). */
-static bool varies_by_identity(struct sp_slice vary)
+static bool varies_by_identity(const struct sp_headers *headers, struct sp_slice vary)
 {
     struct sp_slice name;
 
     while (sp_field_list_next(&vary, &name)) {
-        if (sp_name_is_protected(name))
+        if (sp_headers_is_ours(headers, name))
             return true;
     }
     return false;
@@ -62,7 +62,7 @@ void sp_response_head_out(struct sp_exchange *x, const struct sp_head *head, str
         if (is_dropped(head, h, has_connection))
             continue;
         struct sp_slice value = h->value;
-        if (h->id == SP_HDR_VARY && varies_by_identity(value))
+        if (h->id == SP_HDR_VARY && varies_by_identity(x->view->snapshot->headers, value))
             value = SP_SLICE("*");
         lines[count++] = (struct sp_line){h->name, value};
     }

@@ -46,6 +46,7 @@ static void leave(struct sp_session *s)
     struct sp_worker *w = s->worker;
 
     abandon_exchange(s);
+    sp_session_uncount(s);
     sp_session_tell_end(s);
     sp_session_release(s);
     sp_wheel_remove(&s->clock);
@@ -203,15 +204,25 @@ static void take_view(struct sp_session *s)
     }
 }
 
+/* Then it is counted already where it should be. */
+static bool has_same_callers(const struct sp_snapshot *a, const struct sp_snapshot *b)
+{
+    return a->policy == b->policy && a->config == b->config;
+}
+
 void sp_session_move(struct sp_session *s)
 {
     if (s->view == s->worker->view || s->exchange.view != NULL)
         return;
+    bool same = has_same_callers(s->view->snapshot, s->worker->view->snapshot);
+    s->rules_changed = s->rules_changed || s->view->snapshot->policy != s->worker->view->snapshot->policy;
     sp_standing_free(s->standing);
     s->standing = NULL;
     sp_identity_lines_forget(s);
     sp_view_drop(s->view);
     take_view(s);
+    if (!same)
+        (void)!sp_session_recount(s);
 }
 
 void sp_session_trust(struct sp_session *s, struct sp_trust *trust)
@@ -233,10 +244,13 @@ void sp_session_dismiss(struct sp_session *s)
 
 static void refuse(struct sp_worker *w, struct sp_session *s, struct sp_handover *h)
 {
-    struct sp_log_field fields[] = {SP_LOG_W("reason", sp_refusal_name(SP_REFUSAL_out_of_memory)),
-        SP_LOG_C("listener", h->listener), SP_LOG_C("peer", h->peer)};
+    struct sp_log_field fields[] = {
+        SP_LOG_W("decision", "refused"), /* the first and the last for the audit */
+        SP_LOG_W("reason", sp_refusal_name(SP_REFUSAL_out_of_memory)), SP_LOG_C("listener", h->listener),
+        SP_LOG_C("peer", h->peer), SP_LOG_N("generation", w->view->snapshot->generation)};
 
-    sp_log_event(w->o.logger, SP_LOG_WARN, "refused", fields, SP_COUNTOF(fields));
+    sp_log_event(w->o.logger, SP_LOG_WARN, "refused", fields + 1, SP_COUNTOF(fields) - 2);
+    sp_log_audit(w->o.logger, fields, SP_COUNTOF(fields));
     sp_meter_refuse(w->o.meter, SP_REFUSAL_out_of_memory);
     if (s != NULL) {
         sp_watch_free(s->watch);
@@ -277,6 +291,6 @@ void sp_session_start(struct sp_worker *w, struct sp_handover *h)
     sp_list_append(&w->sessions, &s->link);
     sp_exchange_init(&s->exchange, s);
     sp_session_set_clock(s, s->listener);
-    if (sp_reach_admits(s))
+    if (sp_reach_admits(s) && sp_session_count(s))
         sp_exchange_run(&s->exchange); /* bytes that TLS has read already make no edge */
 }

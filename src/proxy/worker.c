@@ -26,6 +26,7 @@ static struct sp_view *view_new(struct sp_worker *w, struct sp_snapshot *snapsho
         return NULL;
     }
     v->snapshot = sp_snapshot_ref(snapshot);
+    v->has_limits = sp_limits_are_set(snapshot->config);
     v->users = 1;
     return v;
 }

@@ -65,7 +65,8 @@ struct look {
 static void look_through(struct fixture *f, const char *stale, const struct look *looks, size_t count)
 {
     struct bench b = {0};
-    struct sp_log_options options = {SP_LOG_DEBUG, SP_LOG_TEXT, f->events, "off"};
+    struct sp_log_options options = {
+        .level = SP_LOG_DEBUG, .format = SP_LOG_TEXT, .events = f->events, .access = "off"};
     struct sp_loop *loop;
     struct sp_err err;
 

@@ -14,7 +14,7 @@ struct sp_admin_options {
     struct sp_loop *loop;
     struct sp_meters *meters;    /* borrowed */
     bool (*is_ready)(void *arg); /* for /readyz: serving, and not draining */
-    /* Appends the families of /metrics that are no counters, in the same format; NULL: there are none. */
+    /* Appends the families of /metrics that are not in `meters`, in the same format; NULL: there are none. */
     void (*print_gauges)(void *arg, struct sp_buf *out);
     void *arg;
 };

@@ -116,7 +116,7 @@ class Lines:
 class Gate:
     """One running gate. `stop()` (which the fixture calls) fails the test if it did not end well."""
 
-    def __init__(self, world, folder, settings, *, stdout=None, limits=(), ready=True, arguments=()):
+    def __init__(self, world, folder, settings, *, stdout=None, limits=(), ready=True, arguments=(), under=()):
         self.world, self.folder = world, pathlib.Path(folder)
         self.file = self.folder / "sallyport.yaml"
         self.write(settings)
@@ -127,7 +127,7 @@ class Gate:
                 resource.setrlimit(which, (value, value))
 
         self.process = subprocess.Popen(
-            [binary(), "run", "-c", self.file, *arguments], stdin=subprocess.DEVNULL, stdout=stdout or subprocess.PIPE,
+            [*under, binary(), "run", "-c", self.file, *arguments], stdin=subprocess.DEVNULL, stdout=stdout or subprocess.PIPE,
             stderr=subprocess.PIPE, env=environment(), preexec_fn=lower_limits if limits else None)
         self.events = Lines(self.process.stderr)
         self.accesses = Lines(self.process.stdout) if stdout is None else None
