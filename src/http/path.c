@@ -108,6 +108,39 @@ enum sp_rc sp_path_check(struct sp_slice path, struct sp_fault *fault)
     return SP_OK;
 }
 
+/* Whether it is spelled otherwise than it is compared. */
+static bool has_spellings(struct sp_slice path, bool is_pattern)
+{
+    return memchr(path.ptr, '%', path.len) != NULL ||
+           (!is_pattern && memchr(path.ptr, '*', path.len) != NULL);
+}
+
+struct sp_slice sp_path_canonical(struct sp_slice path, bool is_pattern, char *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t len = 0;
+    if (path.len < 2 || !has_spellings(path, is_pattern)) /* "*" asks for no path */
+        return path;
+    for (size_t i = 0; i < path.len; i++) {
+        int byte = encoded_at(path, i);
+        bool is_star = byte < 0 && path.ptr[i] == '*' && !is_pattern;
+        if (byte < 0 && !is_star) {
+            out[len++] = path.ptr[i];
+            continue;
+        }
+        i += byte >= 0 ? 2 : 0;
+        byte = is_star ? '*' : byte;
+        if (byte != '*' && (http_class((char)byte) & CC_PATH)) {
+            out[len++] = (char)byte;
+            continue;
+        }
+        out[len++] = '%';
+        out[len++] = digits[byte >> 4];
+        out[len++] = digits[byte & 15];
+    }
+    return (struct sp_slice){out, len};
+}
+
 enum sp_rc sp_query_check(struct sp_slice query, struct sp_fault *fault)
 {
     for (size_t i = 0; i < query.len; i++) {

@@ -10,29 +10,33 @@ static struct sp_slice segment_at(struct sp_slice s, size_t at)
     return sp_slice_sub(s, at, slash != NULL ? (size_t)(slash - s.ptr) : s.len);
 }
 
-/* '*' stands for any bytes; the last one seen is widened by a byte whenever the rest does not fit. */
+/* '*' stands for any bytes. What is before the first and behind the last of them stands at the ends, and the pieces between
+ * them where each comes first: searched, not tried byte by byte, since a client may send a segment of many kilobytes. */
 static bool segment_match(struct sp_slice pattern, struct sp_slice text)
 {
-    if (pattern.len == 1 && pattern.ptr[0] == '*')
+    const char *star = pattern.len > 0 ? memchr(pattern.ptr, '*', pattern.len) : NULL;
+    if (star == NULL)
+        return sp_slice_equal(pattern, text);
+    if (pattern.len == 1)
         return text.len > 0;
-    size_t p = 0, t = 0, star = SIZE_MAX, star_t = 0;
-    while (t < text.len) {
-        if (p < pattern.len && pattern.ptr[p] == '*') {
-            star = p++;
-            star_t = t;
-        } else if (p < pattern.len && pattern.ptr[p] == text.ptr[t]) {
-            p++;
-            t++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            t = ++star_t;
-        } else {
+    size_t front = (size_t)(star - pattern.ptr), back = 0;
+    while (pattern.ptr[pattern.len - 1 - back] != '*')
+        back++;
+    if (text.len < front + back || !sp_slice_starts(text, sp_slice_sub(pattern, 0, front)) ||
+        (back > 0 && memcmp(text.ptr + text.len - back, pattern.ptr + pattern.len - back, back) != 0))
+        return false;
+    size_t at = front, end = text.len - back;
+    for (size_t p = front + 1; p < pattern.len - back; p++) {
+        const char *next =
+            memchr(pattern.ptr + p, '*', pattern.len - back - p); /* the last one at the latest */
+        size_t len = (size_t)(next - pattern.ptr) - p;
+        const char *found = len > 0 ? memmem(text.ptr + at, end - at, pattern.ptr + p, len) : text.ptr + at;
+        if (found == NULL)
             return false;
-        }
+        at = (size_t)(found - text.ptr) + len;
+        p += len;
     }
-    while (p < pattern.len && pattern.ptr[p] == '*')
-        p++;
-    return p == pattern.len;
+    return true;
 }
 
 bool sp_path_match(struct sp_slice pattern, struct sp_slice path)

@@ -156,18 +156,16 @@ bool sp_email_pattern_match(const struct sp_email_pattern *p, struct sp_slice em
 
 const char *sp_host_pattern_compile(struct sp_arena *arena, struct sp_slice text, struct sp_slice *out)
 {
+    char canonical[SP_HOST_MAX];
     *out = (struct sp_slice){NULL, 0};
     if (!is_visible_ascii(text) || text.len >= SP_HOST_MAX)
         return "expected a host name of fewer than 256 visible ASCII bytes";
-    char *copy = sp_arena_alloc(arena, text.len + 1, 1);
-    if (copy == NULL)
-        return "no memory for it";
-    for (size_t i = 0; i < text.len; i++)
-        copy[i] = sp_lower(text.ptr[i]);
-    const char *wrong = sp_host_pattern_check((struct sp_slice){copy, text.len});
-    if (wrong == NULL)
-        *out = (struct sp_slice){copy, text.len};
-    return wrong;
+    const char *wrong = sp_host_pattern_check(text);
+    if (wrong != NULL)
+        return wrong;
+    /* in the form of what it is compared with: "a.example." and "[2001:db8:0::1]" would otherwise match nothing */
+    *out = sp_arena_copy(arena, sp_host_canonical(text, canonical));
+    return out->ptr != NULL ? NULL : "no memory for it";
 }
 
 bool sp_dns_name_match(struct sp_slice pattern, struct sp_slice name)

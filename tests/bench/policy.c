@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "policy/conditions.h"
+#include "policy/rules/conditions.h"
 #include "sallyport/policy/policy.h"
 
 #define RULES_MAX    10000

@@ -107,6 +107,25 @@ def test_who_has_it_is_that_caller_and_who_nearly_has_it_is_not(gate, people, ca
         assert gate.wait_access(peer=client.peer)["reason"] == "no_rule"
 
 
+def test_the_names_of_an_issuer_are_a_set_too(start_gate, own_world, backend, tmp_path):
+    """Two CAs with the same names of other types, in one RDN and in several, in either order; the caller asks for three of them."""
+    cas = {"has": [[("OU", "b"), ("O", "Corp")], ("OU", "c"), ("OU", "a"), ("CN", "One CA")],
+           "has-in-one": [[("CN", "Two CA"), ("OU", "a"), ("OU", "b"), ("O", "Corp")]],
+           "lacks-one": [("O", "Corp"), ("OU", "a"), ("OU", "c"), ("CN", "Three CA")],
+           "has-it-elsewhere": [("O", "b"), ("OU", "a"), ("OU", "Corp"), ("CN", "Four CA")]}
+    people = {}
+    for name, subject in cas.items():
+        ca = own_world.root.lower(subject)
+        (own_world.crl_folder / f"{name}.pem").write_bytes(ca.crl())
+        people[name] = ca.issue("x").save(tmp_path, name)
+    gate = start_gate(gates.config(
+        own_world, backend.endpoint, callers={"those": [{"issuer": {"OU": ["b", "a"], "O": "Corp"}}]},
+        rules=[{"name": "those", "from": ["those"], "upstream": "main"}]), of=own_world)
+    for name, credential in people.items():
+        with raw.Client(gate, credential) as client:
+            assert client.get().status == (200 if name in ("has", "has-in-one") else 403), name
+
+
 # ---- clients without a certificate ----
 
 def test_an_anonymous_client_is_only_who_may_be_anonymous(start_gate, world, backend):

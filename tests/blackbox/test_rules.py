@@ -105,6 +105,40 @@ def test_a_rule_looks_at_a_field_that_is_single_and_stays(header_gate, world, sh
     assert len(requests) == (1 if wanted[0] == 200 else 0)
 
 
+SPELLINGS = [
+    ("/v1/users:delete", ["/v1/users:delete", "/v1/users%3Adelete", "/v1/users%3adelete"]),
+    ("/v2/users%3Adelete", ["/v2/users:delete", "/v2/users%3adelete"]),
+    ("/caf%C3%A9/**", ["/caf%c3%a9/x", "/caf%C3%a9/"]),
+    ("/a!*", ["/a%21b", "/a!"]),
+    ("/%2A", ["/*", "/%2a"]),
+    ("/%40*/x", ["/@ann/x", "/%40ann/x"]),
+]
+
+
+def test_a_rule_for_a_path_is_not_evaded_by_another_spelling_of_it(start_gate, world, backend):
+    denied = [{"name": f"no-{number}", "path": pattern, "deny": 451} for number, (pattern, _) in enumerate(SPELLINGS)]
+    gate = start_gate(settings(world, backend, *denied, {"name": "open", "path": "/**"}))
+    for number, (_, paths) in enumerate(SPELLINGS):
+        for path in paths:
+            assert ask(gate, world, path=path) == (451, f"no-{number}", "denied"), path
+    for path in ["/v1/users%3Blist", "/caf%C3%A8/x", "/b", "/%2Aa", "/%3a"]:
+        assert ask(gate, world, path=path) == (200, "open", None), path
+        assert backend.requests[-1].line.split()[1] == path
+
+
+@pytest.mark.parametrize("pattern,hosts", [
+    ("closed.internal.", ["closed.internal", "Closed.Internal.:8443"]),
+    ("*.Closed.internal.", ["a.closed.internal", "a.closed.internal."]),
+    ("[2001:DB8:0:0::1]", ["[2001:db8::1]", "[2001:db8:0::1]:8443"]),
+    ("[::ffff:102:304]", ["[::ffff:1.2.3.4]"]),
+])
+def test_a_rule_for_a_host_is_for_it_however_either_is_spelled(start_gate, world, backend, pattern, hosts):
+    gate = start_gate(settings(world, backend, {"name": "closed", "host": pattern, "deny": 451}, {"name": "open"}))
+    for host in hosts:
+        with raw.Client(gate, world.clients["billing"]) as client:
+            assert client.get("/", host=host).status == 451, host
+
+
 def test_everybody_is_denied_by_a_rule_without_from(start_gate, world, backend):
     made = settings(world, backend, {"name": "internals", "from": None, "path": "/internal/**", "deny": 451},
                     {"name": "open", "from": ["everybody", "anybody"]},

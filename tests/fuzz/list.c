@@ -1,8 +1,8 @@
 /* Lists of identities: any bytes as a file, and its lines as callers that an identity out of the same bytes is compared with. An
  * answer, never a crash or a leak, and the index misses nothing that a field alone would find. */
-#include "policy/lists.h"
+#include "policy/callers/lists.h"
 
-#include "policy/caller_index.h"
+#include "policy/callers/caller_index.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -26,6 +26,13 @@ FLOORS = {
     "cli": 11,
 }
 
+# Folders inside a room, in the order in which they may look into each other: each into those before it, as "room/folder/header.h". Those
+# that stand together do not know each other.
+FOLDERS = {
+    "pki": [{"x509"}, {"crl", "ocsp"}, {"chain"}],
+    "policy": [{"common"}, {"callers", "limits"}, {"rules"}],
+}
+
 # Libraries: pattern of the header -> the rooms that may include it. The first pattern that fits decides.
 LIBRARIES = [
     ("yaml.h", {"config"}),
@@ -83,6 +90,20 @@ def is_private_header(lint, room, path, header):
     return (path.parent / header).is_file() or (header.startswith(f"{room}/") and (lint.root / "src" / header).is_file())
 
 
+def level_of(room, folder):
+    return next((level for level, folders in enumerate(FOLDERS.get(room, [])) if folder in folders), None)
+
+
+def check_folder(lint, room, path, line, header):
+    own, other = path.parent.name, header.split("/")[-2] if "/" in header else path.parent.name
+    if room not in FOLDERS or own == other:
+        return
+    if level_of(room, own) is None:
+        lint.found(path, line, f'"{own}" is no folder of {room}: give it a place in tests/lint/layers.py')
+    elif level_of(room, other) is None or level_of(room, other) >= level_of(room, own):
+        lint.found(path, line, f'"{header}": in {room}, {own} may not look into {other}')
+
+
 def check_own(lint, room, path, line, header, is_door):
     parts = header.split("/")
     if parts[0] != "sallyport":
@@ -90,6 +111,8 @@ def check_own(lint, room, path, line, header, is_door):
             lint.found(path, line, f'"{header}" in a door: a door includes doors only')
         elif ".." in parts or not is_private_header(lint, room, path, header):
             lint.found(path, line, f'"{header}" is no header of this room\'s folder')
+        else:
+            check_folder(lint, room, path, line, header)
         return
     other = parts[1] if len(parts) > 2 else ""
     if other not in FLOORS:

@@ -16,6 +16,8 @@ GOOD = {
     "src/base/base.c": '#include "sallyport/base/base.h"\n\nconst int sp_answer = 42;\n',
     "src/base/CMakeLists.txt": "sp_room(base SOURCES base.c)\n",
     "src/tls/own.h": "int sp_own(void);\n",
+    "src/policy/callers/own.h": "int sp_own(void);\n",
+    "src/policy/rules/own.h": "int sp_own(void);\n",
     "src/tls/server.c": '#include "sallyport/tls/server.h"\n\n#include <openssl/ssl.h>\n\n#include "own.h"\n',
     "tests/unit/base.c": "int main(void)\n{\n    return 0;\n}\n",
 }
@@ -37,6 +39,8 @@ BAD = [
     ("layers", "include/sallyport/tls/server.h", "#include <openssl/ssl.h>\n", "a door shows no library"),
     ("layers", "include/sallyport/tls/server.h", '#include "own.h"\n', "doors only"),
     ("layers", "src/base/CMakeLists.txt", "sp_room(base LINK sp_tls SOURCES base.c)\n", "may not link tls"),
+    ("layers", "src/policy/callers/x.c", '#include "policy/rules/own.h"\n', "callers may not look into rules"),
+    ("layers", "src/policy/cellar/x.c", '#include "policy/rules/own.h"\n', '"cellar" is no folder of policy'),
     ("format", "src/base/base.c", "int  sp_x ;\n", "base.c:1"),
     ("sizes", "src/base/base.c", "\n" * 601, "a file of 601 lines"),
     ("sizes", "src/base/base.c", LONG_FUNCTION, "f has 94 lines"),
@@ -59,6 +63,7 @@ FINE = [
     ("globals", "src/base/base.c", 'const char *const sp_table[] = {"a", "b"};\n'),
     ("layers", "src/tls/server.c", "#include <openssl/x509.h>\n#include <sys/socket.h>\n"),
     ("layers", "src/tls/server.c", '#include "tls/own.h"\n'),
+    ("layers", "src/policy/rules/x.c", '#include "policy/callers/own.h"\n'),
 ]
 
 

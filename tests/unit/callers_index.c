@@ -1,7 +1,7 @@
 /* How many entries are looked at for one identity: a few, however many there are and whatever most of them share. */
 #include "callers_rig.h"
 
-#include "policy/callers_impl.h"
+#include "policy/callers/callers_impl.h"
 
 #define TEXT(literal) SP_SLICE(literal)
 

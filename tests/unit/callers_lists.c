@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "policy/lists.h"
+#include "policy/callers/lists.h"
 
 #define TEXT(literal) SP_SLICE(literal)
 

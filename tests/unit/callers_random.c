@@ -4,7 +4,7 @@
 
 #include <unistd.h>
 
-#include "policy/callers_impl.h"
+#include "policy/callers/callers_impl.h"
 #include "sallyport/base/random.h"
 
 enum { CALLERS_MAX = 24, ENTRIES_MAX = 4, NAMES = 4, ATTRS = 3, ROUNDS = 3000, IDENTITIES = 12 };

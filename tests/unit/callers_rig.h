@@ -2,7 +2,7 @@
 #ifndef SP_TEST_CALLERS_RIG_H
 #define SP_TEST_CALLERS_RIG_H
 
-#include "policy/callers.h"
+#include "policy/callers/callers.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

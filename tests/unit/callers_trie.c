@@ -1,5 +1,5 @@
 /* The tree of path segments: it finds what sp_path_match finds, pattern by pattern, and costs what the path costs. */
-#include "policy/segment_trie.h"
+#include "policy/common/segment_trie.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

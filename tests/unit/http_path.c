@@ -376,6 +376,25 @@ static void test_a_path_pattern_that_can_never_match_is_told(void **state)
     }
 }
 
+static void test_a_path_has_one_spelling_to_compare(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *request, *pattern;
+    } cases[] = {{"/a", "/a", "/a"}, {"*", "*", "*"}, {"/", "/", "/"}, {"/a%3Ab", "/a:b", "/a:b"},
+        {"/%21%24%26%27%28%29%2b%2c%3D%40", "/!$&'()+,=@", "/!$&'()+,=@"},
+        {"/%c3%a4%20", "/%C3%A4%20", "/%C3%A4%20"}, {"/%3b%3f%23%25", "/%3B%3F%23%25", "/%3B%3F%23%25"},
+        {"/%2a", "/%2A", "/%2A"}, {"/a*", "/a%2A", "/a*"}, {"/%5b%7c", "/%5B%7C", "/%5B%7C"}};
+    char room[3 * 64];
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        for (int is_pattern = 0; is_pattern < 2; is_pattern++) {
+            struct sp_slice found = sp_path_canonical(sp_slice_of(cases[i].path), is_pattern != 0, room);
+            if (!sp_slice_equal(found, sp_slice_of(is_pattern ? cases[i].pattern : cases[i].request)))
+                fail_msg("%s: %.*s", cases[i].path, SP_FMT(found));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_host_patterns_cover_one_label),
         cmocka_unit_test(test_path_patterns_stay_inside_a_segment),
         cmocka_unit_test(test_a_path_pattern_that_can_never_match_is_told),
+        cmocka_unit_test(test_a_path_has_one_spelling_to_compare),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

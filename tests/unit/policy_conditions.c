@@ -78,6 +78,27 @@ static struct sp_policy *policy_of(struct sp_config *config)
 
 /* ---- one condition ---- */
 
+static void test_a_path_is_matched_however_it_is_spelled(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *path;
+        bool matches;
+    } cases[] = {{"/users:delete", "/users%3adelete", true}, {"/users%3Adelete", "/users:delete", true},
+        {"/%C3%A4/**", "/%c3%a4/x", true}, {"/a%21*", "/a!b", true}, {"/%2A", "/*", true},
+        {"/%2A", "/a", false}, {"/a*", "/a%2a", true}, {"/a%3Bb", "/a%3bb", true}, {"/:", "/%3B", false}};
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        struct sp_config_rule rule = rule_for_it();
+        rule.path = cases[i].pattern;
+        struct sp_config config = config_with(&rule, 1);
+        struct sp_policy *p = policy_of(&config);
+        struct sp_decision d = decide_as(p, &(struct asker){.path = cases[i].path});
+        if (d.allowed != cases[i].matches)
+            fail_msg("%s %s", cases[i].pattern, cases[i].path);
+        sp_policy_free(p);
+    }
+}
+
 static void test_each_condition_holds_for_what_it_names_and_nothing_else(void **state)
 {
     (void)state;
@@ -441,6 +462,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_condition_holds_for_what_it_names_and_nothing_else),
+        cmocka_unit_test(test_a_path_is_matched_however_it_is_spelled),
         cmocka_unit_test(test_a_field_that_any_rule_looks_at_must_be_single),
         cmocka_unit_test(test_a_rule_that_denies_answers_with_its_status_and_ends_the_search),
         cmocka_unit_test(test_a_rule_in_report_mode_decides_nothing_and_is_remembered),

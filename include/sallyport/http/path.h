@@ -16,6 +16,13 @@ SP_MUST_USE enum sp_rc sp_path_check(struct sp_slice path, struct sp_fault *faul
  * non-ASCII bytes. */
 SP_MUST_USE enum sp_rc sp_query_check(struct sp_slice query, struct sp_fault *fault);
 
+/* A checked path, or a pattern of one, in the one spelling that rules compare: a percent-encoded byte that a path may
+ * hold as it is (RFC 3986 sub-delims, ':', '@') counts as that byte, hex digits as upper case, and a '*' of a path as "%2A",
+ * which in a pattern is the byte and no wildcard. Backends read all spellings alike, so a rule must too; what is forwarded
+ * stays as it came. The result is `path` itself, or in `out`, which has room for three times as many bytes. */
+#define SP_PATH_MAX 16384 /* bytes of a path: what limits.target_bytes is at most */
+struct sp_slice sp_path_canonical(struct sp_slice path, bool is_pattern, char *out);
+
 /* A Host value or authority: a name, IPv4 or [IPv6], optional port 0-65535, no userinfo, not empty. Names are
  * of letters, digits, '-', '_' and '.', without empty labels (one trailing dot is fine), shorter than
  * SP_HOST_MAX; one that ends in a number must be an IPv4 address. Percent-encoding and the other bytes of RFC

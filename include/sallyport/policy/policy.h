@@ -70,8 +70,8 @@ struct sp_policy_request {
 /* Starts as refused. */
 struct sp_decision {
     bool allowed;
-    enum sp_refusal
-        reason; /* if not allowed: no_rule, denied, ambiguous_header, or what the standing is unfit for */
+    /* If not allowed: no_rule, denied, ambiguous_header, or what the standing is unfit for. */
+    enum sp_refusal reason;
     unsigned status;       /* then: what to answer */
     const char *detail;    /* then, or NULL; lives as long as the standing */
     size_t rule;           /* that decided: index in config->rules; SP_NONE */
