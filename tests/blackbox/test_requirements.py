@@ -1,6 +1,7 @@
 """What a listener requires of certificates beside that they verify: each requirement refuses in the handshake, with its own reason,
 what does not meet it; and it reaches sessions from before it was required. Every certificate here is made with the field in question."""
 
+import copy
 import re
 import socket
 import ssl
@@ -59,7 +60,7 @@ BAD, UNSUPPORTED = "BAD_CERTIFICATE", "UNSUPPORTED_CERTIFICATE"
 # listener, certificate, reason, alert, and what the detail has to name: what was asked and what was found
 NOT_MET = {
     "a-second-too-long": ("validity", {"not_before": NOW - DAY, "valid_for": 90 * DAY + DAY / 86400},
-                          "validity_too_long", BAD, "max_validity is 90d.*90 d"),
+                          "validity_too_long", BAD, "max_validity is 90d.*90 d, 1 s too long"),
     "a-year-too-long": ("validity", {"valid_for": 500 * DAY}, "validity_too_long", BAD, "500 d"),
     "an-rsa-key": ("key-type", {"key": pki.rsa_key}, "key_not_allowed", BAD, "rsa.*ec ed25519"),
     "a-key-of-p256": ("key-size", {}, "key_not_allowed", BAD, "384.*256"),
@@ -143,6 +144,37 @@ def test_who_does_not_is_refused_with_the_requirements_own_reason(gate, world, t
 
 def test_who_is_revoked_is_told_so_whatever_else_is_required(gate, world):
     assert refusal(gate, world.clients["revoked"], "names")[0]["reason"] == "revoked"
+
+
+# ---- of a caller ----
+
+@pytest.fixture(scope="module")
+def caller_gate(start_module_gate, world, module_backend):
+    """A caller for each case, known by the CN, with the requirement that the case is about."""
+    callers = {case: {"match": [{"subject": {"CN": case}}], "require": copy.deepcopy(REQUIREMENTS[of])}
+               for case, (of, *_) in {**MET, **NOT_MET}.items()}
+    return start_module_gate(gates.config(
+        world, module_backend.endpoint, callers={**callers, "someone": [{"any": "authenticated"}]},
+        rules=[{"name": "known", "from": list(callers), "path": "/known", "upstream": "main"},
+               {"name": "all", "from": ["someone"], "upstream": "main"}]))
+
+
+@pytest.mark.parametrize("case", MET)
+def test_who_meets_what_its_caller_requires_is_served(caller_gate, world, tmp_path, case):
+    with raw.Client(caller_gate, make(world, tmp_path, MET[case][1], case)) as client:
+        assert client.get("/known").status == 200
+
+
+@pytest.mark.parametrize("case", [case for case in NOT_MET if NOT_MET[case][2] != "wrong_purpose"])
+def test_who_does_not_meet_what_its_caller_requires_is_answered_403_for_the_same_reason(caller_gate, world, tmp_path, case):
+    _, options, reason, _, detail = NOT_MET[case]
+    with raw.Client(caller_gate, make(world, tmp_path, options, case)) as client:
+        for path in ("/known", "/by-another-rule"):
+            assert client.get(path).status == 403
+            access = caller_gate.wait_access(peer=client.peer, path=path)
+            assert access["reason"] == reason and re.search(detail, access["detail"]) and case in access["detail"], access
+    with raw.Client(caller_gate, make(world, tmp_path, options, "somebody-else")) as client:
+        assert client.get().status == 200
 
 
 # ---- sessions from before ----

@@ -42,7 +42,7 @@ static void must_all_be_oids(const struct sp_slices *list)
 
 static void check_text(struct sp_slice text)
 {
-    SP_ASSERT(text.len <= 256);
+    SP_ASSERT(text.len <= 4 * 256); /* characters */
     for (size_t i = 0; i < text.len; i++)
         SP_ASSERT((unsigned char)text.ptr[i] >= 0x20 && text.ptr[i] != 0x7f);
 }

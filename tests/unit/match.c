@@ -5,9 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "sallyport/match/attribute.h"
 #include "sallyport/match/match.h"
 
 /* ---- address blocks ---- */
@@ -185,6 +188,77 @@ static void test_an_oid_is_numbers_as_x660_writes_them(void **state)
     }
 }
 
+/* ---- types of attributes ---- */
+
+static bool is(struct sp_slice got, const char *want)
+{
+    return want == NULL ? got.ptr == NULL : got.ptr != NULL && sp_slice_equal(got, sp_slice_of(want));
+}
+
+static void test_a_type_has_one_spelling_by_whatever_name_it_is_written(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *written, *type, *oid;
+    } cases[] = {
+        {"CN", "CN", "2.5.4.3"},
+        {"cn", "CN", "2.5.4.3"},
+        {"2.5.4.3", "CN", "2.5.4.3"},
+        {"organizationidentifier", "organizationIdentifier", "2.5.4.97"},
+        {"givenName", "2.5.4.42", "2.5.4.42"},
+        {"GN", "2.5.4.42", "2.5.4.42"},
+        {"2.5.4.42", "2.5.4.42", "2.5.4.42"},
+        {"1.2.3", "1.2.3", "1.2.3"},
+        {"nonsense", NULL, NULL},
+        {"", NULL, NULL},
+        {"1.02", NULL, NULL},
+    };
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        if (!is(sp_attribute_type(sp_slice_of(cases[i].written)), cases[i].type) ||
+            !is(sp_attribute_oid(sp_slice_of(cases[i].written)), cases[i].oid))
+            fail_msg("%s", cases[i].written);
+    }
+}
+
+static size_t put_number(uint8_t *out, unsigned long n)
+{
+    size_t groups = 1;
+    for (unsigned long rest = n; rest >= 128; rest /= 128)
+        groups++;
+    for (size_t i = groups; i > 0; i--, n /= 128)
+        out[i - 1] = (uint8_t)(n % 128 | (i < groups ? 128 : 0));
+    return groups;
+}
+
+/* As DER has it (X.690 §8.19). */
+static struct sp_slice encode(const char *oid, uint8_t *room)
+{
+    char *end;
+    unsigned long first = strtoul(oid, &end, 10);
+    size_t n = put_number(room, first * 40 + strtoul(end + 1, &end, 10));
+    while (*end == '.')
+        n += put_number(room + n, strtoul(end + 1, &end, 10));
+    return (struct sp_slice){(const char *)room, n};
+}
+
+static void test_identities_and_operators_call_every_type_the_same(void **state)
+{
+    (void)state;
+    size_t by_name = 0, i = 0;
+    for (; sp_attribute_name(i) != NULL; i++) {
+        uint8_t room[64];
+        struct sp_slice written = sp_slice_of(sp_attribute_name(i));
+        struct sp_slice type = sp_attribute_type(written), oid = sp_attribute_oid(written);
+        struct sp_slice of_der = sp_attribute_name_of(encode(oid.ptr, room));
+        assert_true(sp_oid_is_valid(oid));
+        if (!sp_slice_equal(type, of_der.ptr != NULL ? of_der : oid))
+            fail_msg("%.*s", SP_FMT(written));
+        by_name += of_der.ptr != NULL;
+    }
+    assert_true(by_name == 11 && i > by_name);
+    assert_null(sp_attribute_name_of((struct sp_slice){"\x55\x04", 2}).ptr);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +266,8 @@ int main(void)
         cmocka_unit_test(test_bytes_of_no_address_match_no_block),
         cmocka_unit_test(test_what_is_no_block_is_refused),
         cmocka_unit_test(test_an_oid_is_numbers_as_x660_writes_them),
+        cmocka_unit_test(test_a_type_has_one_spelling_by_whatever_name_it_is_written),
+        cmocka_unit_test(test_identities_and_operators_call_every_type_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

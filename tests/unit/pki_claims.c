@@ -9,6 +9,7 @@
 
 #define QC_STATEMENTS "1.3.6.1.5.5.7.1.3"
 #define EKU           "2.5.29.37"
+#define SAN           "2.5.29.17"
 #define POLICIES      "2.5.29.32"
 
 /* ---- a notation for DER: {…} is a SEQUENCE, 1.2.3 an OID, 'x' a UTF8String (~ for a NUL, ^ for 0xFF), #0500 bytes ---- */
@@ -193,14 +194,14 @@ static const struct {
     {QC_STATEMENTS, "{{0.4.0.1862.1.6 0.4.0.1862.1.6.3}}", NULL, "QcType is not a list of types"},
     {QC_STATEMENTS, "{{0.4.0.19495.2}}", NULL, "the PSD2 statement has no content"},
     {QC_STATEMENTS, "{{0.4.0.19495.2 {'BaFin' 'DE-BAFIN'}}}", NULL, "has no list of roles"},
-    {QC_STATEMENTS, "{{0.4.0.19495.2 {{" AI "} 'BaFin'}}}", NULL, "are not texts of 1 to 256 bytes"},
-    {QC_STATEMENTS, "{{0.4.0.19495.2 {{" AI "} 'BaFin' ''}}}", NULL, "are not texts of 1 to 256 bytes"},
-    {QC_STATEMENTS, "{{0.4.0.19495.2 {{" AI "} 'BaFin' #130178}}}", NULL, "are not texts of 1 to 256 bytes"},
+    {QC_STATEMENTS, "{{0.4.0.19495.2 {{" AI "} 'BaFin'}}}", NULL, "are not UTF8Strings of 1 to 256"},
+    {QC_STATEMENTS, "{{0.4.0.19495.2 {{" AI "} 'BaFin' ''}}}", NULL, "are not UTF8Strings of 1 to 256"},
+    {QC_STATEMENTS, "{{0.4.0.19495.2 {{" AI "} 'BaFin' #130178}}}", NULL, "are not UTF8Strings of 1 to 256"},
     {QC_STATEMENTS, "{{0.4.0.19495.2 {{" AI "} 'BaFin' 'DE-BAFIN' 'x'}}}", NULL,
         "more than roles, NCAName and NCAId"},
-    {QC_STATEMENTS, "{" PSD2("0.4.0.19495.1.3") "}", NULL, "not an OID and a name"},
-    {QC_STATEMENTS, "{" PSD2("{0.4.0.19495.1.3}") "}", NULL, "not an OID and a name"},
-    {QC_STATEMENTS, "{" PSD2("{0.4.0.19495.1.3 'PSP_AI' 'PSP_PI'}") "}", NULL, "not an OID and a name"},
+    {QC_STATEMENTS, "{" PSD2("0.4.0.19495.1.3") "}", NULL, "not an OID and a UTF8String"},
+    {QC_STATEMENTS, "{" PSD2("{0.4.0.19495.1.3}") "}", NULL, "not an OID and a UTF8String"},
+    {QC_STATEMENTS, "{" PSD2("{0.4.0.19495.1.3 'PSP_AI' 'PSP_PI'}") "}", NULL, "not an OID and a UTF8String"},
     {QC_STATEMENTS, "{" PSD2("{0.4.0.19495.1.3 'PSP_PI'}") "}", NULL,
         "the name of one and the OID of another"},
     {QC_STATEMENTS, "{" PSD2("{1.2.3 'psp_as'}") "}", NULL, "the name of one and the OID of another"},
@@ -210,9 +211,13 @@ static const struct {
     {EKU, "{}", NULL, "extendedKeyUsage extension has 0 members"},
     {EKU, "#0500", NULL, "extendedKeyUsage extension is malformed or there are two"},
     {EKU, "{'x'}", NULL, "extendedKeyUsage extension is malformed or there are two"},
+    {EKU, "{1.3.6.1.5.5.7.3.2} #00", NULL, "extendedKeyUsage extension is malformed or there are two"},
+    {SAN, "{#860375726e #00}", NULL, "subjectAltName extension is malformed or there are two"},
+    {SAN, "{#860375726e} #00", NULL, "subjectAltName extension is malformed or there are two"},
     {EKU, "{1.3.6.1.5.5.7.3.2}", "{1.3.6.1.5.5.7.3.1}",
         "extendedKeyUsage extension is malformed or there are two"},
     {POLICIES, "{}", NULL, "certificatePolicies extension has 0 members"},
+    {POLICIES, "{{1.2.3}} #0500", NULL, "certificatePolicies extension is malformed or there are two"},
     {POLICIES, "{1.2.3}", NULL, "certificatePolicies extension is malformed or there are two"},
     {POLICIES, "{{1.2.3}}", "{{1.2.4}}", "certificatePolicies extension is malformed or there are two"},
 };
@@ -230,17 +235,24 @@ static void test_what_can_be_read_in_two_ways_or_in_none_is_refused(void **state
     }
 }
 
-static void test_a_text_of_257_bytes_is_too_long_and_one_of_256_is_not(void **state)
+static void test_a_text_of_257_characters_is_too_long_and_one_of_256_is_not(void **state)
 {
     (void)state;
-    for (int len = 256; len <= 257; len++) {
+    static const struct {
+        const char *first;
+        int len;
+        bool fits;
+    } cases[] = {{"", 256, true}, {"", 257, false}, {"\xc3\xb6", 257, true}, {"\xc3\xb6", 258, false}};
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
         char text[400], name[300];
         struct sp_err err = {0};
-        memset(name, 'a', (size_t)len);
-        name[len] = '\0';
+        int first = (int)strlen(cases[i].first);
+        memcpy(name, cases[i].first, (size_t)first);
+        memset(name + first, 'a', (size_t)(cases[i].len - first));
+        name[cases[i].len] = '\0';
         snprintf(text, sizeof(text), "{{0.4.0.19495.2 {{} '%s' 'DE-BAFIN'}}}", name);
         struct sp_identity *id = identity_with(QC_STATEMENTS, text, NULL, &err);
-        assert_int_equal(id != NULL, len == 256);
+        assert_int_equal(id != NULL, cases[i].fits);
         sp_identity_free(id);
     }
 }
@@ -417,7 +429,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_a_qualified_certificate_states_is_taken),
         cmocka_unit_test(test_what_can_be_read_in_two_ways_or_in_none_is_refused),
-        cmocka_unit_test(test_a_text_of_257_bytes_is_too_long_and_one_of_256_is_not),
+        cmocka_unit_test(test_a_text_of_257_characters_is_too_long_and_one_of_256_is_not),
         cmocka_unit_test(test_statements_cut_anywhere_are_refused),
         cmocka_unit_test(test_usages_and_policies_are_taken_as_dotted_oids),
         cmocka_unit_test(test_key_and_signature_are_named),

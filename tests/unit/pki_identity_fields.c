@@ -57,7 +57,7 @@ static const struct {
                 {"CN", "J\xc3\xb6rg \"x\" <y>;\\"})}},
     {{.subject = "organizationIdentifier=PSDDE-BAFIN-1,title=boss,emailAddress=a@b,CN= #x "},
         {ATTRS(issuer, {"CN", "ca"}), .eku = LIST("1.3.6.1.5.5.7.3.2"),
-            ATTRS(subject, {"organizationIdentifier", "PSDDE-BAFIN-1"}, {"2.5.4.12", "boss"},
+            ATTRS(subject, {"organizationIdentifier", "PSDDE-BAFIN-1"}, {"title", "boss"},
                 {"1.2.840.113549.1.9.1", "a@b"}, {"2.5.4.3", " #x "})}},
     {{.subject = "CN=x",
          .san = "URI:spiffe://a/b,URI:urn:x,DNS:x.example,email:a@b.example,IP:192.0.2.1,IP:2001:db8::1",
@@ -172,7 +172,7 @@ static void test_what_no_certificate_could_say_is_refused(void **state)
     }
 }
 
-/* It has no key and no dates, and is asked for its names all the same. */
+/* It has no key and no dates, and is asked for its names all the same; for key usages if it tells any. */
 static void test_requirements_ask_only_for_what_can_be_written_down(void **state)
 {
     (void)state;
@@ -190,7 +190,9 @@ static void test_requirements_ask_only_for_what_can_be_written_down(void **state
     struct sp_identity *good =
         from(&(struct sp_config_identity){.uri = LIST("spiffe://a/b"), .eku = LIST("clientAuth")});
     struct sp_identity *nameless = from(&(struct sp_config_identity){.eku = LIST("clientAuth")});
-    struct sp_identity *useless = from(&(struct sp_config_identity){.uri = LIST("spiffe://a/b")});
+    struct sp_identity *useless =
+        from(&(struct sp_config_identity){.uri = LIST("spiffe://a/b"), .eku = LIST("serverAuth")});
+    struct sp_identity *silent = from(&(struct sp_config_identity){.uri = LIST("spiffe://a/b")});
     assert_int_equal(sp_requirements_judge(r, good, detail, sizeof(detail)), SP_REFUSAL_none);
     assert_int_equal(sp_requirements_judge(NULL, nameless, detail, sizeof(detail)), SP_REFUSAL_none);
     assert_int_equal(sp_requirements_judge(r, nameless, detail, sizeof(detail)), SP_REFUSAL_name_convention);
@@ -198,7 +200,9 @@ static void test_requirements_ask_only_for_what_can_be_written_down(void **state
         sp_requirements_judge(r, useless, detail, sizeof(detail)), SP_REFUSAL_client_eku_missing);
     sp_identity_free(good);
     sp_identity_free(nameless);
+    assert_int_equal(sp_requirements_judge(r, silent, detail, sizeof(detail)), SP_REFUSAL_none);
     sp_identity_free(useless);
+    sp_identity_free(silent);
     sp_requirements_free(r);
     sp_diags_free(&diags);
 }

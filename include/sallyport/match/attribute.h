@@ -8,7 +8,13 @@
 /* The spelling that identities have of a type that is written as a name ("cn", "surname", in any case) or as an OID. Absent:
  * it is neither. Lives for ever, or as long as `written`. */
 struct sp_slice sp_attribute_type(struct sp_slice written);
-/* What to say then. */
+/* Its dotted OID, whatever identities call it. Likewise. */
+struct sp_slice sp_attribute_oid(struct sp_slice written);
+/* What identities call the type whose OID has this content in DER (without tag and length). Absent: by its dotted OID. */
+struct sp_slice sp_attribute_name_of(struct sp_slice der);
+/* The names that may be written, from 0; NULL behind the last. */
+const char *sp_attribute_name(size_t i);
+/* What to say where neither a name nor an OID was written. */
 #define SP_ATTRIBUTE_EXPECTED                                                                                \
     "expected an attribute such as CN, O, OU, C, L, ST, DC, UID, serialNumber, emailAddress, "               \
     "organizationIdentifier, or a dotted OID"

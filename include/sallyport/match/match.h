@@ -42,7 +42,7 @@ struct sp_email_pattern {
 SP_MUST_USE const char *sp_email_pattern_compile(struct sp_slice text, struct sp_email_pattern *out);
 bool sp_email_pattern_match(const struct sp_email_pattern *p, struct sp_slice email);
 
-/* A host name or "*.rest", in lower case; the copy lives in `arena`. */
+/* A host name, an address or "*.rest", in the form of sp_host_canonical; the copy lives in `arena`. */
 SP_MUST_USE const char *sp_host_pattern_compile(
     struct sp_arena *arena, struct sp_slice text, struct sp_slice *out);
 /* A dNSName of a certificate, in any case. One that is no plain host name (a wildcard, an empty label, a port)

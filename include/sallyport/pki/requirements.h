@@ -18,8 +18,8 @@ SP_MUST_USE struct sp_requirements *sp_requirements_new(const char *config_file,
 void sp_requirements_free(struct sp_requirements *r); /* takes NULL */
 
 /* SP_REFUSAL_none, or which is not met; `detail` then says what was asked and what was found. An identity that was only
- * written down (sp_identity_from_fields) is not asked about its validity, key and signature. Any thread; takes NULL, which
- * asks nothing. */
+ * written down (sp_identity_from_fields) is not asked about its validity, key and signature, and about key usages and
+ * policies only if it tells any. Any thread; takes NULL, which asks nothing. */
 enum sp_refusal sp_requirements_judge(
     const struct sp_requirements *r, const struct sp_identity *id, char *detail, size_t room);
 

@@ -69,7 +69,8 @@ static enum sp_rc put_sans(struct sp_identity *id, enum sp_name_type type, const
     for (size_t i = 0; i < from->count; i++) {
         struct sp_slice value = sp_slice_of(from->items[i]);
         if (type == SP_NAME_IP && read_address(from->items[i], bytes, &value) != SP_OK)
-            return sp_err_set(err, "ip: expected an address, such as 192.0.2.1 or 2001:db8::1");
+            return sp_err_set(err, "ip: expected an address, such as 192.0.2.1 or 2001:db8::1, found \"%s\"",
+                from->items[i]);
         if (sp_names_judge_san(type, value, err) != SP_REFUSAL_none)
             return SP_FAIL;
         items[i] = sp_arena_copy(&id->arena, value);
@@ -85,7 +86,7 @@ static struct sp_slice policy_oid(struct sp_slice text)
     return sp_oid_is_valid(text) ? text : (struct sp_slice){NULL, 0};
 }
 
-static enum sp_rc put_oids(struct sp_identity *id, const char *what, const struct sp_strings *from,
+static enum sp_rc put_oids(struct sp_identity *id, const char *expected, const struct sp_strings *from,
     struct sp_slice (*oid_of)(struct sp_slice text), struct sp_slices *out, struct sp_err *err)
 {
     struct sp_slice *items = sp_arena_alloc(&id->arena, from->count + 1, sizeof(*items));
@@ -94,7 +95,7 @@ static enum sp_rc put_oids(struct sp_identity *id, const char *what, const struc
     for (size_t i = 0; i < from->count; i++) {
         struct sp_slice oid = oid_of(sp_slice_of(from->items[i]));
         if (oid.ptr == NULL)
-            return sp_err_set(err, "%s: expected an OID, such as 1.2.3.4", what);
+            return sp_err_set(err, "%s, found \"%s\"", expected, from->items[i]);
         items[i] = sp_arena_copy(&id->arena, oid);
         if (items[i].ptr == NULL)
             return no_memory(err);
@@ -145,8 +146,10 @@ static enum sp_rc put_all(struct sp_identity *id, const struct sp_config_identit
         put_text(id, f->serial, &id->serial_hex, err) != SP_OK ||
         put_digest("fingerprint_sha256", f->fingerprint_sha256, id->sha256, err) != SP_OK ||
         put_digest("spki_sha256", f->spki_sha256, id->spki_sha256, err) != SP_OK ||
-        put_oids(id, "policies", &f->policies, policy_oid, &id->policies, err) != SP_OK ||
-        put_oids(id, "eku", &f->eku, sp_claims_eku_oid, &id->ekus, err) != SP_OK)
+        put_oids(id, "policies: expected an OID, such as 1.2.3.4", &f->policies, policy_oid, &id->policies,
+            err) != SP_OK ||
+        put_oids(id, "eku: expected an OID or a name, such as clientAuth", &f->eku, sp_claims_eku_oid,
+            &id->ekus, err) != SP_OK)
         return SP_FAIL;
     id->has_eku = f->eku.count > 0;
     if (f->fingerprint_sha256 != NULL && sp_identity_put_fingerprint(id, err) != SP_OK)

@@ -1,8 +1,8 @@
 /* What the operator asks of certificates beside that they verify, compiled once. It all depends on the certificate alone
  * and not on the clock, so a verdict holds as long as the certificate does.
  *
- * An identity that was only written down (sp_identity_from_fields) has no validity, key and signature, so it is not asked
- * for them; one that was proven always has them. */
+ * An identity that was only written down (sp_identity_from_fields) has no validity, key and signature, and key usages and
+ * policies only if they were given, so it is not asked for what it does not tell; one that was proven tells all. */
 #include "sallyport/pki/requirements.h"
 
 #include <arpa/inet.h>
@@ -291,12 +291,13 @@ static const char *join(const struct sp_slices *list, char *out, size_t room)
 static bool validity_is_met(
     const struct sp_requirements *r, const struct sp_identity *id, char *detail, size_t room)
 {
-    char max[SP_DURATION_MAX], is[SP_SPAN_MAX];
+    char max[SP_DURATION_MAX], is[SP_SPAN_MAX], over[SP_SPAN_MAX];
     int64_t s = id->not_after - id->not_before;
     if (r->max_validity_ms == 0 || s <= 0 || (uint64_t)s <= r->max_validity_ms / 1000)
         return true;
-    snprintf(detail, room, "max_validity is %s, the certificate's validity is %s",
-        sp_format_duration_ms(r->max_validity_ms, max), sp_format_span_s(s, is));
+    snprintf(detail, room, "max_validity is %s, the certificate's validity is %s, %s too long",
+        sp_format_duration_ms(r->max_validity_ms, max), sp_format_span_s(s, is),
+        sp_format_span_s(s - (int64_t)(r->max_validity_ms / 1000), over));
     return false;
 }
 
@@ -433,26 +434,34 @@ static bool names_are_met(
     return true;
 }
 
+enum tells { CERTIFICATE, USAGES, POLICIES, NAMES };
+
+static bool is_told(const struct sp_identity *id, enum tells what)
+{
+    if (id->client_cert.len > 0 || what == NAMES)
+        return true;
+    return (what == USAGES && id->has_eku) || (what == POLICIES && id->policies.count > 0);
+}
+
 static const struct {
     enum sp_refusal reason;
-    bool needs_certificate;
+    enum tells of;
     bool (*is_met)(const struct sp_requirements *r, const struct sp_identity *id, char *detail, size_t room);
 } checks[] = {
-    {SP_REFUSAL_validity_too_long, true, validity_is_met},
-    {SP_REFUSAL_key_not_allowed, true, key_is_met},
-    {SP_REFUSAL_signature_not_allowed, true, signature_is_met},
-    {SP_REFUSAL_eku_missing, false, ekus_are_met},
-    {SP_REFUSAL_client_eku_missing, false, client_eku_is_met},
-    {SP_REFUSAL_policy_missing, false, policies_are_met},
-    {SP_REFUSAL_name_convention, false, names_are_met},
+    {SP_REFUSAL_validity_too_long, CERTIFICATE, validity_is_met},
+    {SP_REFUSAL_key_not_allowed, CERTIFICATE, key_is_met},
+    {SP_REFUSAL_signature_not_allowed, CERTIFICATE, signature_is_met},
+    {SP_REFUSAL_eku_missing, USAGES, ekus_are_met},
+    {SP_REFUSAL_client_eku_missing, USAGES, client_eku_is_met},
+    {SP_REFUSAL_policy_missing, POLICIES, policies_are_met},
+    {SP_REFUSAL_name_convention, NAMES, names_are_met},
 };
 
 enum sp_refusal sp_requirements_judge(
     const struct sp_requirements *r, const struct sp_identity *id, char *detail, size_t room)
 {
-    bool is_shown = id->client_cert.len > 0;
     for (size_t i = 0; r != NULL && i < SP_COUNTOF(checks); i++) {
-        if ((is_shown || !checks[i].needs_certificate) && !checks[i].is_met(r, id, detail, room))
+        if (is_told(id, checks[i].of) && !checks[i].is_met(r, id, detail, room))
             return checks[i].reason;
     }
     return SP_REFUSAL_none;

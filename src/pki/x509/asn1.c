@@ -5,6 +5,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <time.h>
 
 #include "sallyport/base/text.h"
@@ -125,6 +126,24 @@ char *sp_asn1_name_text(const X509_NAME *name, char *out, size_t room)
         out[n] = '\0';
     OPENSSL_free(text);
     return out;
+}
+
+void *sp_asn1_extension(const X509 *cert, int nid, const ASN1_ITEM *type, bool *wrong)
+{
+    int at = X509_get_ext_by_NID(cert, nid, -1);
+    *wrong = at >= 0 && X509_get_ext_by_NID(cert, nid, at) >= 0;
+    if (at < 0 || *wrong)
+        return NULL;
+    const ASN1_OCTET_STRING *bytes = X509_EXTENSION_get_data(X509_get_ext(cert, at));
+    const unsigned char *p = ASN1_STRING_get0_data(bytes), *end = p + ASN1_STRING_length(bytes);
+    ASN1_VALUE *value = ASN1_item_d2i(NULL, &p, end - p, type);
+    *wrong = value == NULL || p != end;
+    if (*wrong) {
+        ASN1_item_free(value, type);
+        value = NULL;
+        ERR_clear_error();
+    }
+    return value;
 }
 
 bool sp_asn1_same_key(const X509_PUBKEY *a, const X509_PUBKEY *b)

@@ -27,6 +27,10 @@ char *sp_asn1_name_text(const X509_NAME *name, char *out, size_t room);
  * at the end. */
 char *sp_asn1_escape(struct sp_slice bytes, char *out, size_t room);
 
+/* The value of an extension that must have one reading, as `type` has it; to be freed with ASN1_item_free(). NULL: it is
+ * not there, or *wrong: there are two, it cannot be parsed, or something stands behind it (which X509_get_ext_d2i() takes). */
+SP_MUST_USE void *sp_asn1_extension(const X509 *cert, int nid, const ASN1_ITEM *type, bool *wrong);
+
 /* The same public key: algorithm, parameters and key bits are the same bytes. */
 SP_MUST_USE bool sp_asn1_same_key(const X509_PUBKEY *a, const X509_PUBKEY *b);
 

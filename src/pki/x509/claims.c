@@ -21,7 +21,7 @@
 #include "sallyport/match/match.h"
 
 #define DER_UTF8_STRING 0x0c
-#define PSD2_TEXT_MAX   256
+#define PSD2_TEXT_MAX   256 /* characters */
 #define CLIENT_AUTH     "1.3.6.1.5.5.7.3.2"
 
 static enum sp_refusal no_memory(struct sp_err *err)
@@ -84,10 +84,11 @@ static const ASN1_OBJECT *policy_at(const void *list, int i)
 static enum sp_refusal read_ekus(
     const X509 *cert, struct sp_arena *arena, struct sp_claims *out, struct sp_err *err)
 {
-    int found = -1;
-    EXTENDED_KEY_USAGE *usages = X509_get_ext_d2i(cert, NID_ext_key_usage, &found, NULL);
+    bool wrong = false;
+    EXTENDED_KEY_USAGE *usages =
+        sp_asn1_extension(cert, NID_ext_key_usage, ASN1_ITEM_rptr(EXTENDED_KEY_USAGE), &wrong);
     if (usages == NULL)
-        return found == -1 ? SP_REFUSAL_none : malformed(err, "extendedKeyUsage");
+        return wrong ? malformed(err, "extendedKeyUsage") : SP_REFUSAL_none;
     out->has_eku = true;
     enum sp_refusal reason =
         read_oids(usages, sk_ASN1_OBJECT_num(usages), usage_at, "extendedKeyUsage", arena, &out->ekus, err);
@@ -98,10 +99,11 @@ static enum sp_refusal read_ekus(
 static enum sp_refusal read_policies(
     const X509 *cert, struct sp_arena *arena, struct sp_claims *out, struct sp_err *err)
 {
-    int found = -1;
-    CERTIFICATEPOLICIES *policies = X509_get_ext_d2i(cert, NID_certificate_policies, &found, NULL);
+    bool wrong = false;
+    CERTIFICATEPOLICIES *policies =
+        sp_asn1_extension(cert, NID_certificate_policies, ASN1_ITEM_rptr(CERTIFICATEPOLICIES), &wrong);
     if (policies == NULL)
-        return found == -1 ? SP_REFUSAL_none : malformed(err, "certificatePolicies");
+        return wrong ? malformed(err, "certificatePolicies") : SP_REFUSAL_none;
     enum sp_refusal reason = read_oids(
         policies, sk_POLICYINFO_num(policies), policy_at, "certificatePolicies", arena, &out->policies, err);
     CERTIFICATEPOLICIES_free(policies);
@@ -176,7 +178,7 @@ static bool read_role(struct reading *r, struct sp_der d)
 {
     struct sp_der_item oid, name;
     if (!sp_der_take(&d, SP_DER_OID, &oid) || !sp_der_take(&d, DER_UTF8_STRING, &name) || d.p != d.end)
-        return is_wrong(r, "a PSD2 role is not an OID and a name");
+        return is_wrong(r, "a PSD2 role is not an OID and a UTF8String");
     unsigned number = number_under(&oid, SP_SLICE("\x04\x00\x81\x98\x27\x01"));
     struct sp_slice text = {(const char *)name.bytes, name.len};
     for (size_t i = 0; i < SP_COUNTOF(roles); i++) {
@@ -189,14 +191,21 @@ static bool read_role(struct reading *r, struct sp_der d)
     return true;
 }
 
+/* Of UTF-8: every byte but those that continue one. */
+static size_t characters(const struct sp_der_item *text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text->len; i++)
+        n += (text->bytes[i] & 0xc0) != 0x80;
+    return n;
+}
+
 static bool read_text(struct reading *r, struct sp_der *d, const char *what, struct sp_slice *out)
 {
     struct sp_der_item item;
     char shown[128];
-    if (!sp_der_take(d, DER_UTF8_STRING, &item) || item.len == 0 || item.len > PSD2_TEXT_MAX) {
-        is_wrong(r, "NCAName and NCAId are not texts of 1 to 256 bytes");
-        return false;
-    }
+    if (!sp_der_take(d, DER_UTF8_STRING, &item) || item.len == 0 || characters(&item) > PSD2_TEXT_MAX)
+        return is_wrong(r, "NCAName and NCAId are not UTF8Strings of 1 to 256 characters");
     *out = (struct sp_slice){(const char *)item.bytes, item.len};
     if (!sp_names_is_text(*out)) {
         r->reason = SP_REFUSAL_hostile_name;
@@ -221,7 +230,7 @@ static bool read_psd2(struct reading *r, struct sp_der info)
         return is_wrong(r, "the PSD2 statement has no list of roles");
     for (struct sp_der l = sp_der_of(&list); l.p != l.end;) {
         if (!sp_der_take(&l, SP_DER_SEQUENCE, &role))
-            return is_wrong(r, "a PSD2 role is not an OID and a name");
+            return is_wrong(r, "a PSD2 role is not an OID and a UTF8String");
         if (!read_role(r, sp_der_of(&role)))
             return false;
     }

@@ -12,7 +12,7 @@
 #include <openssl/x509v3.h>
 
 #include "pki/x509/asn1.h"
-#include "sallyport/match/match.h"
+#include "sallyport/match/attribute.h"
 
 /* A comma is legal in a URI, yet two X-Client-SAN-URI fields and one that holds "a,b" are the same list to a
  * backend. */
@@ -64,31 +64,10 @@ static bool is_text_type(int type)
            type == V_ASN1_BMPSTRING || type == V_ASN1_UNIVERSALSTRING;
 }
 
-/* What an attribute type is called; any other is known by its OID. */
-static const struct {
-    int nid;
-    struct sp_slice name;
-} known_types[] = {
-    {NID_commonName, {"CN", 2}},
-    {NID_organizationName, {"O", 1}},
-    {NID_organizationalUnitName, {"OU", 2}},
-    {NID_countryName, {"C", 1}},
-    {NID_localityName, {"L", 1}},
-    {NID_stateOrProvinceName, {"ST", 2}},
-    {NID_domainComponent, {"DC", 2}},
-    {NID_userId, {"UID", 3}},
-    {NID_serialNumber, {"serialNumber", 12}},
-    {NID_pkcs9_emailAddress, {"emailAddress", 12}},
-    {NID_organizationIdentifier, {"organizationIdentifier", 22}},
-};
-
 ASN1_OBJECT *sp_names_type_object(const char *type)
 {
-    for (size_t i = 0; i < SP_COUNTOF(known_types); i++) {
-        if (sp_slice_equal(known_types[i].name, sp_slice_of(type)))
-            return OBJ_nid2obj(known_types[i].nid);
-    }
-    ASN1_OBJECT *object = sp_oid_is_valid(sp_slice_of(type)) ? OBJ_txt2obj(type, 1) : NULL;
+    struct sp_slice oid = sp_attribute_oid(sp_slice_of(type)); /* it ends in NUL: a constant, or `type` */
+    ASN1_OBJECT *object = oid.ptr != NULL ? OBJ_txt2obj(oid.ptr, 1) : NULL;
     ERR_clear_error();
     return object;
 }
@@ -96,11 +75,10 @@ ASN1_OBJECT *sp_names_type_object(const char *type)
 static struct sp_slice attr_type_name(const ASN1_OBJECT *object, struct sp_arena *arena)
 {
     char oid[256];
-    int nid = OBJ_obj2nid(object);
-    for (size_t i = 0; i < SP_COUNTOF(known_types); i++) {
-        if (known_types[i].nid == nid)
-            return known_types[i].name;
-    }
+    struct sp_slice der = {(const char *)OBJ_get0_data(object), OBJ_length(object)};
+    struct sp_slice name = sp_attribute_name_of(der);
+    if (name.ptr != NULL)
+        return name;
     int len = OBJ_obj2txt(oid, sizeof(oid), object, 1);
     if (len <= 0 || (size_t)len >= sizeof(oid))
         return (struct sp_slice){NULL, 0};
@@ -277,10 +255,10 @@ enum sp_refusal sp_names_read(
             X509_get_issuer_name(cert), "issuer", arena, &out->issuer_attrs, &out->issuer_attr_count, err);
     if (reason != SP_REFUSAL_none)
         return reason;
-    int found = -1;
-    GENERAL_NAMES *sans = X509_get_ext_d2i(cert, NID_subject_alt_name, &found, NULL);
-    if (sans == NULL && found != -1) { /* there, but doubled or not parsable */
-        ERR_clear_error();
+    bool wrong = false;
+    GENERAL_NAMES *sans =
+        sp_asn1_extension(cert, NID_subject_alt_name, ASN1_ITEM_rptr(GENERAL_NAMES), &wrong);
+    if (wrong) {
         sp_err_set(err, "the subjectAltName extension is malformed or there are two");
         return SP_REFUSAL_certificate_invalid;
     }

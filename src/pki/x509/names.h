@@ -36,7 +36,7 @@ SP_MUST_USE enum sp_refusal sp_names_judge_san(
     enum sp_name_type type, struct sp_slice value, struct sp_err *err);
 /* Valid UTF-8 without control characters. */
 SP_MUST_USE bool sp_names_is_text(struct sp_slice s);
-/* "CN", or a dotted OID. To be freed with ASN1_OBJECT_free; NULL: neither. */
+/* "CN", "givenName", or a dotted OID. To be freed with ASN1_OBJECT_free; NULL: neither. */
 SP_MUST_USE ASN1_OBJECT *sp_names_type_object(const char *type);
 
 #endif
