@@ -24,7 +24,8 @@ void sp_headers_put_plain(struct sp_headers_writer *w, const struct sp_identity 
     sp_headers_put_each(w, SP_SLICE("X-Client-SAN-DNS"), &id->dns_names);
     sp_headers_put_each(w, SP_SLICE("X-Client-SAN-Email"), &id->emails);
     sp_headers_put(w, SP_SLICE("X-Client-Cert-SHA256"), id->sha256_hex);
-    sp_headers_add_time(&until, id->not_after);
+    if (sp_headers_has_validity(id))
+        sp_headers_add_time(&until, id->not_after);
     sp_headers_put_buf(w, SP_SLICE("X-Client-Not-After"), &until);
     sp_headers_put(w, SP_SLICE("X-Client-Cert-Thumbprint"), id->sha256_b64url);
 }
@@ -77,10 +78,12 @@ void sp_headers_put_alb(struct sp_headers_writer *w, const struct sp_identity *i
     put_upper(w, SP_SLICE("X-Amzn-Mtls-Clientcert-Serial-Number"), id->serial_hex);
     sp_headers_put_dn(w, SP_SLICE("X-Amzn-Mtls-Clientcert-Issuer"), id->issuer);
     sp_headers_put_dn(w, SP_SLICE("X-Amzn-Mtls-Clientcert-Subject"), id->subject);
-    sp_buf_add_str(&validity, "NotBefore=");
-    sp_headers_add_time(&validity, id->not_before);
-    sp_buf_add_str(&validity, ";NotAfter=");
-    sp_headers_add_time(&validity, id->not_after);
+    if (sp_headers_has_validity(id)) {
+        sp_buf_add_str(&validity, "NotBefore=");
+        sp_headers_add_time(&validity, id->not_before);
+        sp_buf_add_str(&validity, ";NotAfter=");
+        sp_headers_add_time(&validity, id->not_after);
+    }
     sp_headers_put_buf(w, SP_SLICE("X-Amzn-Mtls-Clientcert-Validity"), &validity);
     put_pem(w, SP_SLICE("X-Amzn-Mtls-Clientcert-Leaf"), id, SP_PEM_KEEPS_BASE64);
 }

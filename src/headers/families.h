@@ -26,8 +26,6 @@ struct sp_headers_writer {
 /* An empty value has no line. Borrows both. A byte outside 0x20-0x7E fails, and a blank at
  * an end, which would not arrive. */
 void sp_headers_put(struct sp_headers_writer *w, struct sp_slice name, struct sp_slice value);
-/* Copies `text`. */
-void sp_headers_put_text(struct sp_headers_writer *w, struct sp_slice name, const char *text);
 /* Copies what is in `text` and frees it. */
 void sp_headers_put_buf(struct sp_headers_writer *w, struct sp_slice name, struct sp_buf *text);
 /* A line for each. */
@@ -48,6 +46,12 @@ void sp_headers_add_dn(struct sp_buf *out, struct sp_slice dn);
 void sp_headers_put_dn(struct sp_headers_writer *w, struct sp_slice name, struct sp_slice dn);
 void sp_headers_add_upper(struct sp_buf *out, struct sp_slice hex);
 void sp_headers_add_time(struct sp_buf *out, int64_t unix_s);
+
+/* One that was only written down (sp_identity_from_fields) has none; one that was accepted did not end in 1970. */
+static inline bool sp_headers_has_validity(const struct sp_identity *id)
+{
+    return id->not_after != 0;
+}
 
 static inline bool sp_headers_is_printable(struct sp_slice s)
 {

@@ -298,6 +298,28 @@ static bool is_repeated(const struct sp_head *head, size_t index)
     return false;
 }
 
+/* Behind an open quote our own element would be read as a part of theirs. A backslash in quotes escapes whatever follows to
+ * one reader, a quote alone to another. */
+static bool ends_unquoted(struct sp_slice xfcc, bool escapes_all)
+{
+    bool quoted = false;
+
+    for (size_t i = 0; i < xfcc.len; i++) {
+        if (xfcc.ptr[i] == '"')
+            quoted = !quoted;
+        else if (quoted && xfcc.ptr[i] == '\\' && i + 1 < xfcc.len)
+            i += escapes_all || xfcc.ptr[i + 1] == '"';
+    }
+    return !quoted;
+}
+
+static bool may_be_continued(const struct sp_config_trusted_proxy *proxy, const struct sp_header *field)
+{
+    if (proxy->xfcc != SP_XFCC_APPEND_FORWARD || !sp_slice_equal_nocase(field->name, SP_XFCC_NAME))
+        return true;
+    return ends_unquoted(field->value, true) && ends_unquoted(field->value, false);
+}
+
 enum sp_rc sp_headers_check_passed(
     const struct sp_headers *h, size_t proxy, const struct sp_head *head, struct sp_fault *fault)
 {
@@ -315,6 +337,10 @@ enum sp_rc sp_headers_check_passed(
         *fault = (struct sp_fault){SP_REFUSAL_ambiguous_header, 400,
             "an identity header of the trusted proxy is there more than once"};
         if (single && is_repeated(head, i))
+            return SP_FAIL;
+        *fault = (struct sp_fault){SP_REFUSAL_bad_header, 400,
+            "the X-Forwarded-Client-Cert of the trusted proxy ends inside a quoted value"};
+        if (!may_be_continued(p, field))
             return SP_FAIL;
     }
     return SP_OK;

@@ -87,6 +87,15 @@ int sp_header_fold_compare(struct sp_slice key, struct sp_slice name)
     return 0;
 }
 
+bool sp_header_names_are_alike(struct sp_slice a, struct sp_slice b)
+{
+    bool alike = a.len == b.len;
+
+    for (size_t i = 0; alike && i < a.len; i++)
+        alike = sp_header_fold(a.ptr[i]) == sp_header_fold(b.ptr[i]);
+    return alike;
+}
+
 static bool matches(struct sp_slice name, const char *pattern)
 {
     size_t i = 0;

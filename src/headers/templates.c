@@ -2,24 +2,7 @@
  * variables (variables.c); a connection only fills it in. */
 #include "templates.h"
 #include "sallyport/base/text.h"
-#include "sallyport/match/match.h"
-
-/* Types that have a name. One that pki does not name itself comes from there as its OID. */
-static const struct {
-    const char *name, *oid;
-} TYPES[] = {
-    {"CN", "2.5.4.3"},
-    {"serialNumber", "2.5.4.5"},
-    {"C", "2.5.4.6"},
-    {"L", "2.5.4.7"},
-    {"ST", "2.5.4.8"},
-    {"O", "2.5.4.10"},
-    {"OU", "2.5.4.11"},
-    {"organizationIdentifier", "2.5.4.97"},
-    {"UID", "0.9.2342.19200300.100.1.1"},
-    {"DC", "0.9.2342.19200300.100.1.25"},
-    {"emailAddress", "1.2.840.113549.1.9.1"},
-};
+#include "sallyport/match/attribute.h"
 
 /* ---- compiling ---- */
 
@@ -56,8 +39,8 @@ static const char *unknown(struct sp_arena *arena, struct sp_slice name)
             consider(&n, sp_variables[i].name, "");
             continue;
         }
-        for (size_t t = 0; t < SP_COUNTOF(TYPES); t++)
-            consider(&n, sp_variables[i].name, TYPES[t].name);
+        for (size_t t = 0; sp_attribute_name(t) != NULL; t++)
+            consider(&n, sp_variables[i].name, sp_attribute_name(t));
     }
     if (n.text[0] == '\0' || name.len > sizeof(n.text))
         return no_memory(sp_arena_printf(
@@ -68,15 +51,8 @@ static const char *unknown(struct sp_arena *arena, struct sp_slice name)
 
 static bool take_type(struct sp_slice type, struct sp_template_part *part)
 {
-    for (size_t i = 0; i < SP_COUNTOF(TYPES); i++) {
-        part->text = sp_slice_of(TYPES[i].name);
-        part->oid = sp_slice_of(TYPES[i].oid);
-        if (sp_slice_equal(type, part->text) || sp_slice_equal(type, part->oid))
-            return true;
-    }
-    part->text = type;
-    part->oid = (struct sp_slice){NULL, 0};
-    return sp_oid_is_valid(type);
+    part->text = sp_attribute_type(type);
+    return part->text.ptr != NULL;
 }
 
 static const char *take_variable(struct sp_arena *arena, struct sp_slice name, struct sp_template_part *part)

@@ -10,7 +10,6 @@ struct sp_variable;
 struct sp_template_part {
     const struct sp_variable *variable; /* NULL: `text` as it is */
     struct sp_slice text; /* of a variable that has one: the attribute's type, as sp_identity has it */
-    struct sp_slice oid;  /* and as an OID, if it has a name */
 };
 
 struct sp_variable {

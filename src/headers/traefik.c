@@ -142,15 +142,27 @@ static void add_each(struct sp_buf *out, size_t begin, const struct sp_slices *n
     }
 }
 
-static void add_ips(struct sp_buf *out, size_t begin, const struct sp_slices *ips)
+/* As Go spells it: an IPv4 address in IPv6 (::ffff:10.0.0.1) is that address, and no other has dots, where inet_ntop says
+ * ::1.2.3.4 for ::102:304. */
+static void add_ip(struct sp_buf *out, struct sp_slice ip)
 {
+    static const uint8_t MAPPED[12] = {[10] = 0xff, [11] = 0xff}, ZEROS[12] = {0};
+    const uint8_t *b = (const uint8_t *)ip.ptr;
     char text[INET6_ADDRSTRLEN];
 
+    if (ip.len == 16 && memcmp(b, MAPPED, sizeof(MAPPED)) == 0)
+        ip = sp_slice_sub(ip, sizeof(MAPPED), ip.len);
+    if (ip.len == 16 && memcmp(b, ZEROS, sizeof(ZEROS)) == 0 && (b[12] != 0 || b[13] != 0))
+        sp_buf_printf(out, "::%x:%x", (unsigned)b[12] << 8 | b[13], (unsigned)b[14] << 8 | b[15]);
+    else if (inet_ntop(ip.len == 4 ? AF_INET : AF_INET6, ip.ptr, text, sizeof(text)) != NULL)
+        sp_buf_add_str(out, text);
+}
+
+static void add_ips(struct sp_buf *out, size_t begin, const struct sp_slices *ips)
+{
     for (size_t i = 0; i < ips->count; i++) {
-        int family = ips->items[i].len == 4 ? AF_INET : AF_INET6;
         add_comma(out, begin);
-        if (inet_ntop(family, ips->items[i].ptr, text, sizeof(text)) != NULL)
-            sp_buf_add_str(out, text);
+        add_ip(out, ips->items[i]);
     }
 }
 
@@ -158,7 +170,7 @@ static void add_sans(struct sp_buf *out, const struct sp_identity *id)
 {
     size_t before = out->len;
 
-    sp_buf_add_str(out, ";SAN=\"");
+    sp_buf_add_str(out, before > 0 ? ";SAN=\"" : "SAN=\"");
     size_t begin = out->len;
     add_each(out, begin, &id->dns_names);
     add_each(out, begin, &id->emails);
@@ -195,8 +207,9 @@ static void put_info(struct sp_headers_writer *w, const struct sp_identity *id)
         add_decimal(&info, id->serial_hex);
         sp_buf_add_char(&info, '"');
     }
-    sp_buf_printf(&info, "%sNB=\"%lld\";NA=\"%lld\"", info.len > 0 ? ";" : "", (long long)id->not_before,
-        (long long)id->not_after);
+    if (sp_headers_has_validity(id))
+        sp_buf_printf(&info, "%sNB=\"%lld\";NA=\"%lld\"", info.len > 0 ? ";" : "", (long long)id->not_before,
+            (long long)id->not_after);
     add_sans(&info, id);
     escape_query(&escaped, sp_buf_slice(&info));
     escaped.failed = escaped.failed || info.failed;

@@ -47,15 +47,14 @@ static void add_member(struct sp_buf *out, size_t begin, struct sp_slice value)
 static void add_attrs(
     struct sp_buf *out, const struct sp_template_part *part, const struct sp_name_attr *attrs, size_t count)
 {
-    size_t begin = out->len;
+    bool is_first = true; /* a value may be empty, and counts */
 
     for (size_t i = 0; i < count; i++) {
-        if (!sp_slice_equal(attrs[i].type, part->text) &&
-            (part->oid.len == 0 || !sp_slice_equal(attrs[i].type, part->oid)))
+        if (!sp_slice_equal(attrs[i].type, part->text))
             continue;
-        if (out->len > begin)
-            sp_buf_add_char(out, ',');
+        sp_buf_add_str(out, is_first ? "" : ",");
         add_escaped(out, attrs[i].value);
+        is_first = false;
     }
 }
 
@@ -114,11 +113,13 @@ VARIABLE(sha1)
 
 VARIABLE(spki_sha256)
 {
+    static const uint8_t NONE[sizeof(about->identity->spki_sha256)]; /* of no key */
     const uint8_t *digest = about->identity->spki_sha256;
     char text[2 * sizeof(about->identity->spki_sha256) + 1];
 
     WITHOUT_PART;
-    sp_buf_add_str(out, sp_hex(digest, sizeof(about->identity->spki_sha256), text));
+    if (memcmp(digest, NONE, sizeof(NONE)) != 0)
+        sp_buf_add_str(out, sp_hex(digest, sizeof(about->identity->spki_sha256), text));
 }
 
 VARIABLE(thumbprint)
@@ -161,13 +162,15 @@ VARIABLE(ip)
 VARIABLE(not_before)
 {
     WITHOUT_PART;
-    sp_headers_add_time(out, about->identity->not_before);
+    if (sp_headers_has_validity(about->identity))
+        sp_headers_add_time(out, about->identity->not_before);
 }
 
 VARIABLE(not_after)
 {
     WITHOUT_PART;
-    sp_headers_add_time(out, about->identity->not_after);
+    if (sp_headers_has_validity(about->identity))
+        sp_headers_add_time(out, about->identity->not_after);
 }
 
 VARIABLE(policy)
@@ -182,7 +185,8 @@ VARIABLE(qc_type)
         [SP_QC_NONE] = "", [SP_QC_ESIGN] = "esign", [SP_QC_ESEAL] = "eseal", [SP_QC_WEB] = "web"};
 
     WITHOUT_PART;
-    sp_buf_add_str(out, WORDS[about->identity->qualified.type]);
+    if (about->identity->qualified.is_qualified) /* as callers have it: a type alone qualifies nobody */
+        sp_buf_add_str(out, WORDS[about->identity->qualified.type]);
 }
 
 VARIABLE(psd2_roles)

@@ -49,14 +49,6 @@ void sp_headers_put(struct sp_headers_writer *w, struct sp_slice name, struct sp
         append(w, name, value);
 }
 
-void sp_headers_put_text(struct sp_headers_writer *w, struct sp_slice name, const char *text)
-{
-    struct sp_buf copy = {0};
-
-    sp_buf_add_str(&copy, text);
-    sp_headers_put_buf(w, name, &copy);
-}
-
 struct sp_slice sp_headers_keep(struct sp_headers_writer *w, struct sp_slice name, struct sp_buf *text)
 {
     struct sp_slice kept = {NULL, 0};

@@ -2,7 +2,7 @@
  * value that holds one of ",;=" stands in double quotes, in which '"' is written \" and nothing else is escaped. So a
  * backslash at the end of a value, or a quote in one, is read differently by different readers: neither is ever written.
  *
- *   By       the URI name of the certificate that the client was shown
+ *   By       the URI name of our own certificate
  *   Hash     SHA-256 of the leaf, lower-case hex
  *   Cert     the leaf as percent-encoded PEM; only with xfcc_details
  *   Chain    leaf and intermediates likewise, without the trust anchor; only with xfcc_details
@@ -37,7 +37,7 @@ static bool is_hex(char c)
 /* Of RFC 4514's two ways to escape a byte, `\,` becomes `\2C`; what is a hex pair already stays. */
 static void add_subject(struct sp_buf *out, struct sp_slice dn)
 {
-    sp_buf_add_str(out, ";Subject=\"");
+    sp_buf_add_str(out, out->len > 0 ? ";Subject=\"" : "Subject=\"");
     for (size_t i = 0; i < dn.len; i++) {
         char c = dn.ptr[i];
         if (c == '\\' && i + 1 < dn.len && !is_hex(dn.ptr[i + 1]))
@@ -88,13 +88,11 @@ struct sp_slice sp_headers_xfcc_element(
         return (struct sp_slice){NULL, 0};
     if (about->own_uri.len > 0) {
         sp_buf_add_str(&out, "By=");
-        if (add_value(&out, about->own_uri))
-            sp_buf_add_char(&out, ';');
-        else
+        if (!add_value(&out, about->own_uri))
             sp_buf_reset(&out); /* of the operator's own making: nobody is refused for it */
     }
-    sp_buf_add_str(&out, "Hash=");
-    sp_buf_add_slice(&out, id->sha256_hex);
+    if (id->sha256_hex.len > 0) /* what was only written down (sp_identity_from_fields) may have none */
+        sp_buf_printf(&out, "%sHash=%.*s", out.len > 0 ? ";" : "", SP_FMT(id->sha256_hex));
     add_certificates(&out, id, details);
     add_subject(&out, id->subject);
     add_names(w, &out, ";URI=", &id->uris);

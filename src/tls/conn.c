@@ -354,6 +354,7 @@ const char *sp_tls_sni(const struct sp_transport *t)
 struct sp_slice sp_tls_own_uri(const struct sp_transport *t)
 {
     const struct conn *c = t != NULL ? conn_of((struct sp_transport *)(uintptr_t)t) : NULL;
-    const X509 *shown = c != NULL && c->ssl != NULL ? SSL_get_certificate(c->ssl) : NULL;
-    return shown != NULL ? certificate_uri(shown) : (struct sp_slice){NULL, 0};
+    const X509 *first =
+        c != NULL && c->ssl != NULL ? SSL_CTX_get0_certificate(SSL_get_SSL_CTX(c->ssl)) : NULL;
+    return first != NULL ? certificate_uri(first) : (struct sp_slice){NULL, 0};
 }

@@ -79,8 +79,10 @@ static void place(const struct build *b, struct host *host, const struct sp_conf
     }
     ERR_clear_error();
     bool stapled = true;
+    X509 *first = SSL_CTX_get0_certificate(site->ctx); /* stays the current one, for sp_tls_own_uri */
     /* OpenSSL judges key sizes and digests here, by its security level. */
-    if (SSL_CTX_use_cert_and_key(site->ctx, c->leaf, c->key, c->chain, 1) != 1)
+    if (SSL_CTX_use_cert_and_key(site->ctx, c->leaf, c->key, c->chain, 1) != 1 ||
+        (first != NULL && SSL_CTX_select_current_cert(site->ctx, first) != 1))
         sp_diag_add(b->diags, SP_DIAG_ERROR, b->config_file, config->at, "certificate %s: cannot be used: %s",
             config->chain, openssl_reason());
     else if (b->old != NULL)

@@ -72,6 +72,29 @@ def test_every_family_says_the_same_of_a_resumed_session(full_gate, world, share
         assert identity.told(shared_backend.wait(visit)) == expected(full_gate, credential, BILLING)
 
 
+@pytest.mark.parametrize("first", ["ec", "rsa"])
+def test_by_is_the_same_whichever_of_two_certificates_was_shown(start_gate, world, backend, tmp_path, first):
+    auditor = world.clients["auditor"]
+    servers = {kind: world.server_root.issue("edge", key=key, eku=pki.SERVER, sans=[
+        pki.dns("billing.internal"), pki.uri(f"spiffe://edge.example/{kind}")]).save(tmp_path, kind)
+        for kind, key in (("ec", pki.ec_key()), ("rsa", pki.rsa_key()))}
+    config = settings(world, backend.endpoint, identity_headers=["xfcc"])
+    config["listeners"][0]["tls"]["certificates"] = [
+        {"chain": str(servers[kind].chain_file), "key": str(servers[kind].key_file)} for kind in sorted(servers, reverse=first == "rsa")]
+    host, port = start_gate(config).address()
+    wanted, visits = identity.expected(["xfcc"], auditor, "CN=ann", ISSUER, by=f"spiffe://edge.example/{first}"), 0
+    for ciphers in ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"):
+        for resumed in (False, True):
+            session, visits = tmp_path / f"{ciphers}.pem", visits + 1
+            command = ["openssl", "s_client", "-connect", f"{host}:{port}", "-servername", "billing.internal", "-tls1_2", "-ign_eof",
+                       "-cipher", ciphers, "-cert", auditor.chain_file, "-cert_chain", auditor.chain_file, "-key", auditor.key_file,
+                       "-sess_out", session, *(["-sess_in", session] if resumed else [])]
+            done = subprocess.run(list(map(str, command)), capture_output=True, timeout=PATIENCE,
+                                  input=b"GET / HTTP/1.1\r\nHost: billing.internal\r\nConnection: close\r\n\r\n")
+            assert (b"\nReused, " in done.stdout) == resumed, done
+            assert identity.told(backend.wait(visits)) == wanted, (ciphers, resumed)
+
+
 # ---- names ----
 
 HOSTILE = {

@@ -105,6 +105,14 @@ def test_what_goes_on_is_printable_ascii(start_gate, world, backend, value):
     assert visit(gate, backend, world.clients["billing"], more) == (400, "bad_header")
 
 
+@pytest.mark.parametrize("theirs", ['Hash=00;Subject="CN=a', '"', 'Hash=00;Subject="CN=a\\"', 'URI=a"'])
+def test_what_would_swallow_our_element_is_not_continued(start_gate, world, backend, theirs):
+    gate = start_gate(settings(world, backend.endpoint, [{"from": ["edge"], "xfcc": "append_forward"}], ["xfcc"]))
+    more = f"X-Forwarded-Client-Cert: {theirs}\r\n".encode()
+    assert visit(gate, backend, world.clients["billing"], more) == (400, "bad_header")
+    assert "x-forwarded-client-cert" in visit(gate, backend, world.clients["auditor"], more)  # it was stripped
+
+
 @pytest.mark.parametrize("spelling", ["Client_Cert", "client.cert", "CLIENT!CERT", "X-Client-Subject-DN"])
 def test_only_the_exact_name_goes_on(start_gate, world, backend, spelling):
     gate = start_gate(settings(world, backend.endpoint, [

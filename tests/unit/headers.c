@@ -28,7 +28,12 @@ static const struct sp_slice URIS[] = {SP_SLICE("spiffe://acme.test/ns/pay"), SP
 static const struct sp_slice DNS[] = {SP_SLICE("billing.acme.test"), SP_SLICE("b.acme.test")};
 static const struct sp_slice EMAILS[] = {SP_SLICE("a@acme.test")};
 static const struct sp_slice IPS[] = {
-    {"\x0a\0\0\x01", 4}, {"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01", 16}};
+    {"\x0a\0\0\x01", 4},
+    {"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01", 16},
+    {"\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\x02", 16}, /* these two are spelled by Go as by nobody else */
+    {"\0\0\0\0\0\0\0\0\0\0\0\0\1\2\3\4", 16},
+    {"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16},
+};
 
 static struct sp_identity somebody(void)
 {
@@ -42,7 +47,7 @@ static struct sp_identity somebody(void)
         .uris = {URIS, 2},
         .dns_names = {DNS, 2},
         .emails = {EMAILS, 1},
-        .ips = {IPS, 2},
+        .ips = {IPS, SP_COUNTOF(IPS)},
         .serial_hex = SP_SLICE("03a5b1ff00000000000000000000000000000001"),
         .not_before = 1767225600,
         .not_after = 1798761599,
@@ -121,7 +126,8 @@ static void test_each_family_says_what_its_readers_expect(void **state)
             "SN%3D77%2CCN%3Dbilling+svc%22%3BIssuer%3D%22O%3DAcme%2CCN%3DCA%22%3B"
             "SerialNumber%3D%2220822100916842557794017460739117764667171143681%22%3BNB%3D%221767225600%22%3B"
             "NA%3D%221798761599%22%3BSAN%3D%22billing.acme.test%2Cb.acme.test%2Ca%40acme.test%2C10.0.0.1%2C"
-            "2001%3Adb8%3A%3A1%2Cspiffe%3A%2F%2Facme.test%2Fns%2Fpay%2Chttps%3A%2F%2Fx%2F%3Fa%3Db%3Bc%22\n"},
+            "2001%3Adb8%3A%3A1%2C10.0.0.2%2C%3A%3A102%3A304%2C%3A%3A1%2C"
+            "spiffe%3A%2F%2Facme.test%2Fns%2Fpay%2Chttps%3A%2F%2Fx%2F%3Fa%3Db%3Bc%22\n"},
         {"identity_headers: [xfcc]", XFCC_HASH XFCC_SUBJECT XFCC_NAMES},
         {"identity_headers: [xfcc], xfcc_details: [cert]",
             XFCC_HASH ";Cert=\"" ESCAPED_LEAF "\"" XFCC_SUBJECT XFCC_NAMES},
@@ -161,19 +167,17 @@ static void test_what_a_certificate_lacks_has_no_line(void **state)
         "X-Client-Verify: SUCCESS\n"
         "X-Client-Serial: 00\n"
         "X-Client-Cert-SHA256: " SHA256 "\n"
-        "X-Client-Not-After: 1970-01-01T00:00:00Z\n"
         "Client-Cert: :AAAA:\n"
         "X-SSL-Client-Verify: SUCCESS\n"
         "X-SSL-Client-Serial: 00\n"
-        "X-SSL-Client-Cert: " PEM(
-            "AAAA") "\n"
-                    "X-Forwarded-Tls-Client-Cert: AAAA\n"
-                    "X-Forwarded-Tls-Client-Cert-Info: SerialNumber%3D%220%22%3BNB%3D%220%22%3BNA%3D%220%22\n"
-                    "X-Amzn-Mtls-Clientcert-Serial-Number: 00\n"
-                    "X-Amzn-Mtls-Clientcert-Validity: NotBefore=1970-01-01T00:00:00Z;NotAfter=1970-01-01T00:00:00Z\n"
-                    "X-Amzn-Mtls-Clientcert-Leaf: " PEM("AAAA") "\n"
-                                                                "X-Forwarded-Client-Cert: Hash=" SHA256
-                                                                ";Chain=\"" PEM("AAAA") "\";Subject=\"\"\n");
+        "X-SSL-Client-Cert: " PEM("AAAA") "\n"
+                                          "X-Forwarded-Tls-Client-Cert: AAAA\n"
+                                          "X-Forwarded-Tls-Client-Cert-Info: SerialNumber%3D%220%22\n"
+                                          "X-Amzn-Mtls-Clientcert-Serial-Number: 00\n"
+                                          "X-Amzn-Mtls-Clientcert-Leaf: " PEM(
+                                              "AAAA") "\n"
+                                                      "X-Forwarded-Client-Cert: Hash=" SHA256
+                                                      ";Chain=\"" PEM("AAAA") "\";Subject=\"\"\n");
 }
 
 /* ---- serial numbers ---- */
@@ -198,11 +202,11 @@ static void test_a_serial_number_of_any_size_is_decimal_for_traefik(void **state
 
     for (size_t i = 0; i < SP_COUNTOF(CASES); i++) {
         const struct sp_identity id = {
-            .serial_hex = sp_slice_of(CASES[i].hex), .client_cert = SP_SLICE(":AAAA:")};
+            .serial_hex = sp_slice_of(CASES[i].hex), .not_after = 1, .client_cert = SP_SLICE(":AAAA:")};
         const struct sp_headers_about about = {.identity = &id, .proxy = (size_t)-1};
         snprintf(lines, sizeof(lines),
             "X-Forwarded-Tls-Client-Cert: AAAA\nX-Forwarded-Tls-Client-Cert-Info: "
-            "SerialNumber%%3D%%22%s%%22%%3BNB%%3D%%220%%22%%3BNA%%3D%%220%%22\n",
+            "SerialNumber%%3D%%22%s%%22%%3BNB%%3D%%220%%22%%3BNA%%3D%%221%%22\n",
             CASES[i].decimal);
         expect_lines("identity_headers: [traefik]", &about, lines);
     }
@@ -425,6 +429,18 @@ static void test_what_passes_must_be_plain_and_single(void **state)
         {{{.name = SP_SLICE("Client-Cert"), .value = SP_SLICE("a\tb")}}, SP_REFUSAL_bad_header},
         {{{.name = SP_SLICE("X-Forwarded-Client-Cert"), .value = SP_SLICE("\xc3\xb6")}},
             SP_REFUSAL_bad_header},
+        /* our element behind these would be a part of their last value, to this reader or that */
+        {{{.name = SP_SLICE("X-Forwarded-Client-Cert"), .value = SP_SLICE("Hash=a;Subject=\"CN=b")}},
+            SP_REFUSAL_bad_header},
+        {{{.name = SP_SLICE("X-Forwarded-Client-Cert"), .value = SP_SLICE("Subject=\"CN=b\\\"")}},
+            SP_REFUSAL_bad_header},
+        {{{.name = SP_SLICE("X-Forwarded-Client-Cert"), .value = SP_SLICE("Subject=\"CN=b\\\\\"")}},
+            SP_REFUSAL_bad_header},
+        {{{.name = SP_SLICE("X-Forwarded-Client-Cert"), .value = SP_SLICE("URI=a\"")}},
+            SP_REFUSAL_bad_header},
+        {{{.name = SP_SLICE("X-Forwarded-Client-Cert"),
+             .value = SP_SLICE("Subject=\"CN=a\\\"b\\\\c\\,d\";DNS=x\\,Subject=\"\"")}},
+            SP_REFUSAL_none},
         /* what does not pass is dropped anyway */
         {{{.name = SP_SLICE("X-Client-Subject"), .value = SP_SLICE("\xc3\xb6")},
              {.name = SP_SLICE("X-Client-Subject"), .value = SP_SLICE("a")}},

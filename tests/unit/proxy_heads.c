@@ -153,7 +153,6 @@ static void test_only_end_to_end_fields_go_on_and_our_own_come_last(void **state
                                            "X-Client-SAN-URI: spiffe://corp/a\n"
                                            "X-Client-SAN-URI: spiffe://corp/b\n"
                                            "X-Client-Cert-SHA256: abcd\n"
-                                           "X-Client-Not-After: 1970-01-01T00:00:00Z\n"
                                            "X-Team: fixed\n");
     assert_int_equal(out.target.len, strlen("/a/b?c=d"));
     assert_ptr_equal(out.target.ptr, r->head.path.ptr);

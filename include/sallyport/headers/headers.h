@@ -20,7 +20,8 @@ struct sp_headers;
  *
  *   subject issuer              RFC 4514
  *   subject.TYPE issuer.TYPE    the values of that attribute in the order of the certificate; TYPE is CN O OU C L ST DC UID
- *                               serialNumber emailAddress organizationIdentifier, or an OID
+ *                               serialNumber emailAddress organizationIdentifier, any other of
+ *                               sallyport/match/attribute.h, or an OID
  *   serial sha256 sha1 spki_sha256       lower-case hex
  *   thumbprint                  x5t#S256, RFC 8705
  *   uri dns email ip            all of that kind
@@ -46,7 +47,7 @@ void sp_headers_free(struct sp_headers *h); /* takes NULL */
 /* What is told. Borrowed for as long as the lines are used. */
 struct sp_headers_about {
     const struct sp_identity *identity; /* NULL: anonymous */
-    struct sp_slice own_uri; /* the URI name of the certificate that the client was shown; absent: none */
+    struct sp_slice own_uri; /* the URI name of our own certificate (sp_tls_own_uri); absent: none */
     const char *listener, *sni, *tls;
     size_t proxy; /* which of config->trusted_proxies it is; (size_t)-1: none */
 };
@@ -75,12 +76,15 @@ size_t sp_headers_of_decision(const struct sp_headers *h, size_t upstream, const
 
 /* Names an identity, a forwarding fact or our own word in any family and spelling: never passes from a client. */
 bool sp_name_is_protected(struct sp_slice name);
+/* Whether a backend may take one for the other: alike but for case and for what is neither letter nor digit. */
+bool sp_header_names_are_alike(struct sp_slice a, struct sp_slice b);
 /* The same, and the names of the operator's own making, of any upstream. */
 bool sp_headers_is_ours(const struct sp_headers *h, struct sp_slice name);
 /* Whether the trusted proxy `proxy` may say it: it then goes on as it came. Only the exact names of a family are passed on,
  * in any case; never X-Client-Rule, nor a name of the operator's own making. (size_t)-1: nobody. */
 bool sp_headers_may_pass(const struct sp_headers *h, size_t proxy, struct sp_slice name);
-/* What it says of these must be printable ASCII, and once where a family has it once. SP_FAIL fills `fault`. */
+/* What it says of these must be printable ASCII, and once where a family has it once; an X-Forwarded-Client-Cert that ours is
+ * added to ends outside of quotes. SP_FAIL fills `fault`. */
 SP_MUST_USE enum sp_rc sp_headers_check_passed(
     const struct sp_headers *h, size_t proxy, const struct sp_head *head, struct sp_fault *fault);
 

@@ -81,8 +81,9 @@ enum sp_refusal sp_tls_end_reason(const struct sp_transport *t);
 /* "TLSv1.3"; the SNI name, canonical, or "". Valid at any time; "" before it is known. */
 const char *sp_tls_version(const struct sp_transport *t);
 const char *sp_tls_sni(const struct sp_transport *t);
-/* The first URI name of the certificate that the client was shown (after a resumption: would have been), unchecked
- * bytes; absent without one. Borrowed from `t` (NULL: none). After SP_OK. */
+/* The first URI name of the certificate for the name that the client asked for, unchecked bytes; absent without one. Of
+ * several for one name, which differ by the type of their keys, it is the first of the file: the same whichever was shown,
+ * and when none was, after a resumption. Borrowed from `t` (NULL: none). After SP_OK. */
 struct sp_slice sp_tls_own_uri(const struct sp_transport *t);
 
 #endif
