@@ -180,13 +180,23 @@ static void finish(struct sp_build *build)
     start_next(d);
 }
 
+/* The log moves behind everything else, and must be able to. */
+static enum sp_rc probe_outputs(
+    const struct sp_build *build, const struct sp_snapshot *next, struct sp_err *err)
+{
+    struct sp_log_options now = sp_log_options_of(build->daemon->snapshot->config);
+    struct sp_log_options wanted = sp_log_options_of(next->config);
+
+    return build->kind == SP_BUILD_RELOAD ? sp_log_probe(&now, &wanted, err) : SP_OK;
+}
+
 /* SP_OK: on_in_force comes when all have it. */
 static enum sp_rc put_in_force(struct sp_build *build, struct sp_snapshot *snapshot)
 {
     struct sp_daemon *d = build->daemon;
     struct sp_err err = {0};
 
-    if (publish(d, snapshot, &err) != SP_OK) {
+    if (probe_outputs(build, snapshot, &err) != SP_OK || publish(d, snapshot, &err) != SP_OK) {
         fail(build, err.text);
         sp_snapshot_unref(snapshot);
         return SP_FAIL;

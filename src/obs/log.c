@@ -90,7 +90,7 @@ static void submit(
         len += sizeof(struct sp_log_item) + kept_len(&fields[i], &budget);
         present++;
     }
-    if (!sp_ring_reserve(&l->ring, len)) {
+    if (!sp_ring_reserve(&l->ring, len, sp_log_spare(level, SP_LOG_RING_BYTES))) {
         drop(l, level);
         wake_if_needed(l);
         return;

@@ -148,3 +148,17 @@ enum sp_rc sp_log_open_sinks(struct sp_log *log, struct sp_err err[SP_LOG_ROLES]
     }
     return rc;
 }
+
+enum sp_rc sp_log_probe(
+    const struct sp_log_options *now, const struct sp_log_options *next, struct sp_err *err)
+{
+    const char *const old[SP_LOG_ROLES] = {now->events, now->access, now->audit};
+    const char *const new[SP_LOG_ROLES] = {next->events, next->access, next->audit};
+
+    for (int role = 0; role < SP_LOG_ROLES; role++) {
+        bool same = new[role] == NULL || (old[role] != NULL && strcmp(old[role], new[role]) == 0);
+        if (!same && sp_sink_probe(new[role], err) != SP_OK)
+            return SP_FAIL;
+    }
+    return SP_OK;
+}

@@ -13,12 +13,12 @@ void sp_ring_init(struct sp_ring *r, char *bytes, size_t size)
     atomic_init(&r->tail, 0);
 }
 
-bool sp_ring_reserve(struct sp_ring *r, size_t len)
+bool sp_ring_reserve(struct sp_ring *r, size_t len, size_t spare)
 {
     size_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
-    if (r->size - (head - r->tail_seen) < len) {
+    if (r->size - (head - r->tail_seen) < len + spare) {
         r->tail_seen = atomic_load_explicit(&r->tail, memory_order_acquire);
-        if (r->size - (head - r->tail_seen) < len)
+        if (r->size - (head - r->tail_seen) < len + spare)
             return false;
     }
     r->cursor = head;

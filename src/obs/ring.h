@@ -22,8 +22,9 @@ struct sp_ring {
 void sp_ring_init(struct sp_ring *r, char *bytes, size_t size);
 
 /* ---- the producer ---- */
-/* Begins a record of `len` bytes. False when there is no room for it; nothing has happened then. */
-SP_MUST_USE bool sp_ring_reserve(struct sp_ring *r, size_t len);
+/* Begins a record of `len` bytes that leaves at least `spare` free. False when there is no room for it; nothing has
+ * happened then. */
+SP_MUST_USE bool sp_ring_reserve(struct sp_ring *r, size_t len, size_t spare);
 /* The next bytes of the record. In all not more than was reserved. */
 void sp_ring_put(struct sp_ring *r, const void *bytes, size_t len);
 /* Shows the record to the consumer. Sequentially consistent, so that "publish, then see whether the consumer

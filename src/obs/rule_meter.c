@@ -21,7 +21,6 @@ struct row {
 };
 
 struct sp_rule_meters {
-    _Atomic unsigned refs;
     unsigned workers;
     size_t count;        /* of rules; the last row is behind them */
     struct row **rows;   /* count + 1 */
@@ -84,7 +83,6 @@ struct sp_rule_meters *sp_rule_meters_new(
     struct sp_rule_meters *m = SP_NEW(struct sp_rule_meters);
     if (m == NULL)
         return NULL;
-    atomic_init(&m->refs, 1);
     m->workers = workers;
     m->count = count;
     m->rows = sp_alloc(count + 1, sizeof(struct row *));
@@ -103,15 +101,9 @@ struct sp_rule_meters *sp_rule_meters_new(
     return m;
 }
 
-struct sp_rule_meters *sp_rule_meters_ref(struct sp_rule_meters *m)
-{
-    atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
-    return m;
-}
-
 void sp_rule_meters_free(struct sp_rule_meters *m)
 {
-    if (m == NULL || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
+    if (m == NULL)
         return;
     for (size_t i = 0; m->rows != NULL && i <= m->count; i++)
         row_free(m->rows[i]);

@@ -97,6 +97,45 @@ enum sp_rc sp_sink_open(
     return SP_OK;
 }
 
+/* Of a file that is yet to be made: may its folder be written to? SP_FAIL: errno says why. */
+static enum sp_rc probe_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char folder[PATH_MAX] = ".";
+
+    if (slash != NULL && (size_t)(slash - path) >= sizeof(folder)) {
+        errno = ENAMETOOLONG;
+        return SP_FAIL;
+    }
+    if (slash != NULL)
+        (void)snprintf(folder, sizeof(folder), "%.*s/", (int)(slash - path), path);
+    return faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0 ? SP_OK : SP_FAIL;
+}
+
+static enum sp_rc probe_path(const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        return errno == ENOENT ? probe_folder(path) : SP_FAIL;
+    if (S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
+        return SP_FAIL;
+    }
+    return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 ? SP_OK : SP_FAIL;
+}
+
+enum sp_rc sp_sink_probe(const char *name, struct sp_err *err)
+{
+    static const char *const WORDS[] = {"off", "stderr", "stdout", "syslog", "journald"};
+
+    for (size_t i = 0; i < SP_COUNTOF(WORDS); i++) {
+        if (strcmp(name, WORDS[i]) == 0)
+            return SP_OK;
+    }
+    return probe_path(name) == SP_OK ? SP_OK : sp_err_sys(err, errno, "log output %s", name);
+}
+
 void sp_sink_close(struct sp_sink *s)
 {
     if (s == NULL)

@@ -46,6 +46,8 @@ enum { SP_SINK_PENDING_MAX = 256 * 1024 };
  * error names it. */
 SP_MUST_USE enum sp_rc sp_sink_open(
     const char *name, const struct sp_sink_sockets *sockets, struct sp_sink **out, struct sp_err *err);
+/* Could `name` be opened, if it is a file? Opens and makes nothing. */
+SP_MUST_USE enum sp_rc sp_sink_probe(const char *name, struct sp_err *err);
 void sp_sink_close(struct sp_sink *s); /* takes NULL; what is pending is lost */
 bool sp_sink_is_same(const struct sp_sink *a, const struct sp_sink *b);
 /* True when `name` is the inherited descriptor, or the service, that `s` writes to: there is nothing to reopen then. */

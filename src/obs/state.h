@@ -10,7 +10,7 @@
 #include "sink.h"
 
 enum {
-    SP_LOG_RING_BYTES = 512 * 1024,
+    SP_LOG_RING_BYTES = 2 * 1024 * 1024, /* some 1,500 requests with both records */
     SP_LOG_FIELDS_MAX = 255,
     SP_LOG_VALUE_MAX = 8 * 1024,   /* of one value; the rest is cut off and its length said */
     SP_LOG_VALUES_MAX = 16 * 1024, /* of all values of a line */
@@ -41,6 +41,16 @@ enum {
     SP_LOG_RECORD_MAX =
         sizeof(struct sp_log_record) + SP_LOG_FIELDS_MAX * sizeof(struct sp_log_item) + SP_LOG_VALUES_MAX,
 };
+
+/* What a line of `level` must leave free of a room of `size` bytes, in a ring and in an output that stalls: where lines are
+ * lost, those of traffic are lost first, then warnings (a refusal makes one, and an audit record), audit records and errors
+ * last. */
+static inline size_t sp_log_spare(int level, size_t size)
+{
+    if (level == SP_LOG_LEVEL_AUDIT || level >= SP_LOG_ERROR)
+        return 0;
+    return level == SP_LOG_WARN ? size / 8 : size / 4;
+}
 
 /* Lost lines that are told apart. */
 enum { SP_LOG_DROPS_LOG, SP_LOG_DROPS_AUDIT, SP_LOG_DROPS };

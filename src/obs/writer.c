@@ -74,6 +74,10 @@ static void add_line(struct sp_log *log, int level, int64_t wall_us, const char 
     struct sp_sink *s = log->sinks[role_of(level)];
     if (s == NULL)
         return; /* turned off since the line was made */
+    if (s->pending.len > SP_SINK_PENDING_MAX - sp_log_spare(level, SP_SINK_PENDING_MAX)) {
+        count_drop(log, level);
+        return;
+    }
     size_t mark = 0;
     struct sp_buf *buf = sp_sink_begin(s, &mark);
     if (sp_sink_is_datagram(s))

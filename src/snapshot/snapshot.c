@@ -316,8 +316,3 @@ bool sp_snapshot_hosts_agree(const struct sp_snapshot_listener *l, size_t a, siz
     sp_trust_policy_id(l->trusts[b], ids[1]);
     return memcmp(ids[0], ids[1], sizeof(ids[0])) == 0;
 }
-
-struct sp_trust *sp_snapshot_trust_of(const struct sp_snapshot_listener *l, const char *sni)
-{
-    return l->trusts[sp_config_host_of(l->config, sp_slice_of(sni))];
-}

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 from cryptography import x509
@@ -133,6 +134,24 @@ def test_a_connection_that_is_ended_is_recorded(start_gate, own_world, backend, 
                     "sha256": billing.sha256_hex, "issuer": "O=Example Corp,CN=Issuing CA", "tls": "TLSv1.3"}
         assert {key: record.get(key) for key in expected} == expected
         assert record["generation"] >= 2
+
+
+def test_a_request_that_is_broken_off_by_new_rules_is_recorded_as_ended_and_not_as_refused(start_gate, world, backend, audit):
+    settings = audited(world, backend, audit)
+    gate, over = start_gate(settings), threading.Event()
+    backend.answers.append(lambda talk, request: over.wait(PATIENCE) and False)
+    try:
+        with raw.Client(gate, world.clients["billing"]) as client:
+            client.send(b"GET /v1/slow HTTP/1.1\r\nHost: billing.internal\r\n\r\n")
+            backend.wait()
+            settings["rules"] = [rule for rule in settings["rules"] if rule["name"] != "billing-all"]
+            assert gate.reload(settings)["event"] == "reloaded"
+            request, session = audit.wait(path="/v1/slow"), audit.wait(generation=2)
+    finally:
+        over.set()
+    assert (request["decision"], request["reason"], request["rule"]) == ("ended", "no_rule", "billing-all")
+    assert (session["decision"], session["reason"], "path" in session) == ("ended", "no_rule", False)
+    assert len(audit.records()) == 2
 
 
 def test_limits_are_recorded_as_what_they_refuse(start_gate, world, backend, audit):

@@ -71,6 +71,69 @@ def test_a_file_that_names_what_is_not_good_leaves_the_old_one_in_force(gate, wo
         assert client.get().status == 200
 
 
+# What is wrong in a new file that otherwise is good, and says something else everywhere: (its path, the value, what is told)
+WRONG_PARTS = {
+    "a rule": (("rules", 1, "from"), ["evrybody"], "rules[1].from"),
+    "a contradiction": (("rules", 1, "not_from"), ["everybody"], "rules[1].not_from"),
+    "a path": (("rules", 1, "path"), "/a/**/b", "rules[1].path"),
+    "a block": (("rules", 1, "source"), "10.0.0.1/8", "rules[1].source"),
+    "a pattern": (("callers", "other"), [{"uri": "spiffe://x/**/y"}], "callers.other[0]"),
+    "an attribute": (("callers", "other"), [{"subject": {"CNN": "x"}}], "callers.other[0]"),
+    "an OID": (("callers", "other"), [{"policy": "1.02.3"}], "callers.other[0].policy"),
+    "a list": (("callers", "other"), [{"file": "allow.txt"}], "allow.txt"),
+    "a list that is not there": (("callers", "other"), [{"file": "none.txt"}], "none.txt"),
+    "a limit": (("callers", "everybody", "limits", "rate"), "0/s", "limits.rate"),
+    "a requirement": (("listeners", 0, "client_auth", "require"), {"eku": ["clientAuht"]}, "require.eku"),
+    "a template": (("upstreams", "main", "headers", "X-Bad"), "{subjekt}", "upstreams.main.headers"),
+    "a trusted proxy": (("trusted_proxies",), [{"from": ["nobody"], "xfcc": "forward_only"}], "trusted_proxies[0]"),
+    "an audit file": (("audit", "output"), "/nowhere/audit.log", "/nowhere/audit.log"),
+}
+
+
+def put(settings, path, value):
+    for key in path[:-1]:
+        settings = settings[key]
+    settings[path[-1]] = value
+
+
+@pytest.mark.parametrize("wrong", WRONG_PARTS)
+def test_a_file_with_one_wrong_part_changes_nothing_of_what_is_in_force(start_gate, world, backend, tmp_path, wrong):
+    def settings(word, *rules, **everybody):
+        return gates.config(
+            world, backend.endpoint, callers={"everybody": {"match": [{"any": "authenticated"}], **everybody}},
+            rules=[*rules, {"name": "all", "from": ["everybody"], "upstream": "main"}],
+            upstreams={"main": {"endpoints": [backend.endpoint], "headers": {"X-Version": word}}},
+            audit={"output": str(tmp_path / f"{word}.log"), "allowed": True})
+
+    def served(client):
+        backend.forget()
+        assert client.get().status == 200
+        assert backend.wait().one("X-Version") == "before"
+        assert gate.wait_access(peer=client.peer)["rule"] == "all"
+
+    gate = start_gate(settings("before"))
+    (gate.folder / "allow.txt").write_text("uri:urn:x\nurl:urn:y\n")
+    path, value, told = WRONG_PARTS[wrong]
+    after = settings("after", {"name": "closed", "deny": 404}, limits={"rate": "1/h"})
+    mended = settings("after", {"name": "closed", "deny": 404}, limits={"rate": "1/h"})
+    put(after, path, value)
+    with raw.Client(gate, world.clients["billing"]) as stays:
+        served(stays)
+        assert gate.reload(after)["event"] == "reload_failed"
+        errors = [e for e in gate.events.records if e["event"] in ("configuration_error", "reload_failed")]
+        assert any(told in e.get("file", "") + e["detail"] for e in errors), errors
+        for _ in range(2):
+            served(stays)
+            with raw.Client(gate, world.clients["billing"]) as comes:
+                served(comes)
+    assert not (tmp_path / "after.log").exists()
+    lines = until(lambda: len(found := (tmp_path / "before.log").read_text().splitlines()) == 5 and found, "five audit records")
+    assert all('"generation":1' in line for line in lines)
+    assert gate.reload(mended)["event"] == "reloaded"
+    with raw.Client(gate, world.clients["billing"]) as client:
+        assert client.get().status == 404
+
+
 def test_a_rule_that_is_gone_refuses_at_once_also_on_open_connections(gate, world, backend):
     with raw.Client(gate, world.clients["billing"]) as client:
         assert client.get().status == 200

@@ -168,7 +168,7 @@ static void test_a_record_survives_the_end_of_the_ring_at_every_offset(void **st
             struct sp_ring ring;
             sp_ring_init(&ring, bytes, SIZE);
             if (offset > 0) { /* walk there */
-                assert_true(sp_ring_reserve(&ring, offset));
+                assert_true(sp_ring_reserve(&ring, offset, 0));
                 sp_ring_put(&ring, record, 0);
                 memset(record, '.', sizeof(record));
                 sp_ring_put(&ring, record, offset);
@@ -177,7 +177,7 @@ static void test_a_record_survives_the_end_of_the_ring_at_every_offset(void **st
             }
             for (size_t i = 0; i < len; i++)
                 record[i] = (char)(i + len + offset);
-            assert_true(sp_ring_reserve(&ring, len));
+            assert_true(sp_ring_reserve(&ring, len, 0));
             for (size_t i = 0; i < len; i += 7) /* in several puts, one of them across the end */
                 sp_ring_put(&ring, record + i, len - i < 7 ? len - i : 7);
             assert_int_equal(sp_ring_head(&ring), offset); /* not seen before it is whole */
@@ -186,11 +186,13 @@ static void test_a_record_survives_the_end_of_the_ring_at_every_offset(void **st
             assert_int_equal(sp_ring_tail(&ring), offset);
             assert_memory_equal(sp_ring_view(&ring, offset, len, scratch), record, len);
             assert_int_equal(sp_ring_is_half_full(&ring), len > SIZE / 2);
-            assert_false(sp_ring_reserve(&ring, SIZE - len + 1));
-            assert_true(sp_ring_reserve(&ring, SIZE - len));
+            assert_false(sp_ring_reserve(&ring, SIZE - len + 1, 0));
+            assert_true(sp_ring_reserve(&ring, SIZE - len, 0));
+            assert_false(sp_ring_reserve(&ring, SIZE - len, 1));
             sp_ring_release(&ring, offset + len);
-            assert_true(sp_ring_reserve(&ring, SIZE));
-            assert_false(sp_ring_reserve(&ring, SIZE + 1));
+            assert_true(sp_ring_reserve(&ring, SIZE, 0));
+            assert_true(sp_ring_reserve(&ring, SIZE - len, len));
+            assert_false(sp_ring_reserve(&ring, SIZE + 1, 0));
         }
     }
 }

@@ -120,6 +120,56 @@ static void test_lost_audit_records_are_counted_and_told_apart(void **state)
     close(reader);
 }
 
+enum { KEPT_BACK = 200 }; /* audit records; far less than what is kept free for them */
+
+/* Access records into the FIFO `path`, which nobody reads, until they are dropped; then audit records into the same, of which
+ * none is. */
+static void flood_then_audit(struct fixture *f, const char *events, const char *path)
+{
+    const struct sp_log_options options = {
+        .level = SP_LOG_INFO, .format = SP_LOG_TEXT, .events = events, .access = path, .audit = path};
+    struct sp_err err;
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(reader >= 0);
+    if (sp_log_start(&options, f->writer, &f->log, &err) != SP_OK)
+        fail_msg("%s", err.text);
+    struct sp_logger *l = new_logger(f);
+    const struct sp_log_field fields[] = {SP_LOG_C("pad", "0123456789012345678901234567890")};
+    while (sp_meters_sum(f->meters, SP_METER_log_dropped) < 10)
+        sp_log_access(l, fields, SP_COUNTOF(fields));
+    if (strcmp(events, path) == 0) {
+        /* The ring again, whatever was taken from it before nobody took any more. */
+        for (int i = 0; i < 50000; i++)
+            sp_log_access(l, fields, SP_COUNTOF(fields));
+        uint64_t dropped = sp_meters_sum(f->meters, SP_METER_log_dropped), after = dropped;
+        for (; after == dropped; after = sp_meters_sum(f->meters, SP_METER_log_dropped))
+            say(l, "an event of no weight");
+        sp_log_event(l, SP_LOG_WARN, "warned", NULL, 0);
+        assert_int_equal(sp_meters_sum(f->meters, SP_METER_log_dropped), after);
+    } else {
+        WAIT_UNTIL(
+            sp_ring_head(&l->ring) == sp_ring_tail(&l->ring)); /* it is the output's room that is taken */
+    }
+    for (int i = 0; i < KEPT_BACK; i++)
+        sp_log_audit(l, NULL, 0);
+    sp_log_stop(f->log, 20);
+    assert_int_equal(sp_meters_sum(f->meters, SP_METER_audit_dropped), 0);
+    close(reader);
+}
+
+static void test_access_records_leave_room_in_the_ring_for_audit_records(void **state)
+{
+    struct fixture *f = *state;
+    flood_then_audit(f, f->access, f->access);
+}
+
+static void test_access_records_leave_room_for_audit_records_in_an_output_that_both_share(void **state)
+{
+    struct fixture *f = *state;
+    flood_then_audit(f, f->events, f->access);
+}
+
 static void test_audit_records_that_cannot_be_written_are_told_among_the_events(void **state)
 {
     struct fixture *f = *state;
@@ -155,6 +205,8 @@ int main(void)
         LOG_TEST(test_audit_records_are_json_whatever_the_format_and_go_to_their_own_file),
         LOG_TEST(test_all_three_streams_may_share_a_file_and_part_again),
         LOG_TEST(test_lost_audit_records_are_counted_and_told_apart),
+        LOG_TEST(test_access_records_leave_room_in_the_ring_for_audit_records),
+        LOG_TEST(test_access_records_leave_room_for_audit_records_in_an_output_that_both_share),
         LOG_TEST(test_audit_records_that_cannot_be_written_are_told_among_the_events),
         LOG_TEST(test_audit_records_follow_a_reopened_file),
     };

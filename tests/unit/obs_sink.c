@@ -1,5 +1,6 @@
 /* An output of the log by itself: stalling, tearing, and handing its lines over. Private to the room, hence its
  * header. */
+#include <limits.h>
 #include <sys/socket.h>
 
 #include "obs/sink.h"
@@ -132,6 +133,39 @@ static void test_an_inherited_socket_or_blocking_pipe_stalls_without_waiting(voi
     }
 }
 
+static void test_only_what_could_be_opened_and_is_new_passes_a_probe(void **state)
+{
+    struct fixture *f = *state;
+    char below_a_file[sizeof(f->access) + 8], too_long[PATH_MAX + 10];
+    (void)snprintf(below_a_file, sizeof(below_a_file), "%s/log", f->access);
+    memset(too_long, 'p', sizeof(too_long) - 1);
+    too_long[sizeof(too_long) - 1] = '\0';
+    close(open(f->access, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    const struct {
+        const char *name, *error; /* NULL: could be opened */
+    } cases[] = {
+        {"off", NULL},
+        {"stderr", NULL},
+        {"syslog", NULL},
+        {f->events, NULL}, /* not there yet */
+        {f->access, NULL},
+        {"/nonexistent/log", "log output /nonexistent/log: No such file or directory"},
+        {f->dir, "Is a directory"},
+        {below_a_file, "Not a directory"},
+        {too_long, "log output ppp"},
+    };
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        struct sp_err err = {0};
+        const struct sp_log_options now = {.events = "stderr", .access = "off"};
+        const struct sp_log_options next = {.events = "stderr", .access = "off", .audit = cases[i].name};
+        assert_int_equal(sp_log_probe(&now, &next, &err), cases[i].error == NULL ? SP_OK : SP_FAIL);
+        if (cases[i].error != NULL)
+            assert_non_null(strstr(err.text, cases[i].error));
+        assert_int_equal(sp_log_probe(&next, &next, &err), SP_OK); /* it is open already */
+    }
+    assert_int_not_equal(access(f->events, F_OK), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +173,7 @@ int main(void)
         LOG_TEST(test_lines_a_stalled_pipe_did_not_take_move_whole_to_another_file),
         LOG_TEST(test_what_waits_for_an_output_has_a_bound_and_drops_the_newest),
         LOG_TEST(test_an_inherited_socket_or_blocking_pipe_stalls_without_waiting),
+        LOG_TEST(test_only_what_could_be_opened_and_is_new_passes_a_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

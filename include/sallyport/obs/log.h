@@ -70,6 +70,11 @@ SP_MUST_USE struct sp_logger *sp_logger_new(struct sp_log *log, struct sp_meter_
  * thread. */
 void sp_log_reopen(struct sp_log *log, const struct sp_log_options *options_or_null);
 
+/* Could the files of `next` that `now` does not name be opened? Asked before other things are changed that cannot be taken
+ * back; opens and makes nothing, and reopening may fail all the same. Any thread. */
+SP_MUST_USE enum sp_rc sp_log_probe(
+    const struct sp_log_options *now, const struct sp_log_options *next, struct sp_err *err);
+
 /* One event line: time, level, `event` (a literal, the stable name of what happened), then the fields. Below
  * the level it costs one comparison. The logger's own thread only. */
 void sp_log_event(struct sp_logger *l, enum sp_log_level level, const char *event,

@@ -29,12 +29,11 @@ enum sp_rule_event {
 struct sp_rule_meters; /* of one configuration */
 
 /* One row for each name, in their order, and one more behind them for what no rule decided (with an empty name). Rows
- * of `before` (or NULL) with the same name are shared, if it is for as many workers. Hands over one reference; NULL
- * without memory. */
+ * of `before` (or NULL) with the same name are shared, if it is for as many workers. NULL without memory. */
 SP_MUST_USE struct sp_rule_meters *sp_rule_meters_new(
     const char *const *names, size_t count, unsigned workers, const struct sp_rule_meters *before);
-struct sp_rule_meters *sp_rule_meters_ref(struct sp_rule_meters *m); /* any thread */
-void sp_rule_meters_free(struct sp_rule_meters *m); /* one owner fewer; any thread; takes NULL */
+/* Rows that another configuration shares go on. Any thread, when nobody counts into `m` any more; takes NULL. */
+void sp_rule_meters_free(struct sp_rule_meters *m);
 
 /* Only the thread that is `worker`, counted from 0. `rule` beyond the last: no rule, where SP_RULE_DENIED is a request that
  * none allowed. */

@@ -68,7 +68,5 @@ void sp_snapshot_unref(struct sp_snapshot *s);              /* any thread; takes
 const struct sp_snapshot_listener *sp_snapshot_find(const struct sp_snapshot *s, const char *name);
 /* Whether clients of these two of the listener's hosts prove themselves alike: what came for the one may ask the other. */
 bool sp_snapshot_hosts_agree(const struct sp_snapshot_listener *l, size_t a, size_t b);
-/* The trust that a client of `listener` is judged by which asked for the canonical name `sni` ("": none). */
-struct sp_trust *sp_snapshot_trust_of(const struct sp_snapshot_listener *l, const char *sni);
 
 #endif
