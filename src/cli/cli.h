@@ -5,6 +5,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+
+#include "sallyport/base/base.h"
 
 enum { SP_EXIT_OK = 0, SP_EXIT_FAILED = 1, SP_EXIT_USAGE = 2, SP_EXIT_REFUSED = 3 };
 
@@ -19,6 +22,9 @@ int sp_cli_test(int argc, char **argv);
 
 /* RFC 3339, or "@" and seconds since 1970. False: neither. */
 bool sp_cli_parse_time(const char *text, int64_t *out);
+
+/* To a terminal: control characters, and bytes that are no UTF-8, as \xNN; line ends are left. */
+void sp_cli_show(FILE *to, struct sp_slice text);
 
 /* The FILE of "-c FILE", which must be all there is. NULL: told on standard error. */
 const char *sp_cli_config_option(int argc, char **argv);

@@ -29,7 +29,8 @@ static const char usage[] =
     "usage: sallyport explain -c FILE --cert FILE|--identity FIELD=VALUE...|--anonymous [--listener NAME]\n"
     "         [--sni NAME] [--host HOST] [--method METHOD] [--path PATH] [--header 'NAME: VALUE']... [--source ADDRESS]\n"
     "         [--time 2026-01-02T03:04:05Z|@SECONDS] [--nearest N] [--json]\n"
-    "       sallyport explain -c FILE --log LINE|- [--cert FILE] [--time T] [--nearest N] [--json]\n"
+    "       sallyport explain -c FILE --log LINE|- [--cert FILE] [--header 'NAME: VALUE']...\n"
+    "         [--time T] [--nearest N] [--json]\n"
     "exit codes: 0 allowed, 3 refused, 2 bad usage or a file that cannot be used\n";
 
 /* ---- options ---- */
@@ -201,8 +202,15 @@ static void print_problems(const struct sp_diags *diags)
     struct sp_buf text = {0};
 
     sp_diags_print(diags, &text);
-    fprintf(stderr, "%.*s", SP_FMT(sp_buf_slice(&text)));
+    sp_cli_show(stderr, sp_buf_slice(&text));
     sp_buf_free(&text);
+}
+
+static void print(const struct request *r, struct sp_buf *out)
+{
+    if (r->json)
+        sp_buf_add_str(out, "}\n");
+    sp_cli_show(stdout, sp_buf_slice(out));
 }
 
 /* Adds the account of it to `out`. Returns the exit code. */
@@ -239,7 +247,7 @@ static int explain_options(struct request *r)
         sp_buf_add_char(&out, '{');
     int code = try_it(r, &r->asked, &out);
     if (code != SP_EXIT_USAGE)
-        printf("%.*s%s", SP_FMT(sp_buf_slice(&out)), r->json ? "}\n" : "");
+        print(r, &out);
     sp_buf_free(&out);
     return code;
 }
@@ -260,15 +268,53 @@ static enum sp_rc read_line(const char *given, struct sp_buf *line, struct sp_er
     return SP_OK;
 }
 
+static bool is_one_of(enum sp_refusal reason, const enum sp_refusal *reasons, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (reasons[i] == reason)
+            return true;
+    }
+    return false;
+}
+
+/* Tried without the fields, such a request would seem to be in order. */
+static bool lies_in_the_head(enum sp_refusal reason)
+{
+    static const enum sp_refusal HEAD[] = {SP_REFUSAL_bad_header, SP_REFUSAL_bad_header_name,
+        SP_REFUSAL_bad_framing, SP_REFUSAL_bad_expectation, SP_REFUSAL_protected_header,
+        SP_REFUSAL_unsupported_coding, SP_REFUSAL_header_too_large, SP_REFUSAL_body_too_large,
+        SP_REFUSAL_ambiguous_header};
+
+    return is_one_of(reason, HEAD, SP_COUNTOF(HEAD));
+}
+
+/* A log holds what was understood of a request, not what was not. */
+static bool lies_in_the_line(enum sp_refusal reason)
+{
+    static const enum sp_refusal LINE[] = {SP_REFUSAL_bad_request_line, SP_REFUSAL_bad_host,
+        SP_REFUSAL_bad_target, SP_REFUSAL_http_version, SP_REFUSAL_bad_chunk, SP_REFUSAL_request_timeout,
+        SP_REFUSAL_client_gone};
+
+    return is_one_of(reason, LINE, SP_COUNTOF(LINE));
+}
+
 /* Why the line cannot be tried again, or NULL. */
 static const char *untriable(const struct request *r, const struct sp_log_line *l)
 {
     bool by_certificate = r->asked.cert != NULL;
 
-    if (l->reason != SP_REFUSAL_none && sp_refusal_when(l->reason) != 'R' &&
-        sp_refusal_when(l->reason) != 'U' && !by_certificate)
-        return "it is about the connection and not about a request: to judge the client's certificate by the present file, "
-               "give it with --cert";
+    char when = l->reason != SP_REFUSAL_none ? sp_refusal_when(l->reason) : 'R';
+
+    if (when != 'R' && when != 'U' && !by_certificate)
+        return l->has_request
+                   ? "it is about the certificate, of which the line does not tell enough: give it with --cert"
+                   : "it is about the connection and not about a request: to judge the client's certificate by the "
+                     "present file, give it with --cert";
+    if (lies_in_the_head(l->reason) && r->asked.header_count == 0)
+        return "what was wrong stands in header fields or a body, which the line does not tell: give the fields with "
+               "--header";
+    if (lies_in_the_line(l->reason))
+        return "what was wrong is not in the line as it came; the detail says it";
     if (!l->has_request && !by_certificate)
         return "it does not say what was asked";
     if (l->asked.path != NULL && strstr(l->asked.path, "...[+") != NULL)
@@ -276,16 +322,39 @@ static const char *untriable(const struct request *r, const struct sp_log_line *
     return NULL;
 }
 
-static const char *const NOTES[] = {
-    "the line does not say which header fields and which query the request had: it is tried without",
-    "the line does not say which names (subjectAltName) the certificate has: a caller by uri, dns, email or ip cannot be "
-    "found; give --cert",
-};
+#define NOTES_MAX 5
+
+/* What the line does not tell, a sentence each. Returns how many. */
+static size_t notes_of(const struct request *r, const struct sp_log_line *l, const char *notes[NOTES_MAX])
+{
+    bool by_line = l->has_identity && r->asked.cert == NULL;
+    size_t n = 0;
+
+    notes[n++] =
+        r->asked.header_count > 0
+            ? "the line does not say which query the request had: it is tried without"
+            : "the line does not say which header fields and which query the request had: it is tried without; "
+              "--header gives fields";
+    if (by_line && !l->has_names)
+        notes[n++] =
+            "the line does not say which names (subjectAltName) the certificate has: a caller by uri, dns, email or ip "
+            "cannot be found; give --cert";
+    if (by_line && l->is_cut)
+        notes[n++] = "the line does not say all names of the certificate, it is cut: give --cert";
+    if (by_line)
+        notes[n++] =
+            "the line does not say which key, policies and qualified statements the certificate has: a caller by those "
+            "cannot be found; give --cert";
+    if (l->reason == SP_REFUSAL_caller_rate || l->reason == SP_REFUSAL_caller_requests)
+        notes[n++] = "how much was asked at that time is not counted here: the limits are only shown";
+    return n;
+}
 
 static void account_for_line(
     struct sp_buf *out, const struct request *r, const struct sp_log_line *l, const char *why_not)
 {
-    bool lacks_names = l->has_identity && !l->has_names && r->asked.cert == NULL;
+    const char *notes[NOTES_MAX];
+    size_t note_count = why_not == NULL ? notes_of(r, l, notes) : 0;
     const char *reason = l->reason != SP_REFUSAL_none ? sp_refusal_name(l->reason) : NULL;
 
     if (!r->json) {
@@ -300,9 +369,9 @@ static void account_for_line(
         if (why_not != NULL)
             sp_buf_printf(out, "the line cannot be tried again: %s\n", why_not);
         else
-            sp_buf_printf(out, "by the present file\nnote        %s\n", NOTES[0]);
-        if (why_not == NULL && lacks_names)
-            sp_buf_printf(out, "note        %s\n", NOTES[1]);
+            sp_buf_add_str(out, "by the present file\n");
+        for (size_t i = 0; i < note_count; i++)
+            sp_buf_printf(out, "note        %s\n", notes[i]);
         return;
     }
     sp_json_key(out, "log");
@@ -317,9 +386,9 @@ static void account_for_line(
     sp_json_text(out, "not_tried", why_not);
     sp_json_key(out, "notes");
     sp_buf_add_char(out, '[');
-    for (size_t i = 0; why_not == NULL && i < 1 + (size_t)lacks_names; i++) {
+    for (size_t i = 0; i < note_count; i++) {
         sp_json_next(out);
-        sp_json_string(out, sp_slice_of(NOTES[i]));
+        sp_json_string(out, sp_slice_of(notes[i]));
     }
     sp_buf_add_str(out, "]}");
 }
@@ -341,6 +410,8 @@ static int explain_log(const struct request *r)
         sp_buf_add_char(&out, '{');
     account_for_line(&out, r, &l, why_not);
     l.asked.now = r->asked.now;
+    l.asked.headers = r->asked.headers;
+    l.asked.header_count = r->asked.header_count;
     if (r->asked.cert != NULL) {
         l.asked.cert = r->asked.cert;
         l.asked.identity = NULL;
@@ -349,7 +420,7 @@ static int explain_log(const struct request *r)
            : l.reason != SP_REFUSAL_none ? SP_EXIT_REFUSED
                                          : SP_EXIT_OK;
     if (code != SP_EXIT_USAGE)
-        printf("%.*s%s", SP_FMT(sp_buf_slice(&out)), r->json ? "}\n" : "");
+        print(r, &out);
 out:
     sp_log_line_free(&l);
     sp_buf_free(&line);

@@ -4,8 +4,7 @@
 
 #include <inttypes.h>
 
-/* The length of the well-formed UTF-8 sequence at the start of `s` and its code point; of any other byte 1 and itself. */
-static size_t take(struct sp_slice s, uint32_t *code)
+size_t sp_json_take(struct sp_slice s, uint32_t *code)
 {
     static const struct {
         uint8_t mask, lead;
@@ -52,7 +51,7 @@ void sp_json_string(struct sp_buf *out, struct sp_slice text)
     }
     sp_buf_add_char(out, '"');
     for (size_t at = 0; at < text.len;) {
-        at += take(sp_slice_sub(text, at, text.len), &code);
+        at += sp_json_take(sp_slice_sub(text, at, text.len), &code);
         add_code(out, code);
     }
     sp_buf_add_char(out, '"');

@@ -5,6 +5,9 @@
 
 #include "sallyport/base/mem.h"
 
+/* The length of the well-formed UTF-8 sequence at the start of `s`, which is not empty, and its code point; of any other
+ * byte 1 and itself. */
+size_t sp_json_take(struct sp_slice s, uint32_t *code);
 /* A string: UTF-8 is decoded, any other byte leaves as if it were Latin-1. An absent slice is null. */
 void sp_json_string(struct sp_buf *out, struct sp_slice text);
 /* "name": and what follows it is the caller's. */

@@ -46,6 +46,14 @@ static enum sp_refusal reason_of(const char *word)
 
 /* ---- names ---- */
 
+/* As x509/facts.c and the log cut it. */
+static bool is_cut(const char *text)
+{
+    size_t len = text != NULL ? strlen(text) : 0;
+
+    return (len >= 3 && strcmp(text + len - 3, "...") == 0) || (len > 0 && strstr(text, "...[+") != NULL);
+}
+
 /* Adds "<prefix><text>"; what no certificate can hold is passed over. */
 static void add(struct sp_log_line *l, const char *prefix, struct sp_slice text)
 {
@@ -114,6 +122,8 @@ static void add_alternative_names(struct sp_log_line *l, const char *text)
         {{"URI:", 4}, "uri="}, {{"DNS:", 4}, "dns="}, {{"email:", 6}, "email="}, {{"IP:", 3}, "ip="}};
     struct sp_slice rest = sp_slice_of(text);
 
+    if (rest.len >= 3 && memcmp(rest.ptr + rest.len - 3, "...", 3) == 0)
+        rest.len -= 3; /* stands behind the last one that found room */
     while (rest.len > 0) {
         const char *comma = memchr(rest.ptr, ',', rest.len);
         struct sp_slice one = {rest.ptr, comma != NULL ? (size_t)(comma - rest.ptr) : rest.len};
@@ -132,6 +142,7 @@ static void read_identity(struct sp_log_line *l)
     const char *digest = sp_log_line_field(l, "sha256");
 
     l->has_names = sans != NULL;
+    l->is_cut = is_cut(subject) || is_cut(issuer) || is_cut(sans);
     l->has_identity = subject != NULL || sans != NULL;
     if (subject != NULL)
         add_name(l, "subject", subject);
@@ -147,6 +158,48 @@ static void read_identity(struct sp_log_line *l)
 
 /* ---- the whole ---- */
 
+/* Without what a journal or a syslog puts in front: up to an object, or to the ": " behind "sallyport[7]". */
+static struct sp_slice without_prefix(struct sp_slice line)
+{
+    const char *start = line.len > 0 ? memmem(line.ptr, line.len, "{\"", 2) : NULL;
+    const char *equals = line.len > 0 ? memchr(line.ptr, '=', line.len) : NULL;
+
+    if (start == NULL && equals != NULL) {
+        start = memmem(line.ptr, (size_t)(equals - line.ptr), ": ", 2);
+        start = start != NULL ? start + 2 : NULL;
+    }
+    return start != NULL ? sp_slice_sub(line, (size_t)(start - line.ptr), line.len) : line;
+}
+
+/* A client of a unix socket has no address. */
+static const char *source_of(const struct sp_log_line *l)
+{
+    const char *peer = sp_log_line_field(l, "peer");
+
+    return peer != NULL && strncmp(peer, "unix:", 5) != 0 ? peer : NULL;
+}
+
+/* Is it about a client, and do we know what is said of it? */
+static enum sp_rc judge_event(const struct sp_log_line *l, struct sp_err *err)
+{
+    static const char *const EVENTS[] = {"access", "decision", "refused", "session_ended"};
+    const char *reason = sp_log_line_field(l, "reason");
+    bool known = false;
+
+    if (l->event == NULL)
+        return sp_err_set(
+            err, "expected a line of the log, access or audit stream: this one has no \"event\"");
+    for (size_t i = 0; i < SP_COUNTOF(EVENTS); i++)
+        known = known || strcmp(l->event, EVENTS[i]) == 0;
+    if (!known)
+        return sp_err_set(err,
+            "expected an event access, decision, refused or session_ended, found \"%s\": it is about no client",
+            l->event);
+    if (reason != NULL && l->reason == SP_REFUSAL_none)
+        return sp_err_set(err, "there is no reason \"%s\": see docs/refusals.md", reason);
+    return SP_OK;
+}
+
 enum sp_rc sp_log_line_read(struct sp_log_line *out, struct sp_slice line, struct sp_err *err)
 {
     const struct sp_record_field *fields;
@@ -154,11 +207,7 @@ enum sp_rc sp_log_line_read(struct sp_log_line *out, struct sp_slice line, struc
 
     *out = (struct sp_log_line){.reason = SP_REFUSAL_none};
     sp_arena_init(&out->arena, 0);
-    /* What a journal or a syslog puts in front. */
-    const char *object = line.len > 0 ? memmem(line.ptr, line.len, "{\"", 2) : NULL;
-    if (object != NULL)
-        line = (struct sp_slice){object, line.len - (size_t)(object - line.ptr)};
-    if (sp_record_parse(&out->arena, line, &fields, &count, err) != SP_OK ||
+    if (sp_record_parse(&out->arena, without_prefix(line), &fields, &count, err) != SP_OK ||
         read_strings(out, fields, count, err) != SP_OK)
         return SP_FAIL;
     out->event = sp_log_line_field(out, "event");
@@ -169,13 +218,13 @@ enum sp_rc sp_log_line_read(struct sp_log_line *out, struct sp_slice line, struc
         .host = sp_log_line_field(out, "host"),
         .method = sp_log_line_field(out, "method"),
         .path = sp_log_line_field(out, "path"),
-        .source = sp_log_line_field(out, "peer"),
+        .source = source_of(out),
         .now = INT64_MAX,
         .identity = out->has_identity ? &out->identity : NULL};
     if (out->asked.sni == NULL)
         out->asked.sni = "";
-    out->has_request = out->asked.host != NULL && out->asked.method != NULL && out->asked.path != NULL;
-    return SP_OK;
+    out->has_request = out->asked.method != NULL && out->asked.path != NULL;
+    return judge_event(out, err);
 }
 
 void sp_log_line_free(struct sp_log_line *l)

@@ -9,11 +9,12 @@ struct sp_log_line {
     struct sp_arena arena;
     const struct sp_record_field *fields;
     size_t count;
-    const char *event;      /* "access", "refused", ...; NULL: the line does not say */
+    const char *event;      /* "access", "decision", "refused" or "session_ended" */
     enum sp_refusal reason; /* none: it was not refused */
     struct sp_config_identity identity;
     bool has_identity, has_names; /* a subject; alternative names */
-    bool has_request;             /* method, host and path */
+    bool is_cut;                  /* a name, or the list of them, found no room in the line */
+    bool has_request;             /* method and path */
     struct sp_try asked;          /* of these, without `now`; borrows the rest */
 };
 

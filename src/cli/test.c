@@ -76,9 +76,12 @@ static void check_names(struct suite *s, const char *file, const struct sp_case 
             "case \"%s\": expected a time such as 2026-01-02T03:04:05Z, found \"%s\"", c->name, c->time);
 }
 
-static struct sp_try try_of(const struct sp_case *c)
+static struct sp_try try_of(const char *file, const struct sp_case *c)
 {
-    struct sp_try t = {.listener = c->listener,
+    struct sp_try t = {.file = file,
+        .name = c->name,
+        .at = c->at,
+        .listener = c->listener,
         .sni = c->sni,
         .host = c->host,
         .method = c->method,
@@ -166,9 +169,8 @@ static enum sp_rc add_json(
 
 static enum sp_rc run_case(struct suite *s, const char *file, const struct sp_case *c)
 {
-    const struct sp_try asked = try_of(c);
+    const struct sp_try asked = try_of(file, c);
     struct sp_trial trial = {0};
-    size_t errors = s->diags.errors;
     enum sp_rc rc = sp_trial_run(&s->offline, &asked, &trial, &s->diags);
 
     if (rc == SP_OK) {
@@ -178,10 +180,9 @@ static enum sp_rc run_case(struct suite *s, const char *file, const struct sp_ca
         if (trial.decision.rule_name != NULL)
             s->decided[trial.decision.rule] = true;
         rc = (s->json ? add_json : add_text)(s, file, c, &trial, ok);
+        if (rc != SP_OK)
+            sp_diag_add(&s->diags, SP_DIAG_ERROR, file, c->at, "case \"%s\": not enough memory", c->name);
     }
-    if (rc != SP_OK)
-        sp_diag_add(&s->diags, SP_DIAG_ERROR, file, c->at, "case \"%s\" cannot be tried%s", c->name,
-            s->diags.errors > errors ? ": see above" : ": not enough memory");
     sp_trial_free(&trial);
     return rc;
 }
@@ -197,8 +198,11 @@ static enum sp_rc run_file(struct suite *s, const char *file)
         check_names(s, file, &cases->items[i]);
     if (s->diags.errors > 0)
         rc = SP_FAIL;
-    for (size_t i = 0; rc == SP_OK && i < cases->count; i++)
-        rc = run_case(s, file, &cases->items[i]);
+    bool can_run = rc == SP_OK;
+    for (size_t i = 0; can_run && i < cases->count; i++) { /* of those that cannot be tried, all are told */
+        if (run_case(s, file, &cases->items[i]) != SP_OK)
+            rc = SP_FAIL;
+    }
     sp_cases_free(cases);
     return rc;
 }
@@ -251,11 +255,11 @@ static int run(struct suite *s, const char *config, char **files, size_t count)
     if (rc == SP_OK)
         add_summary(s);
     sp_diags_print(&s->diags, &problems);
-    fprintf(stderr, "%.*s", SP_FMT(sp_buf_slice(&problems)));
+    sp_cli_show(stderr, sp_buf_slice(&problems));
     sp_buf_free(&problems);
     if (rc != SP_OK || s->out.failed)
         return SP_EXIT_USAGE;
-    printf("%.*s", SP_FMT(sp_buf_slice(&s->out)));
+    sp_cli_show(stdout, sp_buf_slice(&s->out));
     return s->failed == 0 ? SP_EXIT_OK : SP_EXIT_FAILED;
 }
 

@@ -4,6 +4,7 @@
 #include "trial.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 
 #include "sallyport/base/clock.h"
@@ -20,7 +21,12 @@ struct walk {
 
 static enum sp_rc cannot(struct walk *w, const char *what, const char *why)
 {
-    sp_diag_add(w->diags, SP_DIAG_ERROR, NULL, (struct sp_pos){0, 0}, "%s: %s", what, why);
+    const struct sp_try *a = w->t->asked;
+
+    if (a->file != NULL)
+        sp_diag_add(w->diags, SP_DIAG_ERROR, a->file, a->at, "case \"%s\": %s: %s", a->name, what, why);
+    else
+        sp_diag_add(w->diags, SP_DIAG_ERROR, NULL, (struct sp_pos){0, 0}, "%s: %s", what, why);
     return SP_FAIL;
 }
 
@@ -321,18 +327,38 @@ static enum sp_rc read_request(struct walk *w)
 
 /* ---- rules, headers ---- */
 
+/* Does any caller that it is ask something of the certificate? */
+static bool require_of_callers(const struct walk *w)
+{
+    struct sp_caller_ids ids = sp_trial_callers(w->t);
+
+    for (size_t i = 0; i < ids.count; i++) {
+        if (w->o->config->callers[ids.items[i]].require != NULL)
+            return true;
+    }
+    return false;
+}
+
 static enum sp_rc decide(struct walk *w)
 {
     struct sp_trial *t = w->t;
     const struct sp_connection c = sp_trial_connection(t);
+    const uint64_t most = w->o->config->limits.body_bytes;
+    struct sp_fault fault;
 
     t->standing = sp_policy_stand(w->o->policy, &c);
     if (t->standing == NULL)
         return no_memory(w);
+    t->is_required_of = require_of_callers(w);
+    if (sp_headers_check_passed(w->o->headers, sp_standing_proxy(t->standing), &t->head, &fault) != SP_OK)
+        return refused(w, SP_TRIAL_REQUEST, fault.reason, fault.status, fault.detail);
     sp_policy_decide(t->standing, &t->request, &t->decision);
-    if (t->decision.allowed)
-        return SP_OK;
-    return refused(w, SP_TRIAL_RULES, t->decision.reason, t->decision.status, t->decision.detail);
+    if (!t->decision.allowed)
+        return refused(w, SP_TRIAL_RULES, t->decision.reason, t->decision.status, t->decision.detail);
+    if (most != 0 && t->head.framing == SP_FRAMING_LENGTH && t->head.content_length > most)
+        return refused(
+            w, SP_TRIAL_REQUEST, SP_REFUSAL_body_too_large, 413, "Content-Length is over limits.body_bytes");
+    return SP_OK;
 }
 
 static enum sp_rc make_headers(struct walk *w)
@@ -354,6 +380,9 @@ static enum sp_rc make_headers(struct walk *w)
         t->decision.rule_name, t->decision.caller_name, t->decision_lines);
     if (sp_headers_make(w->o->headers, t->decision.upstream, &about, &t->arena, &t->lines, &err) == SP_OK)
         return SP_OK;
+    if (err.sys == EMSGSIZE)
+        return refused(w, SP_TRIAL_HEADERS, SP_REFUSAL_identity_too_large, 431,
+            "the request head with its identity is over 32 KiB");
     if (err.sys != 0)
         return no_memory(w);
     return refused(w, SP_TRIAL_HEADERS, SP_REFUSAL_identity_not_expressible, 403, err.text);
@@ -425,6 +454,10 @@ void sp_trial_each_note(const struct sp_trial *t, void (*each)(void *arg, const 
             "no certificate was judged: the identity was given by its fields, and what was not given it has not");
     if (t->asked->identity != NULL && auth->require != NULL)
         each(arg, "what client_auth.require asks of a certificate was not looked at");
+    if (t->asked->identity != NULL && t->is_required_of)
+        each(arg,
+            "of what require of its callers asks, its names were looked at, key usages and policies only if they were "
+            "given, and validity, key and signature not at all");
     if (auth->ocsp_url != NULL && t->asked->cert != NULL && t->stage != SP_TRIAL_HANDSHAKE)
         each(arg, "the OCSP responder was not asked");
     if (t->standing != NULL && sp_standing_proxy(t->standing) != SP_NONE)

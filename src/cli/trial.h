@@ -14,6 +14,9 @@ struct sp_try {
     const struct sp_config_header *headers;
     size_t header_count;
     int64_t now; /* INT64_MAX: the present */
+    /* where it is written down, for messages; NULL: on the command line */
+    const char *file, *name;
+    struct sp_pos at;
     /* who: one of the two; neither is anonymous */
     const char *cert;
     const struct sp_config_identity *identity;
@@ -54,6 +57,7 @@ struct sp_trial {
     struct sp_trial_step *steps; /* of the chain, as far as it was built */
     struct sp_identity *identity;
     struct sp_standing *standing; /* NULL: not come so far */
+    bool is_required_of;          /* a caller that it is has a `require` */
     struct sp_head head;
     struct sp_policy_request request; /* if there is a standing */
     struct sp_decision decision;      /* likewise */

@@ -219,7 +219,7 @@ static void check_unique(struct sp_reader *r, const struct sp_cases *cases)
         item.index = twice->index;
         sp_report(r, SP_DIAG_ERROR, &item, cases->items[twice->index].at,
             "the name \"%s\" is given twice; first on line %u", sp_shown(sp_slice_of(twice->name), shown),
-            cases->items[first].at.line);
+            cases->items[names.sorted[first].index].at.line);
     }
     sp_free(names.sorted);
 }

@@ -11,8 +11,8 @@
 struct reader {
     struct sp_slice line;
     size_t at;
-    char *
-        room; /* for the next value: what is read is never longer than what was written, so the line's length does for all */
+    /* For the next value: what is read is never longer than what was written, so the line's length does for all. */
+    char *room;
     struct sp_record_field *fields;
     size_t count;
     struct sp_err *err;

@@ -133,6 +133,22 @@ def test_a_request_comes_to_its_end_where_the_daemon_would_end_it(world, file, w
     assert (told["meaning"] is None) == told["allowed"]
 
 
+def test_a_trusted_proxys_own_headers_are_looked_at_as_the_daemon_does(world, tmp_path):
+    made = settings(world, "127.0.0.1:9", limits={"body_bytes": 100}, trusted_proxies=[
+        {"from": ["auditors"], "identity_headers": ["rfc9440"], "xfcc": "forward_only"}])
+    file = tmp_path / "trusting.yaml"
+    file.write_text(json.dumps(made))
+    for fields, outcome in (
+            (["Client-Cert: :YQ==:"], (None, None)),
+            (["Client-Cert: :YQ==:", "client-cert: :Yg==:"], ("ambiguous_header", 400)),
+            (["Client-Cert: :\u00e9:"], ("bad_header", 400)),
+            (["Content-Length: 100"], (None, None)),
+            (["Content-Length: 101"], ("body_too_large", 413))):
+        options = [text for field in fields for text in ("--header", field)]
+        told = account(file, *cert(world, "auditor"), "--path", "/v1/x", *options)
+        assert (told["reason"], told["status"]) == outcome, fields
+
+
 def misses(rule):
     return {miss["condition"]: (miss["wanted"], miss["found"]) for miss in rule["misses"]}
 
@@ -183,6 +199,26 @@ def test_an_identity_is_tried_without_a_certificate(file):
     assert told["identity"]["uri"] == ["spiffe://corp.example/ns/billing/x"]
     assert ["X-Team", "dev"] in told["headers"]
     assert any("no certificate was judged" in note for note in told["notes"])
+
+
+def test_what_an_identity_lacks_has_no_header(file):
+    told = account(file, "--identity", "subject.CN=x", "--path", "/forms", code=0)
+    assert told["headers"] == [
+        ["X-Client-Rule", "forms"], ["X-Client-Verify", "SUCCESS"], ["X-Client-Subject", "CN=x"], ["X-SSL-Client-Verify", "SUCCESS"],
+        ["X-SSL-Client-S-DN", "CN=x"], ["X-Forwarded-Tls-Client-Cert-Info", "Subject%3D%22CN%3Dx%22"],
+        ["X-Amzn-Mtls-Clientcert-Subject", "CN=x"], ["X-Forwarded-Client-Cert", 'Subject="CN=x"']]
+
+
+def test_what_a_callers_require_asks_is_looked_at_as_far_as_the_identity_tells_it(file, tmp_path):
+    made = yaml.safe_load(file.read_text())
+    for fields, reason in (([], None), (["eku=clientAuth"], "eku_missing"), (["eku=1.2.3"], None), (["policies=1.2.4"], "policy_missing")):
+        made["callers"]["everybody"] = {"match": [{"any": "authenticated"}], "require": {"eku": ["1.2.3"], "policies": ["1.2.5"], "max_validity": "1d"}}
+        path = tmp_path / "strict.yaml"
+        path.write_text(json.dumps(made))
+        options = [text for field in ["subject.CN=x", *fields] for text in ("--identity", field)]
+        told = account(path, *options, "--path", "/forms")
+        assert told["reason"] == reason, fields
+        assert any("require of its callers" in note for note in told["notes"])
 
 
 def test_nobody_is_let_in_only_where_that_is_optional(world, file, tmp_path):
@@ -371,3 +407,60 @@ def test_a_refused_handshake_of_the_log_is_judged_anew_only_with_its_certificate
     assert (told["log"]["not_tried"], told["reason"], told["stage"]) == (None, "revoked", "handshake")
     told = account(file, "--log", line, *cert(world, "auditor"), code=3)
     assert (told["log"]["reason"], told["reason"]) == ("revoked", "no_rule")
+
+
+def test_a_client_of_a_unix_socket_has_no_address(world, file):
+    line = {"event": "access", "listener": "internal", "peer": "unix:", "sni": "billing.internal", "method": "GET",
+            "host": "billing.internal", "path": "/here", "subject": "CN=x", "reason": "no_rule"}
+    told = account(file, "--log", json.dumps(line), code=3)
+    assert (told["source"], told["reason"]) == (None, "no_rule")
+
+
+def test_a_text_line_may_have_a_journals_prefix(file, refusals):
+    told = account(file, "--log", "Nov 22 11:12:13 host sallyport[7]: " + as_text(refusals[0]), code=3)
+    assert (told["log"]["reason"], told["reason"]) == ("no_rule", "no_rule")
+
+
+@pytest.mark.parametrize("line,words", [
+    ({}, 'this one has no "event"'),
+    ({"event": "listening", "listener": "internal"}, 'found "listening": it is about no client'),
+    ({"event": "access", "reason": "martian", "method": "GET", "path": "/"}, 'there is no reason "martian"'),
+])
+def test_a_line_that_says_nothing_of_a_client_is_not_taken_for_one_that_was_let_through(file, line, words):
+    told = gates.run("explain", "-c", file, "--log", json.dumps(line))
+    assert (told.returncode, told.stdout) == (2, "") and words in told.stderr
+
+
+def refused_line(reason, **fields):
+    return json.dumps({"event": "access", "listener": "internal", "sni": "billing.internal", "method": "GET", "host": "billing.internal",
+                       "path": "/v1/x", "subject": "CN=x", "sans": "URI:spiffe://corp.example/ns/billing/x", "status": 400,
+                       "reason": reason, **fields})
+
+
+@pytest.mark.parametrize("reason,words", [
+    ("bad_header", "--header"), ("ambiguous_header", "--header"), ("body_too_large", "--header"), ("bad_host", "the detail"),
+    ("key_not_allowed", "--cert"),
+])
+def test_what_a_line_does_not_tell_is_not_judged_as_if_it_were_in_order(file, reason, words):
+    told = account(file, "--log", refused_line(reason), code=3)
+    assert words in told["log"]["not_tried"] and list(told) == ["log"]
+
+
+def test_header_fields_may_be_given_beside_a_line(file):
+    line = refused_line("bad_header_name")
+    assert account(file, "--log", line, "--header", "X_Tenant: a", code=3)["reason"] == "bad_header_name"
+    assert account(file, "--log", line, "--header", "X-Tenant: a", code=0)["rule"] == "read"
+
+
+def test_a_list_of_names_that_was_cut_is_said_to_be_and_its_last_one_is_whole(file):
+    told = account(file, "--log", refused_line("no_rule", sans="DNS:a.example,URI:spiffe://corp.example/y..."))
+    assert (told["identity"]["dns"], told["identity"]["uri"]) == (["a.example"], ["spiffe://corp.example/y"])
+    assert any("cut" in note for note in told["log"]["notes"])
+
+
+def test_no_byte_of_a_line_moves_a_cursor(file):
+    line = refused_line("no_rule", path="/a\x1b[31m\u009b31m\u00e9", detail="\x1b[2J\x07")
+    told = subprocess.run([gates.binary(), "explain", "-c", file, "--log", line], capture_output=True, timeout=PATIENCE)
+    text = told.stdout.decode()
+    assert r"/a\x1b[31m\xc2\x9b31m\u00e9".replace(r"\u00e9", "\u00e9") in text and r"\x1b[2J\x07" in text
+    assert not [c for c in text if ord(c) < 32 and c != "\n" or 127 <= ord(c) < 160]

@@ -110,7 +110,7 @@ def test_certificates_are_files_beside_the_cases_and_time_may_be_another(world, 
     ([case({"allowed": True}, listener="x")], 'there is no listener "x"'),
     ([case({"allowed": True}, time="noon")], 'expected a time such as'),
     ([{"name": "a", "cert": "nowhere.pem", "expect": {"allowed": True}}], "/nowhere/ca.pem"),
-    ([case({"allowed": True}, identity={"ip": "10.0.0.300"})], 'case "a" cannot be tried'),
+    ([case({"allowed": True}, identity={"ip": "10.0.0.300"})], 'case "a": this identity: ip: expected an address, such as 192.0.2.1 or 2001:db8::1, found "10.0.0.300"'),
 ])
 def test_a_file_that_cannot_be_used_ends_in_2(file, cases, words):
     told = run(file, cases)

@@ -172,6 +172,9 @@ static void test_a_mistake_is_told_with_its_place(void **state)
         {"cases:\n  - {name: a, " ANON "expect: {allowed: true}}\n  - {name: a, " ANON
          "expect: {allowed: true}}\n",
             "x.yaml:3:5: error: cases[1]: the name \"a\" is given twice; first on line 2\n"},
+        {"cases:\n  - {name: b, " ANON "expect: {allowed: true}}\n  - {name: a, " ANON
+         "expect: {allowed: true}}\n  - {name: b, " ANON "expect: {allowed: true}}\n",
+            "x.yaml:4:5: error: cases[2]: the name \"b\" is given twice; first on line 2\n"},
     };
 
     (void)state;

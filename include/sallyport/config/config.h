@@ -165,8 +165,8 @@ struct sp_config_caller_limits {
     unsigned burst;               /* requests that may come at once; with `rate` at least 1 */
     unsigned concurrent_requests; /* 0: no limit */
     unsigned connections;         /* 0: no limit */
-    const char *
-        per; /* what shares one bucket: "identity", "caller", "certificate", "uri", "dns", "email", "subject.OU" ... */
+    /* What shares one bucket: "identity", "caller", "certificate", "uri", "dns", "email", "subject.OU" ... */
+    const char *per;
 };
 
 struct sp_config_caller {
