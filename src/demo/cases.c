@@ -42,6 +42,14 @@ static const struct sp_demo_case CASES[] = {
         .show = true,
         .status = 403,
         .reason = "no_rule"},
+    {.title = "an auditor asks for a draft, which a rule denies",
+        .who = "auditor",
+        .method = "GET",
+        .path = "/v1/invoices/drafts/7",
+        .show = true,
+        .status = 404,
+        .reason = "denied",
+        .rule = "drafts-are-private"},
     {.title = "a path that two parsers could read differently",
         .who = "billing",
         .method = "GET",
@@ -89,6 +97,16 @@ static const struct sp_demo_case CASES[] = {
         .status = 200,
         .rule = "partner-orders",
         .seen = "X-Client-SAN-URI: " SP_DEMO_PARTNER_URI "\n"},
+    {.title = "the partner again, who may order once in half a minute",
+        .who = "partner",
+        .method = "GET",
+        .path = "/v1/orders/8",
+        .name = SP_DEMO_PARTNER_NAME,
+        .show = true,
+        .status = 429,
+        .reason = "caller_rate",
+        .rule = "partner-orders",
+        .told = "Retry-After: "},
     {.title = "billing asks for that host over a connection to localhost",
         .who = "billing",
         .method = "GET",
@@ -133,20 +151,26 @@ const struct sp_demo_case *sp_demo_cases(size_t *count)
     return CASES;
 }
 
-/* The folder's path as a shell takes it for one word. */
-static void print_path(const struct sp_demo_stage *s, const char *name, const char *suffix)
+/* As a shell takes it for one word. */
+static void print_word(const char *text)
 {
     static const char HARMLESS[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@%,:";
-    const char *path = s->folder.path;
 
-    if (path[strspn(path, HARMLESS)] == '\0') {
-        printf("%s/%s%s", path, name, suffix);
+    if (text[strspn(text, HARMLESS)] == '\0') {
+        fputs(text, stdout);
         return;
     }
     putchar('\'');
-    for (; *path != '\0'; path++)
-        fputs(*path == '\'' ? "'\\''" : (char[]){*path, '\0'}, stdout);
-    printf("/%s%s'", name, suffix);
+    for (; *text != '\0'; text++)
+        fputs(*text == '\'' ? "'\\''" : (char[]){*text, '\0'}, stdout);
+    putchar('\'');
+}
+
+/* A file of the folder; `name` and `suffix` need no quotes. */
+static void print_path(const struct sp_demo_stage *s, const char *name, const char *suffix)
+{
+    print_word(s->folder.path);
+    printf("/%s%s", name, suffix);
 }
 
 /* " --cacert … --cert … --key …", in lines that are indented alike. */
@@ -167,7 +191,7 @@ void sp_demo_case_print_curl(const struct sp_demo_stage *s, const struct sp_demo
     unsigned port = sp_addr_port(&s->proxy);
 
     printf("  %s# %s: %s%s\n", s->dim, c->title, c->reason != NULL ? c->reason : "allowed", s->off);
-    printf("  curl");
+    printf("  curl%s", c->told != NULL ? " -i" : "");
     print_files(s, c->who);
     printf(" \\\n      ");
     if (c->host != NULL)
@@ -177,6 +201,18 @@ void sp_demo_case_print_curl(const struct sp_demo_stage *s, const struct sp_demo
     if (c->body != NULL)
         printf(" -d '%s'", c->body);
     printf(" https://%s:%u%s\n\n", c->name != NULL ? c->name : SP_DEMO_NAME, port, c->path);
+}
+
+void sp_demo_print_explaining(const struct sp_demo_stage *s)
+{
+    printf("  %s# why an auditor may not write, told offline: what each rule wanted, and what it found%s\n  ",
+        s->dim, s->off);
+    print_word(s->self);
+    printf(" explain -c ");
+    print_path(s, "sallyport", ".yaml");
+    printf(" \\\n       --cert ");
+    print_path(s, "auditor", ".pem");
+    printf(" --method POST --path " SP_DEMO_PATH "\n\n");
 }
 
 void sp_demo_print_revoking(const struct sp_demo_stage *s)

@@ -21,7 +21,7 @@ static void print_stage(const struct sp_demo_stage *s)
     snprintf(at, sizeof(at), "https://" SP_DEMO_NAME ":%u", port);
     print_place("proxy", at, "billing may GET and POST, auditors may GET");
     snprintf(at, sizeof(at), "https://" SP_DEMO_PARTNER_NAME ":%u", port);
-    print_place("", at, "partners may order; their CA is another one");
+    print_place("", at, "partners may order, twice a minute; their CA is another one");
     snprintf(at, sizeof(at), "http://%s", sp_addr_format(sp_demo_backend_address(s->backend), address));
     print_place("backend", at, "answers with the request as it arrived");
     snprintf(at, sizeof(at), "http://%s", sp_addr_format(&s->admin, address));
@@ -42,6 +42,7 @@ static void print_curl_lines(const struct sp_demo_stage *s)
         if (cases[i].show)
             sp_demo_case_print_curl(s, &cases[i]);
     }
+    sp_demo_print_explaining(s);
     sp_demo_print_revoking(s);
     printf("  %s# what was refused and ended so far, and why%s\n", s->dim, s->off);
     printf("  curl -s http://%s/metrics | grep '_total{reason' | grep -v ' 0$'\n\n",

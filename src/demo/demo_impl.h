@@ -148,6 +148,7 @@ struct sp_demo_case {
     bool resumed;       /* the ticket was taken */
     const char *reason; /* in the log; NULL: allowed */
     const char *rule;   /* in the log; NULL: none */
+    const char *told;   /* a header of the answer, up to its value; or NULL */
     const char *seen;   /* a line that the backend must have received, or NULL */
     const char *unseen; /* text that it must not have */
 };
@@ -157,6 +158,8 @@ const struct sp_demo_case *sp_demo_cases(size_t *count);
 #define SP_DEMO_PATH "/v1/invoices/42"
 
 void sp_demo_case_print_curl(const struct sp_demo_stage *s, const struct sp_demo_case *c);
+/* How to be told offline why the auditor may not write. */
+void sp_demo_print_explaining(const struct sp_demo_stage *s);
 /* How to revoke the auditor by hand, and to see what becomes of her connection. */
 void sp_demo_print_revoking(const struct sp_demo_stage *s);
 

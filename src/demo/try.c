@@ -115,6 +115,20 @@ static bool contains(struct sp_slice text, const char *part)
     return text.len > 0 && memmem(text.ptr, text.len, part, strlen(part)) != NULL;
 }
 
+/* The line of the answer's head that begins with `name`, without its end; absent when there is none. */
+static struct sp_slice header_of(const struct sp_demo_answer *a, const char *name)
+{
+    struct sp_slice raw = sp_buf_slice(&a->raw);
+    const char *head_end = raw.len > 0 ? memmem(raw.ptr, raw.len, "\r\n\r\n", 4) : NULL;
+    const char *at =
+        head_end != NULL ? memmem(raw.ptr, (size_t)(head_end - raw.ptr), name, strlen(name)) : NULL;
+
+    if (at == NULL)
+        return (struct sp_slice){NULL, 0};
+    const char *end = memmem(at, (size_t)(head_end + 2 - at), "\r\n", 2);
+    return (struct sp_slice){at, (size_t)(end - at)};
+}
+
 static void judge(struct trial *t)
 {
     const struct sp_demo_case *c = t->c;
@@ -126,6 +140,8 @@ static void judge(struct trial *t)
         sp_buf_printf(&t->wrong, "the connection was%s closed\n", t->answer.closed ? "" : " not");
     if (t->answer.resumed != c->resumed)
         sp_buf_printf(&t->wrong, "the session was%s resumed\n", t->answer.resumed ? "" : " not");
+    if (c->told != NULL && header_of(&t->answer, c->told).ptr == NULL)
+        sp_buf_printf(&t->wrong, "the answer has no %s\n", c->told);
     if (t->line.count > 0) {
         judge_word(t, "reason", c->reason);
         judge_word(t, "rule", c->rule);
@@ -186,6 +202,7 @@ static void print_request(const struct sp_demo_case *c)
 static void print_answer(const struct trial *t)
 {
     const struct sp_demo_answer *a = &t->answer;
+    struct sp_slice told = t->c->told != NULL ? header_of(a, t->c->told) : (struct sp_slice){NULL, 0};
 
     if (a->closed)
         printf("   %-9s connection closed, %.1f ms after the rename\n", "answer", (double)t->took_us / 1000);
@@ -195,6 +212,7 @@ static void print_answer(const struct trial *t)
         return;
     printf(
         "   %-9s %u %.*s%s\n", "answer", a->status, SP_FMT(a->phrase), a->resumed ? ", session resumed" : "");
+    print_lines("", told);
     print_lines("", sp_buf_slice(&a->body));
 }
 

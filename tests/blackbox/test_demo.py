@@ -55,12 +55,20 @@ def test_the_demo_shows_two_names_with_two_client_policies(tried):
     assert "421 Misdirected Request" in case(tried, "billing asks for that host over a connection to localhost")
 
 
+def test_the_demo_shows_rules_and_limits(tried):
+    denied = case(tried, "an auditor asks for a draft, which a rule denies")
+    assert "404 Not Found" in denied and "reason=denied" in denied and "rule=drafts-are-private" in denied
+    limited = case(tried, "the partner again, who may order once in half a minute")
+    assert "429 Too Many Requests" in limited and "reason=caller_rate" in limited
+    assert 1 <= int(re.search(r"^ +Retry-After: ([0-9]+)$", limited, re.MULTILINE).group(1)) <= 30
+
+
 def printed_command(output, about):
     """The shell lines below the comment that says `about`."""
     return re.search(rf"^  # [^\n]*{about}[^\n]*\n(.*?)\n\n", output, re.MULTILINE | re.DOTALL).group(1)
 
 
-def test_the_commands_that_the_demo_prints_revoke_the_auditor(tmp_path):
+def test_the_commands_that_the_demo_prints_explain_and_revoke_the_auditor(tmp_path):
     folder = tmp_path / "it's here"  # the commands are quoted, too
     folder.mkdir()
     log = tmp_path / "output"
@@ -71,6 +79,10 @@ def test_the_commands_that_the_demo_prints_revoke_the_auditor(tmp_path):
     try:
         until(lambda: "Ctrl-C" in log.read_text() or demo.poll() is not None, "the demo to be ready")
         text = log.read_text()
+        explained = subprocess.run(["bash", "-c", printed_command(text, "why an auditor may not write")], stdin=subprocess.DEVNULL,
+                                   capture_output=True, text=True, timeout=PATIENCE, env=gates.environment())
+        assert explained.returncode == 3 and "methods: wanted GET, found POST" in explained.stdout, explained
+        assert "refused: no_rule, answered 403" in explained.stdout and explained.stderr == ""
         reader = subprocess.Popen(["bash", "-c", printed_command(text, "once a second")], stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         until(lambda: "200 GET /v1/invoices/42" in log.read_text(), "the auditor to be served")

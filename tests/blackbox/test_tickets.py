@@ -161,6 +161,28 @@ def test_a_client_that_is_revoked_does_not_resume_and_is_told_why(start_gate, ow
     assert "SSL alert number 44" in visit.said
 
 
+CALLERS = {
+    "denied by a rule": ({"match": [{"uri": "spiffe://corp.example/ns/billing/**"}]}, [403, 403], "denied"),
+    "below a requirement": ({"match": [{"any": "authenticated"}], "require": {"key_types": ["rsa"]}}, [403, 403], "key_not_allowed"),
+    "over a limit": ({"match": [{"any": "authenticated"}], "limits": {"rate": "1/h", "burst": 1}}, [200, 429], "caller_rate"),
+}
+
+
+@pytest.mark.parametrize("why", CALLERS)
+def test_who_resumes_is_judged_by_rules_requirements_and_limits_like_anybody(start_gate, world, backend, client, why):
+    caller, statuses, reason = CALLERS[why]
+    gate = start_gate(settings(world, backend.endpoint))
+    assert client.visit(gate).status == 200
+    changed = settings(world, backend.endpoint)
+    changed["callers"]["someone"] = caller
+    if reason == "denied":
+        changed["rules"].insert(0, {"name": "closed", "from": ["someone"], "deny": 403})
+    assert gate.reload(changed)["event"] == "reloaded"
+    visits = [client.visit(gate) for _ in statuses]
+    assert [(visit.resumed, visit.status) for visit in visits] == [(True, status) for status in statuses]
+    assert gate.wait_access(status=statuses[-1])["reason"] == reason
+
+
 @pytest.mark.parametrize("limit", ["lifetime", "max_session_age"])
 def test_resuming_again_and_again_prolongs_nothing(start_gate, world, backend, client, limit):
     """With a fresh ticket each time, until a visit is not resumed: that must come. (A session that is resumed at the very end of its
