@@ -20,7 +20,8 @@ static bool may(void)
 {
     if (left == 0)
         return false;
-    left -= left != SIZE_MAX;
+    if (left != SIZE_MAX) /* while threads run nobody writes */
+        left--;
     return true;
 }
 
