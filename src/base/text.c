@@ -152,6 +152,34 @@ bool sp_unhex(struct sp_slice s, uint8_t *out, size_t len)
     return at == s.len;
 }
 
+size_t sp_utf8_take(struct sp_slice s, uint32_t *code)
+{
+    static const struct {
+        uint8_t mask, lead;
+        uint32_t least; /* below it the sequence is overlong */
+    } shapes[] = {{0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+    uint8_t first = (uint8_t)s.ptr[0];
+    for (size_t i = 0; i < SP_COUNTOF(shapes); i++) {
+        size_t len = i + 2;
+        if ((first & shapes[i].mask) != shapes[i].lead)
+            continue;
+        if (s.len < len)
+            return 0;
+        uint32_t value = first & (uint8_t)~shapes[i].mask;
+        for (size_t j = 1; j < len; j++) {
+            uint8_t b = (uint8_t)s.ptr[j];
+            if ((b & 0xc0) != 0x80)
+                return 0;
+            value = value << 6 | (b & 0x3f);
+        }
+        if (value < shapes[i].least || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
+            return 0;
+        *code = value;
+        return len;
+    }
+    return 0;
+}
+
 static unsigned min3(unsigned a, unsigned b, unsigned c)
 {
     unsigned m = a < b ? a : b;

@@ -28,10 +28,10 @@ static void add_certificate(struct sp_buf *out, const struct sp_trial *t)
     sp_buf_add_char(out, '{');
     sp_json_text(out, "file", t->asked->cert);
     sp_json_bool(out, "accepted", t->identity != NULL);
-    sp_json_bool(out, "revocation_checked", sp_trial_looks_at_revocation(t));
+    sp_json_bool(out, "revocation_checked", sp_account_looks_at_revocation(t));
     open(out, "chain", '[');
     for (const struct sp_trial_step *s = t->steps; s != NULL; s = s->next)
-        sp_step_json(out, &s->step, sp_trial_looks_at_revocation(t));
+        sp_step_json(out, &s->step, sp_account_looks_at_revocation(t));
     sp_buf_add_str(out, "]}");
 }
 
@@ -152,20 +152,6 @@ static bool misses_from(const struct sp_rule_account *account)
     return false;
 }
 
-static void add_callers_missed(struct rules *r, const struct sp_rule_account *account)
-{
-    const struct sp_strings *from = &r->o->config->rules[account->rule].from;
-    const struct sp_connection c = sp_trial_connection(r->t);
-
-    open(r->out, "callers", '[');
-    for (size_t i = 0; misses_from(account) && i < from->count; i++) {
-        size_t caller = sp_trial_caller_of(r->o->config, from->items[i]);
-        if (caller != SP_NONE && sp_policy_explain_caller(r->o->policy, &c, caller, add_caller, r) != SP_OK)
-            r->failed = true;
-    }
-    sp_buf_add_char(r->out, ']');
-}
-
 static void add_rule(void *arg, const struct sp_rule_account *account)
 {
     struct rules *r = arg;
@@ -186,7 +172,11 @@ static void add_rule(void *arg, const struct sp_rule_account *account)
     else
         sp_buf_add_str(r->out, "null");
     add_misses(r->out, account->misses, account->miss_count);
-    add_callers_missed(r, account);
+    open(r->out, "callers", '[');
+    if (misses_from(account) &&
+        sp_account_each_caller_of_rule(r->o, r->t, account->rule, add_caller, r) != SP_OK)
+        r->failed = true;
+    sp_buf_add_char(r->out, ']');
     sp_buf_add_char(r->out, '}');
 }
 
@@ -208,29 +198,20 @@ static enum sp_rc add_rules(
 
 /* ---- where it goes ---- */
 
-static void add_limits(struct sp_buf *out, const struct sp_offline *o, const struct sp_trial *t)
+static void add_limit(void *arg, const char *caller, const struct sp_config_caller_limits *limits)
 {
-    struct sp_caller_ids ids = sp_trial_callers(t);
+    struct sp_buf *out = arg;
 
-    open(out, "limits", '[');
-    for (size_t i = 0; i < ids.count; i++) {
-        const struct sp_config_caller *caller = &o->config->callers[ids.items[i]];
-        const struct sp_config_caller_limits *l = caller->limits;
-        bool counts = t->decision.allowed && ids.items[i] == t->decision.caller;
-        if (l == NULL || (!counts && l->connections == 0))
-            continue;
-        sp_json_next(out);
-        sp_buf_add_char(out, '{');
-        sp_json_text(out, "caller", caller->name);
-        sp_json_number(out, "requests", counts ? l->rate.requests : 0);
-        sp_json_number(out, "period_ms", counts ? l->rate.period_ms : 0);
-        sp_json_number(out, "burst", counts ? l->burst : 0);
-        sp_json_number(out, "concurrent_requests", counts ? l->concurrent_requests : 0);
-        sp_json_number(out, "connections", l->connections);
-        sp_json_text(out, "per", l->per != NULL ? l->per : "identity");
-        sp_buf_add_char(out, '}');
-    }
-    sp_buf_add_char(out, ']');
+    sp_json_next(out);
+    sp_buf_add_char(out, '{');
+    sp_json_text(out, "caller", caller);
+    sp_json_number(out, "requests", limits->rate.requests);
+    sp_json_number(out, "period_ms", limits->rate.period_ms);
+    sp_json_number(out, "burst", limits->burst);
+    sp_json_number(out, "concurrent_requests", limits->concurrent_requests);
+    sp_json_number(out, "connections", limits->connections);
+    sp_json_text(out, "per", limits->per);
+    sp_buf_add_char(out, '}');
 }
 
 static void add_line(struct sp_buf *out, const struct sp_line *line)
@@ -290,10 +271,12 @@ enum sp_rc sp_account_json(
     add_callers(out, o, t);
     if (add_rules(out, o, t, nearest) != SP_OK)
         return SP_FAIL;
-    add_limits(out, o, t);
+    open(out, "limits", '[');
+    sp_account_each_limit(o, t, add_limit, out);
+    sp_buf_add_char(out, ']');
     add_lines(out, t);
     open(out, "notes", '[');
-    sp_trial_each_note(t, add_note, out);
+    sp_account_each_note(t, add_note, out);
     sp_buf_add_char(out, ']');
     return out->failed ? SP_FAIL : SP_OK;
 }

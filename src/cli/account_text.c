@@ -1,6 +1,5 @@
 /* A trial for people: who comes, what is asked, which callers it is, which rules came near, where it goes, and the
  * verdict last. */
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "account.h"
@@ -11,26 +10,6 @@
 #define MARGIN "            " /* what stands in it is what the lines are about */
 
 /* ---- who ---- */
-
-void sp_account_each_name(
-    const struct sp_identity *id, void (*each)(void *arg, const char *kind, struct sp_slice name), void *arg)
-{
-    const struct {
-        const char *kind;
-        const struct sp_slices *names;
-    } KINDS[] = {{"uri", &id->uris}, {"dns", &id->dns_names}, {"email", &id->emails}};
-    char ip[INET6_ADDRSTRLEN];
-
-    for (size_t k = 0; k < SP_COUNTOF(KINDS); k++) {
-        for (size_t i = 0; i < KINDS[k].names->count; i++)
-            each(arg, KINDS[k].kind, KINDS[k].names->items[i]);
-    }
-    for (size_t i = 0; i < id->ips.count; i++) {
-        const struct sp_slice *raw = &id->ips.items[i];
-        if (inet_ntop(raw->len == 4 ? AF_INET : AF_INET6, raw->ptr, ip, sizeof(ip)) != NULL)
-            each(arg, "ip", sp_slice_of(ip));
-    }
-}
 
 static void add_name(void *arg, const char *kind, struct sp_slice name)
 {
@@ -57,8 +36,8 @@ static void add_certificate(struct sp_buf *out, const struct sp_trial *t)
         return;
     sp_buf_printf(out, "certificate %s\n", t->asked->cert);
     for (const struct sp_trial_step *s = t->steps; s != NULL; s = s->next)
-        sp_step_text(out, MARGIN, index++, &s->step, sp_trial_looks_at_revocation(t));
-    if (!sp_trial_looks_at_revocation(t))
+        sp_step_text(out, MARGIN, index++, &s->step, sp_account_looks_at_revocation(t));
+    if (!sp_account_looks_at_revocation(t))
         sp_buf_add_str(
             out, MARGIN "revocation is not looked at: no crl is given, and crl_missing is accept\n");
 }
@@ -121,37 +100,12 @@ static void add_caller(void *arg, const struct sp_caller_account *account)
     add_misses(r->out, deeper, account->misses, account->miss_count);
 }
 
-/* Why it is none of the callers that the rule is for. */
-static void add_callers_missed(struct rules *r, const struct sp_rule_account *account)
-{
-    const struct sp_strings *from = &r->o->config->rules[account->rule].from;
-    const struct sp_connection c = sp_trial_connection(r->t);
-
-    for (size_t i = 0; i < from->count; i++) {
-        size_t caller = sp_trial_caller_of(r->o->config, from->items[i]);
-        if (caller != SP_NONE && sp_policy_explain_caller(r->o->policy, &c, caller, add_caller, r) != SP_OK)
-            r->failed = true;
-    }
-}
-
 static void add_effect(struct sp_buf *out, const struct sp_config_rule *rule)
 {
     if (rule->deny_status != 0)
         sp_buf_printf(out, "deny with %u", rule->deny_status);
     else
         sp_buf_printf(out, "allow, to upstream %s", rule->upstream);
-}
-
-bool sp_account_shows(const struct sp_offline *o, const struct sp_rule_account *account, size_t *left)
-{
-    const struct sp_config_rule *rule = &o->config->rules[account->rule];
-
-    if (account->matches)
-        return true;
-    if (*left == 0 || rule->deny_status != 0 || rule->mode == SP_RULE_REPORT)
-        return false;
-    (*left)--;
-    return true;
 }
 
 static void add_rule(void *arg, const struct sp_rule_account *account)
@@ -176,8 +130,9 @@ static void add_rule(void *arg, const struct sp_rule_account *account)
     (void)snprintf(deeper, sizeof(deeper), "%s  ", r->indent);
     for (size_t i = 0; i < account->miss_count; i++) {
         add_misses(r->out, deeper, &account->misses[i], 1);
-        if (strcmp(account->misses[i].condition, "from") == 0)
-            add_callers_missed(r, account);
+        if (strcmp(account->misses[i].condition, "from") == 0 &&
+            sp_account_each_caller_of_rule(r->o, r->t, account->rule, add_caller, r) != SP_OK)
+            r->failed = true;
     }
 }
 
@@ -219,29 +174,33 @@ enum sp_rc sp_account_nearest(struct sp_buf *out, const struct sp_offline *o, co
 
 /* ---- where it goes ---- */
 
+struct limits {
+    struct sp_buf *out;
+    const char *margin;
+};
+
+static void add_limit(void *arg, const char *caller, const struct sp_config_caller_limits *limits)
+{
+    struct limits *l = arg;
+    char period[SP_DURATION_MAX];
+
+    sp_buf_printf(l->out, "%s%s:", l->margin, caller);
+    if (limits->rate.requests != 0)
+        sp_buf_printf(l->out, " %u requests in %s, %u at once;", limits->rate.requests,
+            sp_format_duration_ms(limits->rate.period_ms, period), limits->burst);
+    if (limits->concurrent_requests != 0)
+        sp_buf_printf(l->out, " %u requests in flight;", limits->concurrent_requests);
+    if (limits->connections != 0)
+        sp_buf_printf(l->out, " %u connections;", limits->connections);
+    sp_buf_printf(l->out, " counted per %s\n", limits->per);
+    l->margin = MARGIN;
+}
+
 static void add_limits(struct sp_buf *out, const struct sp_offline *o, const struct sp_trial *t)
 {
-    struct sp_caller_ids ids = sp_trial_callers(t);
-    char period[SP_DURATION_MAX];
-    bool any = false;
+    struct limits l = {out, "limits      "};
 
-    for (size_t i = 0; i < ids.count; i++) {
-        const struct sp_config_caller *caller = &o->config->callers[ids.items[i]];
-        const struct sp_config_caller_limits *l = caller->limits;
-        bool counts = t->decision.allowed && ids.items[i] == t->decision.caller;
-        if (l == NULL || (!counts && l->connections == 0))
-            continue;
-        sp_buf_printf(out, "%s%s:", any ? MARGIN : "limits      ", caller->name);
-        if (counts && l->rate.requests != 0)
-            sp_buf_printf(out, " %u requests in %s, %u at once;", l->rate.requests,
-                sp_format_duration_ms(l->rate.period_ms, period), l->burst);
-        if (counts && l->concurrent_requests != 0)
-            sp_buf_printf(out, " %u requests in flight;", l->concurrent_requests);
-        if (l->connections != 0)
-            sp_buf_printf(out, " %u connections;", l->connections);
-        sp_buf_printf(out, " counted per %s\n", l->per != NULL ? l->per : "identity");
-        any = true;
-    }
+    sp_account_each_limit(o, t, add_limit, &l);
 }
 
 static void add_lines(struct sp_buf *out, const struct sp_trial *t)
@@ -288,7 +247,7 @@ enum sp_rc sp_account_text(
         return SP_FAIL;
     add_limits(out, o, t);
     add_lines(out, t);
-    sp_trial_each_note(t, add_note, out);
+    sp_account_each_note(t, add_note, out);
     sp_account_outcome(out, o, t);
     sp_buf_add_char(out, '\n');
     if (t->detail[0] != '\0')

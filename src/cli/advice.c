@@ -1,5 +1,5 @@
 /* What can be done about a refusal: a sentence beside the meaning that refusal.h has. A reason without one has no answer
- * that would be true of every case. */
+ * that would be true of every case. Also the way from a word back to its reason. */
 #include "log_line.h"
 
 static const char *const ADVICE[SP_REFUSAL_COUNT] = {
@@ -79,6 +79,15 @@ static const char *const ADVICE[SP_REFUSAL_COUNT] = {
     [SP_REFUSAL_backend_closed] = "see the backend's own log for that moment",
     [SP_REFUSAL_bad_response] = "see what the backend answers; the detail says where it breaks off",
 };
+
+enum sp_refusal sp_reason_of(const char *word)
+{
+    for (int r = SP_REFUSAL_none + 1; word != NULL && r < SP_REFUSAL_COUNT; r++) {
+        if (strcmp(sp_refusal_name((enum sp_refusal)r), word) == 0)
+            return (enum sp_refusal)r;
+    }
+    return SP_REFUSAL_none;
+}
 
 const char *sp_advice_of(enum sp_refusal reason)
 {

@@ -5,37 +5,40 @@
 
 #include "cli.h"
 #include "listing.h"
+#include "options.h"
 #include "sallyport/base/mem.h"
 #include "sallyport/snapshot/snapshot.h"
 
 int sp_cli_check(int argc, char **argv)
 {
-    const char *file = sp_cli_config_option(argc, argv);
+    static const struct sp_options OPTIONS = {.command = "check",
+        .usage = "usage: sallyport check -c FILE\n"
+                 "exit codes: 0 usable, 2 bad usage or not usable\n"};
+    const char *file = NULL;
     struct sp_snapshot *snapshot = NULL;
     struct sp_diags diags = {0};
-    struct sp_buf problems = {0}, found = {0};
+    struct sp_buf found = {0};
     int64_t now = (int64_t)time(NULL);
+    int code = sp_options_read_all(argc, argv, &OPTIONS, &file, NULL);
 
-    if (file == NULL)
-        return SP_EXIT_USAGE;
+    if (code != SP_GO_ON)
+        return code;
     struct sp_snapshot_options options = {.gates = 1, .generation = 1};
     enum sp_rc rc = sp_snapshot_load(file, &options, &snapshot, &diags);
     if (rc == SP_OK) {
         sp_policy_review(snapshot->policy, &diags);
         sp_listing_warn(snapshot, now, &diags);
     }
-    sp_diags_print(&diags, &problems);
-    fprintf(stderr, "%.*s", SP_FMT(sp_buf_slice(&problems)));
+    sp_cli_show_diags(&diags);
     if (rc == SP_OK) {
         sp_listing_print(snapshot, now, &found);
-        printf("%.*s%s: ok, %zu warning%s\n", SP_FMT(sp_buf_slice(&found)), file, diags.warnings,
-            diags.warnings == 1 ? "" : "s");
+        sp_cli_show(stdout, sp_buf_slice(&found));
+        printf("%s: ok, %zu warning%s\n", file, diags.warnings, diags.warnings == 1 ? "" : "s");
     } else {
         fprintf(stderr, "%s: not usable, %zu error%s\n", file, diags.errors, diags.errors == 1 ? "" : "s");
     }
     sp_snapshot_unref(snapshot);
     sp_diags_free(&diags);
-    sp_buf_free(&problems);
     sp_buf_free(&found);
     return rc == SP_OK ? SP_EXIT_OK : SP_EXIT_USAGE;
 }

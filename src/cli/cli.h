@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "sallyport/base/base.h"
+#include "sallyport/config/diag.h"
 
 enum { SP_EXIT_OK = 0, SP_EXIT_FAILED = 1, SP_EXIT_USAGE = 2, SP_EXIT_REFUSED = 3 };
 
@@ -26,7 +27,7 @@ bool sp_cli_parse_time(const char *text, int64_t *out);
 /* To a terminal: control characters, and bytes that are no UTF-8, as \xNN; line ends are left. */
 void sp_cli_show(FILE *to, struct sp_slice text);
 
-/* The FILE of "-c FILE", which must be all there is. NULL: told on standard error. */
-const char *sp_cli_config_option(int argc, char **argv);
+/* The same of what was found wrong or doubtful, on standard error. */
+void sp_cli_show_diags(const struct sp_diags *diags);
 
 #endif

@@ -1,13 +1,12 @@
 /* sallyport explain: what the daemon would do, and why. Options or a line of the log become a try (trial.h), which is then
  * printed (account.h). docs/explain.md has both forms. */
-#include <getopt.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "account.h"
 #include "cli.h"
 #include "json.h"
 #include "log_line.h"
+#include "options.h"
 #include "sallyport/base/text.h"
 
 #define NEAREST        3
@@ -52,7 +51,7 @@ enum {
     JSON
 };
 
-static const struct option options[] = {
+static const struct option longs[] = {
     {"cert", required_argument, NULL, CERT},
     {"identity", required_argument, NULL, IDENTITY},
     {"anonymous", no_argument, NULL, ANONYMOUS},
@@ -67,7 +66,7 @@ static const struct option options[] = {
     {"nearest", required_argument, NULL, NEAR},
     {"log", required_argument, NULL, LOG},
     {"json", no_argument, NULL, JSON},
-    {NULL, 0, NULL, 0},
+    SP_OPTIONS_END,
 };
 
 static enum sp_rc take_header(struct request *r, const char *text, struct sp_err *err)
@@ -107,8 +106,6 @@ static enum sp_rc take_nearest(struct request *r, const char *text, struct sp_er
 static const char **text_of(struct request *r, int option)
 {
     switch (option) {
-    case 'c':
-        return &r->file;
     case CERT:
         return &r->asked.cert;
     case LISTENER:
@@ -130,8 +127,9 @@ static const char **text_of(struct request *r, int option)
     }
 }
 
-static enum sp_rc take_option(struct request *r, int option, const char *value, struct sp_err *err)
+static enum sp_rc take_option(void *arg, int option, const char *value, struct sp_err *err)
 {
+    struct request *r = arg;
     const char **text = text_of(r, option);
 
     if (text != NULL) {
@@ -160,8 +158,6 @@ static const char *missing(const struct request *r)
 {
     unsigned who = (r->asked.cert != NULL) + r->has_identity + r->anonymous;
 
-    if (r->file == NULL)
-        return "-c is missing: the configuration that is to be explained";
     if (r->log == NULL && who != 1)
         return "who it is must be told by one of --cert, --identity and --anonymous";
     if (r->log != NULL && (r->has_identity || r->anonymous))
@@ -172,39 +168,17 @@ static const char *missing(const struct request *r)
     return NULL;
 }
 
-static bool read_options(int argc, char **argv, struct request *r)
-{
-    int option, index = 0;
+static const struct sp_options options = {"explain", usage, longs, take_option};
 
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":c:", options, &index)) != -1) {
-        struct sp_err err = {0};
-        if (option == '?' || option == ':') {
-            fprintf(stderr, "sallyport explain: %s: %s\n", argv[optind - 1],
-                option == ':' ? "its value is missing" : "unknown option");
-            return false;
-        }
-        if (take_option(r, option, optarg, &err) != SP_OK) {
-            fprintf(stderr, "sallyport explain: --%s: %s: %s\n", options[index].name, optarg, err.text);
-            return false;
-        }
-    }
-    const char *wrong = optind == argc ? missing(r) : "every argument has an option before it";
-    if (wrong != NULL)
-        fprintf(stderr, "sallyport explain: %s\n", wrong);
-    return wrong == NULL;
+static int read_options(int argc, char **argv, struct request *r)
+{
+    int code = sp_options_read_all(argc, argv, &options, &r->file, r);
+    const char *wrong = code == SP_GO_ON ? missing(r) : NULL;
+
+    return wrong != NULL ? sp_options_wrong(&options, "%s", wrong) : code;
 }
 
 /* ---- one try ---- */
-
-static void print_problems(const struct sp_diags *diags)
-{
-    struct sp_buf text = {0};
-
-    sp_diags_print(diags, &text);
-    sp_cli_show(stderr, sp_buf_slice(&text));
-    sp_buf_free(&text);
-}
 
 static void print(const struct request *r, struct sp_buf *out)
 {
@@ -224,7 +198,7 @@ static int try_it(const struct request *r, const struct sp_try *asked, struct sp
     enum sp_rc rc = sp_offline_load(r->file, &offline, &diags);
     if (rc == SP_OK)
         rc = sp_trial_run(&offline, asked, &trial, &diags);
-    print_problems(&diags);
+    sp_cli_show_diags(&diags);
     if (rc == SP_OK) {
         rc = (r->json ? sp_account_json : sp_account_text)(out, &offline, &trial, r->nearest);
         if (rc == SP_OK)
@@ -268,131 +242,6 @@ static enum sp_rc read_line(const char *given, struct sp_buf *line, struct sp_er
     return SP_OK;
 }
 
-static bool is_one_of(enum sp_refusal reason, const enum sp_refusal *reasons, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (reasons[i] == reason)
-            return true;
-    }
-    return false;
-}
-
-/* Tried without the fields, such a request would seem to be in order. */
-static bool lies_in_the_head(enum sp_refusal reason)
-{
-    static const enum sp_refusal HEAD[] = {SP_REFUSAL_bad_header, SP_REFUSAL_bad_header_name,
-        SP_REFUSAL_bad_framing, SP_REFUSAL_bad_expectation, SP_REFUSAL_protected_header,
-        SP_REFUSAL_unsupported_coding, SP_REFUSAL_header_too_large, SP_REFUSAL_body_too_large,
-        SP_REFUSAL_ambiguous_header};
-
-    return is_one_of(reason, HEAD, SP_COUNTOF(HEAD));
-}
-
-/* A log holds what was understood of a request, not what was not. */
-static bool lies_in_the_line(enum sp_refusal reason)
-{
-    static const enum sp_refusal LINE[] = {SP_REFUSAL_bad_request_line, SP_REFUSAL_bad_host,
-        SP_REFUSAL_bad_target, SP_REFUSAL_http_version, SP_REFUSAL_bad_chunk, SP_REFUSAL_request_timeout,
-        SP_REFUSAL_client_gone};
-
-    return is_one_of(reason, LINE, SP_COUNTOF(LINE));
-}
-
-/* Why the line cannot be tried again, or NULL. */
-static const char *untriable(const struct request *r, const struct sp_log_line *l)
-{
-    bool by_certificate = r->asked.cert != NULL;
-
-    char when = l->reason != SP_REFUSAL_none ? sp_refusal_when(l->reason) : 'R';
-
-    if (when != 'R' && when != 'U' && !by_certificate)
-        return l->has_request
-                   ? "it is about the certificate, of which the line does not tell enough: give it with --cert"
-                   : "it is about the connection and not about a request: to judge the client's certificate by the "
-                     "present file, give it with --cert";
-    if (lies_in_the_head(l->reason) && r->asked.header_count == 0)
-        return "what was wrong stands in header fields or a body, which the line does not tell: give the fields with "
-               "--header";
-    if (lies_in_the_line(l->reason))
-        return "what was wrong is not in the line as it came; the detail says it";
-    if (!l->has_request && !by_certificate)
-        return "it does not say what was asked";
-    if (l->asked.path != NULL && strstr(l->asked.path, "...[+") != NULL)
-        return "its path is cut";
-    return NULL;
-}
-
-#define NOTES_MAX 5
-
-/* What the line does not tell, a sentence each. Returns how many. */
-static size_t notes_of(const struct request *r, const struct sp_log_line *l, const char *notes[NOTES_MAX])
-{
-    bool by_line = l->has_identity && r->asked.cert == NULL;
-    size_t n = 0;
-
-    notes[n++] =
-        r->asked.header_count > 0
-            ? "the line does not say which query the request had: it is tried without"
-            : "the line does not say which header fields and which query the request had: it is tried without; "
-              "--header gives fields";
-    if (by_line && !l->has_names)
-        notes[n++] =
-            "the line does not say which names (subjectAltName) the certificate has: a caller by uri, dns, email or ip "
-            "cannot be found; give --cert";
-    if (by_line && l->is_cut)
-        notes[n++] = "the line does not say all names of the certificate, it is cut: give --cert";
-    if (by_line)
-        notes[n++] =
-            "the line does not say which key, policies and qualified statements the certificate has: a caller by those "
-            "cannot be found; give --cert";
-    if (l->reason == SP_REFUSAL_caller_rate || l->reason == SP_REFUSAL_caller_requests)
-        notes[n++] = "how much was asked at that time is not counted here: the limits are only shown";
-    return n;
-}
-
-static void account_for_line(
-    struct sp_buf *out, const struct request *r, const struct sp_log_line *l, const char *why_not)
-{
-    const char *notes[NOTES_MAX];
-    size_t note_count = why_not == NULL ? notes_of(r, l, notes) : 0;
-    const char *reason = l->reason != SP_REFUSAL_none ? sp_refusal_name(l->reason) : NULL;
-
-    if (!r->json) {
-        sp_buf_printf(out, "the log says that it was %s%s\n", reason != NULL ? "refused: " : "let through",
-            reason != NULL ? reason : "");
-        if (reason != NULL)
-            sp_buf_printf(out, "  %s\n", sp_refusal_meaning(l->reason));
-        if (sp_log_line_field(l, "detail") != NULL)
-            sp_buf_printf(out, "  %s\n", sp_log_line_field(l, "detail"));
-        if (sp_advice_of(l->reason) != NULL)
-            sp_buf_printf(out, "  %s\n", sp_advice_of(l->reason));
-        if (why_not != NULL)
-            sp_buf_printf(out, "the line cannot be tried again: %s\n", why_not);
-        else
-            sp_buf_add_str(out, "by the present file\n");
-        for (size_t i = 0; i < note_count; i++)
-            sp_buf_printf(out, "note        %s\n", notes[i]);
-        return;
-    }
-    sp_json_key(out, "log");
-    sp_buf_add_char(out, '{');
-    sp_json_text(out, "event", l->event);
-    sp_json_text(out, "time", sp_log_line_field(l, "time"));
-    sp_json_text(out, "reason", reason);
-    sp_json_text(out, "meaning", reason != NULL ? sp_refusal_meaning(l->reason) : NULL);
-    sp_json_text(out, "detail", sp_log_line_field(l, "detail"));
-    sp_json_text(out, "advice", sp_advice_of(l->reason));
-    sp_json_text(out, "rule", sp_log_line_field(l, "rule"));
-    sp_json_text(out, "not_tried", why_not);
-    sp_json_key(out, "notes");
-    sp_buf_add_char(out, '[');
-    for (size_t i = 0; i < note_count; i++) {
-        sp_json_next(out);
-        sp_json_string(out, sp_slice_of(notes[i]));
-    }
-    sp_buf_add_str(out, "]}");
-}
-
 /* A refusal stays one where it cannot be tried again. */
 static int explain_log(const struct request *r)
 {
@@ -405,10 +254,10 @@ static int explain_log(const struct request *r)
         fprintf(stderr, "sallyport explain: --log: %s\n", err.text);
         goto out;
     }
-    const char *why_not = untriable(r, &l);
+    const char *why_not = sp_log_line_untriable(&l, &r->asked);
     if (r->json)
         sp_buf_add_char(&out, '{');
-    account_for_line(&out, r, &l, why_not);
+    sp_log_line_account(&out, &l, &r->asked, why_not, r->json);
     l.asked.now = r->asked.now;
     l.asked.headers = r->asked.headers;
     l.asked.header_count = r->asked.header_count;
@@ -433,11 +282,9 @@ int sp_cli_explain(int argc, char **argv)
     struct request r = {.nearest = NEAREST, .asked = {.now = INT64_MAX}};
 
     sp_arena_init(&r.arena, 0);
-    int code = SP_EXIT_USAGE;
-    if (read_options(argc, argv, &r))
+    int code = read_options(argc, argv, &r);
+    if (code == SP_GO_ON)
         code = r.log != NULL ? explain_log(&r) : explain_options(&r);
-    else
-        fputs(usage, stderr);
     sp_arena_free(&r.arena);
     return code;
 }

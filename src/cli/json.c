@@ -4,28 +4,15 @@
 
 #include <inttypes.h>
 
+#include "sallyport/base/text.h"
+
 size_t sp_json_take(struct sp_slice s, uint32_t *code)
 {
-    static const struct {
-        uint8_t mask, lead;
-        uint32_t least; /* below it the sequence is overlong */
-    } shapes[] = {{0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
-    uint8_t first = (uint8_t)s.ptr[0];
+    size_t len = sp_utf8_take(s, code);
 
-    *code = first;
-    for (size_t i = 0; i < SP_COUNTOF(shapes); i++) {
-        size_t len = i + 2, at = 1;
-        uint32_t value = first & (uint8_t)~shapes[i].mask;
-        if ((first & shapes[i].mask) != shapes[i].lead || s.len < len)
-            continue;
-        for (; at < len && ((uint8_t)s.ptr[at] & 0xc0) == 0x80; at++)
-            value = value << 6 | ((uint8_t)s.ptr[at] & 0x3f);
-        if (at < len || value < shapes[i].least || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
-            continue;
-        *code = value;
-        return len;
-    }
-    return 1;
+    if (len == 0)
+        *code = (uint8_t)s.ptr[0];
+    return len > 0 ? len : 1;
 }
 
 static void add_code(struct sp_buf *out, uint32_t code)

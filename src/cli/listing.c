@@ -9,6 +9,9 @@
  *         CRL         pki/crl/root.pem, 1 entry, number 1
  *     !     ends      2026-11-22T13:00:00Z (in 42 min)
  *
+ *     3 callers, 4 rules, 2 upstreams
+ *     1 caller with limits
+ *
  * Text only: nothing is decided here. */
 #include "listing.h"
 
@@ -277,6 +280,35 @@ static void list_host(struct listing *l, const struct sp_snapshot_listener *s, s
     sp_buf_free(&names);
 }
 
+/* ---- the whole ---- */
+
+static void add_count(struct sp_buf *out, const char *before, size_t count, const char *what)
+{
+    sp_buf_printf(out, "%s%zu %s%s", before, count, what, count == 1 ? "" : "s");
+}
+
+static void list_policy(const struct sp_config *config, struct sp_buf *out)
+{
+    size_t reporting = 0, limited = 0;
+
+    for (size_t i = 0; i < config->rule_count; i++)
+        reporting += config->rules[i].mode == SP_RULE_REPORT;
+    for (size_t i = 0; i < config->caller_count; i++)
+        limited += config->callers[i].limits != NULL;
+    add_count(out, "\n", config->caller_count, "caller");
+    add_count(out, ", ", config->rule_count, "rule");
+    add_count(out, ", ", config->upstream_count, "upstream");
+    sp_buf_add_char(out, '\n');
+    if (limited > 0) {
+        add_count(out, "", limited, "caller");
+        sp_buf_add_str(out, " with limits\n");
+    }
+    if (reporting > 0) {
+        add_count(out, "", reporting, "rule");
+        sp_buf_add_str(out, " in report mode, deciding nothing\n");
+    }
+}
+
 void sp_listing_print(const struct sp_snapshot *s, int64_t now, struct sp_buf *out)
 {
     struct listing l = {.out = out, .config = s->config, .now = now};
@@ -288,8 +320,7 @@ void sp_listing_print(const struct sp_snapshot *s, int64_t now, struct sp_buf *o
         for (size_t h = 0; h < config->host_count; h++)
             list_host(&l, &s->listeners[i], h);
     }
-    sp_buf_printf(out, "\n%zu callers, %zu rules, %zu upstreams\n", s->config->caller_count,
-        s->config->rule_count, s->config->upstream_count);
+    list_policy(s->config, out);
 }
 
 /* ---- warnings ---- */

@@ -35,15 +35,6 @@ static enum sp_rc read_strings(
     return SP_OK;
 }
 
-static enum sp_refusal reason_of(const char *word)
-{
-    for (int r = 0; word != NULL && r < SP_REFUSAL_COUNT; r++) {
-        if (strcmp(sp_refusal_name((enum sp_refusal)r), word) == 0)
-            return (enum sp_refusal)r;
-    }
-    return SP_REFUSAL_none;
-}
-
 /* ---- names ---- */
 
 /* As x509/facts.c and the log cut it. */
@@ -211,7 +202,7 @@ enum sp_rc sp_log_line_read(struct sp_log_line *out, struct sp_slice line, struc
         read_strings(out, fields, count, err) != SP_OK)
         return SP_FAIL;
     out->event = sp_log_line_field(out, "event");
-    out->reason = reason_of(sp_log_line_field(out, "reason"));
+    out->reason = sp_reason_of(sp_log_line_field(out, "reason"));
     read_identity(out);
     out->asked = (struct sp_try){.listener = sp_log_line_field(out, "listener"),
         .sni = sp_log_line_field(out, "sni"),

@@ -24,6 +24,14 @@ void sp_log_line_free(struct sp_log_line *l);
 /* The field's text, or NULL. */
 const char *sp_log_line_field(const struct sp_log_line *l, const char *key);
 
+/* Why the line cannot be tried again with what is `given` beside it (cert, headers), or NULL. */
+const char *sp_log_line_untriable(const struct sp_log_line *l, const struct sp_try *given);
+/* What the line says, as text or as the member "log" of an object; `why_not` as above. */
+void sp_log_line_account(struct sp_buf *out, const struct sp_log_line *l, const struct sp_try *given,
+    const char *why_not, bool json);
+
+/* The reason of that word; SP_REFUSAL_none: there is none. Takes NULL. */
+enum sp_refusal sp_reason_of(const char *word);
 /* What an operator can do about a refusal, a sentence; NULL: nothing that would be true of every case. */
 const char *sp_advice_of(enum sp_refusal reason);
 

@@ -1,6 +1,5 @@
 /* sallyport: finds the subcommand and passes on. */
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,9 +26,10 @@ static const struct {
     {"check", "-c FILE", "read FILE and everything it names, say what is wrong; also: sallyport -t -c FILE",
         sp_cli_check},
     {"verify", "--ca FILE [OPTIONS] FILE",
-        "judge a certificate as a listener would, and say why; options: sallyport verify", sp_cli_verify},
+        "judge a certificate as a listener would, and say why; options: sallyport verify --help",
+        sp_cli_verify},
     {"explain", "-c FILE --cert FILE [OPTIONS]",
-        "what becomes of a client's request, or of a line of the log, and why; options: sallyport explain",
+        "what becomes of a client's request, or of a line of the log, and why; options: sallyport explain --help",
         sp_cli_explain},
     {"test", "-c FILE CASES...", "try a policy's cases, say which come out otherwise than expected",
         sp_cli_test},
@@ -48,29 +48,9 @@ static int help(int argc, char **argv)
     for (size_t i = 0; i < SP_COUNTOF(COMMANDS); i++)
         printf("  sallyport %-9s %-29s %s\n", COMMANDS[i].name, COMMANDS[i].arguments, COMMANDS[i].meaning);
     puts(
-        "\nexit codes: 0 fine, 1 failed while running, 2 bad usage or configuration, 3 refused (verify, explain)");
+        "\nsallyport COMMAND --help tells more of a command\n"
+        "exit codes: 0 fine, 1 failed while running, 2 bad usage or configuration, 3 refused (verify, explain)");
     return SP_EXIT_OK;
-}
-
-const char *sp_cli_config_option(int argc, char **argv)
-{
-    const char *file = NULL;
-    int option;
-
-    opterr = 0;
-    while ((option = getopt(argc, argv, ":c:")) != -1) {
-        if (option != 'c') {
-            fprintf(stderr, "sallyport %s: -%c: %s; usage: sallyport %s -c FILE\n", argv[0], optopt,
-                option == ':' ? "a file is missing" : "unknown option", argv[0]);
-            return NULL;
-        }
-        file = optarg;
-    }
-    if (file == NULL || optind != argc) {
-        fprintf(stderr, "usage: sallyport %s -c FILE\n", argv[0]);
-        return NULL;
-    }
-    return file;
 }
 
 /* The word that so many daemons know: -t checks. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "options.h"
 #include "sallyport/base/mem.h"
 #include "sallyport/config/config.h"
 #include "sallyport/obs/gauge.h"
@@ -88,16 +89,20 @@ static const struct {
 
 int sp_cli_reference(int argc, char **argv)
 {
+    static const struct sp_options OPTIONS = {
+        .command = "reference", .usage = "usage: sallyport reference config|refusals|metrics\n"};
     struct sp_buf out = {0};
+    int code = sp_options_read(argc, argv, &OPTIONS, NULL, NULL);
 
-    for (size_t i = 0; argc == 2 && i < SP_COUNTOF(PAGES); i++) {
-        if (strcmp(argv[1], PAGES[i].name) != 0)
+    if (code != SP_GO_ON)
+        return code;
+    for (size_t i = 0; argc == optind + 1 && i < SP_COUNTOF(PAGES); i++) {
+        if (strcmp(argv[optind], PAGES[i].name) != 0)
             continue;
         PAGES[i].print(&out);
         printf("%.*s", SP_FMT(sp_buf_slice(&out)));
         sp_buf_free(&out);
         return SP_EXIT_OK;
     }
-    fprintf(stderr, "usage: sallyport reference config|refusals|metrics\n");
-    return SP_EXIT_USAGE;
+    return sp_options_wrong(&OPTIONS, "exactly one of these pages is expected");
 }

@@ -3,6 +3,7 @@
  * U+009F) some terminals obey as well; such a byte is shown as \xNN. */
 #include "cli.h"
 #include "json.h"
+#include "sallyport/base/mem.h"
 
 void sp_cli_show(FILE *to, struct sp_slice text)
 {
@@ -16,4 +17,13 @@ void sp_cli_show(FILE *to, struct sp_slice text)
             fprintf(to, shown ? "%c" : "\\x%02x", (unsigned char)text.ptr[at + i]);
         at += len;
     }
+}
+
+void sp_cli_show_diags(const struct sp_diags *diags)
+{
+    struct sp_buf text = {0};
+
+    sp_diags_print(diags, &text);
+    sp_cli_show(stderr, sp_buf_slice(&text));
+    sp_buf_free(&text);
 }

@@ -7,6 +7,8 @@
 #include "account.h"
 #include "cli.h"
 #include "json.h"
+#include "log_line.h"
+#include "options.h"
 
 struct suite {
     struct sp_offline offline;
@@ -16,10 +18,6 @@ struct suite {
     size_t count, failed;
     struct sp_buf out;
 };
-
-static const char usage[] =
-    "usage: sallyport test -c FILE [--quiet] [--json] CASES.yaml...\n"
-    "exit codes: 0 all as expected, 1 some are not, 2 bad usage or a file that cannot be used\n";
 
 /* ---- one case ---- */
 
@@ -48,15 +46,6 @@ static bool has_upstream(const struct sp_config *config, const char *name)
     return false;
 }
 
-static bool is_reason(const char *word)
-{
-    for (int r = 1; r < SP_REFUSAL_COUNT; r++) {
-        if (strcmp(sp_refusal_name((enum sp_refusal)r), word) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* All of them are told, then none is tried. */
 static void check_names(struct suite *s, const char *file, const struct sp_case *c)
 {
@@ -67,7 +56,7 @@ static void check_names(struct suite *s, const char *file, const struct sp_case 
         wrong(s, file, c, "rule", c->rule);
     if (c->upstream != NULL && !has_upstream(config, c->upstream))
         wrong(s, file, c, "upstream", c->upstream);
-    if (c->reason != NULL && !is_reason(c->reason))
+    if (c->reason != NULL && sp_reason_of(c->reason) == SP_REFUSAL_none)
         wrong(s, file, c, "reason", c->reason);
     if (c->listener != NULL && sp_offline_listener(&s->offline, c->listener) == SP_NONE)
         wrong(s, file, c, "listener", c->listener);
@@ -241,7 +230,6 @@ static void add_summary(struct suite *s)
 
 static int run(struct suite *s, const char *config, char **files, size_t count)
 {
-    struct sp_buf problems = {0};
     enum sp_rc rc = sp_offline_load(config, &s->offline, &s->diags);
 
     if (rc == SP_OK) {
@@ -254,40 +242,49 @@ static int run(struct suite *s, const char *config, char **files, size_t count)
         rc = run_file(s, files[i]);
     if (rc == SP_OK)
         add_summary(s);
-    sp_diags_print(&s->diags, &problems);
-    sp_cli_show(stderr, sp_buf_slice(&problems));
-    sp_buf_free(&problems);
+    sp_cli_show_diags(&s->diags);
     if (rc != SP_OK || s->out.failed)
         return SP_EXIT_USAGE;
     sp_cli_show(stdout, sp_buf_slice(&s->out));
     return s->failed == 0 ? SP_EXIT_OK : SP_EXIT_FAILED;
 }
 
+/* ---- options ---- */
+
+enum { QUIET = 1, JSON };
+
+static enum sp_rc take_option(void *arg, int option, const char *value, struct sp_err *err)
+{
+    struct suite *s = arg;
+
+    (void)value;
+    (void)err;
+    *(option == QUIET ? &s->quiet : &s->json) = true;
+    return SP_OK;
+}
+
+static const struct option longs[] = {
+    {"quiet", no_argument, NULL, QUIET},
+    {"json", no_argument, NULL, JSON},
+    SP_OPTIONS_END,
+};
+
+static const struct sp_options options = {"test",
+    "usage: sallyport test -c FILE [--quiet] [--json] CASES.yaml...\n"
+    "exit codes: 0 all as expected, 1 some are not, 2 bad usage or a file that cannot be used\n",
+    longs, take_option};
+
 int sp_cli_test(int argc, char **argv)
 {
     struct suite s = {0};
     const char *config = NULL;
-    int at = 1;
+    int code = sp_options_read(argc, argv, &options, &config, &s);
 
-    for (; at < argc && argv[at][0] == '-'; at++) {
-        if (strcmp(argv[at], "-c") == 0 && at + 1 < argc)
-            config = argv[++at];
-        else if (strcmp(argv[at], "--quiet") == 0)
-            s.quiet = true;
-        else if (strcmp(argv[at], "--json") == 0)
-            s.json = true;
-        else
-            break;
-    }
-    if (config == NULL || at == argc || argv[at][0] == '-') {
-        fprintf(stderr, "sallyport test: %s\n%s",
-            at < argc && argv[at][0] == '-' ? "unknown option, or its value is missing"
-            : config == NULL                ? "-c is missing"
-                                            : "a file of cases is missing",
-            usage);
-        return SP_EXIT_USAGE;
-    }
-    int code = run(&s, config, argv + at, (size_t)(argc - at));
+    if (code != SP_GO_ON)
+        return code;
+    if (optind == argc)
+        return sp_options_wrong(&options, "a file of cases is missing");
+    code = run(&s, config, argv + optind, (size_t)(argc - optind));
     sp_free(s.decided);
     sp_offline_free(&s.offline);
     sp_diags_free(&s.diags);

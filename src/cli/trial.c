@@ -1,25 +1,15 @@
 /* The walk of a request (docs/architecture.md) without a connection: SNI to host, chain, identity, head, 421, standing,
  * decision, headers. Every verdict is asked of the code that the daemon asks; what is here is only the order, which is
- * that of gate/handshake.c and proxy/exchange.c, and the defaults. */
-#include "trial.h"
-
-#include <arpa/inet.h>
+ * that of gate/handshake.c and proxy/exchange.c; trial_defaults.c has the defaults. */
 #include <errno.h>
 #include <stdio.h>
 
-#include "sallyport/base/clock.h"
 #include "sallyport/http/h1_parse.h"
 #include "sallyport/http/path.h"
 #include "sallyport/proxy/request.h"
+#include "trial_walk.h"
 
-struct walk {
-    struct sp_offline *o;
-    struct sp_trial *t;
-    struct sp_diags *diags;
-    size_t listener;
-};
-
-static enum sp_rc cannot(struct walk *w, const char *what, const char *why)
+enum sp_rc sp_walk_cannot(struct sp_walk *w, const char *what, const char *why)
 {
     const struct sp_try *a = w->t->asked;
 
@@ -30,14 +20,14 @@ static enum sp_rc cannot(struct walk *w, const char *what, const char *why)
     return SP_FAIL;
 }
 
-static enum sp_rc no_memory(struct walk *w)
+enum sp_rc sp_walk_no_memory(struct sp_walk *w)
 {
-    return cannot(w, "this try", "not enough memory");
+    return sp_walk_cannot(w, "this try", "not enough memory");
 }
 
 /* SP_EOF: the walk is at its end. */
 static enum sp_rc refused(
-    struct walk *w, enum sp_trial_stage stage, enum sp_refusal reason, unsigned status, const char *detail)
+    struct sp_walk *w, enum sp_trial_stage stage, enum sp_refusal reason, unsigned status, const char *detail)
 {
     struct sp_trial *t = w->t;
 
@@ -48,152 +38,11 @@ static enum sp_rc refused(
     return SP_EOF;
 }
 
-/* ---- defaults ---- */
-
-static bool is_name(struct sp_slice text)
-{
-    char copy[SP_HOST_MAX];
-    struct in_addr v4;
-
-    if (text.len == 0 || text.len >= sizeof(copy) || text.ptr[0] == '[')
-        return false;
-    memcpy(copy, text.ptr, text.len);
-    copy[text.len] = '\0';
-    return inet_pton(AF_INET, copy, &v4) != 1;
-}
-
-/* The certificate that a client which asks for `sni` is shown, as tls/hello.c chooses it: the first that has the very name,
- * else the first that has it by wildcard. `known` says whether one of them has it; else it is the host's first one.
- * NULL: `err` says why. */
-static struct sp_identity *shown_certificate(
-    const struct sp_config_host *host, const char *sni, bool *known, struct sp_err *err)
-{
-    struct sp_identity *best = NULL;
-    unsigned rank = 0; /* 3: by name, 2: by wildcard, 1: the first */
-
-    for (size_t i = 0; i < host->certificate_count; i++) {
-        struct sp_identity *one = NULL;
-        unsigned fits = i == 0;
-        if (sp_identity_load(host->certificates[i].chain, &one, err) != SP_OK) {
-            sp_identity_free(best);
-            return NULL;
-        }
-        for (size_t n = 0; n < one->dns_names.count && fits < 3; n++) {
-            char canonical[SP_HOST_MAX];
-            struct sp_slice name = sp_host_canonical(one->dns_names.items[n], canonical);
-            if (sp_slice_equal(name, sp_slice_of(sni)))
-                fits = 3;
-            else if (sp_config_host_matches(name, sp_slice_of(sni)))
-                fits = 2;
-        }
-        struct sp_identity *lesser = fits > rank ? best : one;
-        best = fits > rank ? one : best;
-        rank = fits > rank ? fits : rank;
-        sp_identity_free(lesser);
-    }
-    *known = rank > 1;
-    return best;
-}
-
-/* The first name that the listener's own certificate has: who asks for nothing in particular asks for that. */
-static const char *usual_host(struct walk *w)
-{
-    bool known;
-    struct sp_err err = {0};
-    struct sp_identity *own = shown_certificate(&w->t->listener->hosts[0], "", &known, &err);
-    struct sp_slice name = {NULL, 0};
-
-    for (size_t i = 0; own != NULL && name.ptr == NULL && i < own->dns_names.count; i++) {
-        if (memchr(own->dns_names.items[i].ptr, '*', own->dns_names.items[i].len) == NULL)
-            name = sp_arena_copy(&w->t->arena, own->dns_names.items[i]);
-    }
-    sp_identity_free(own);
-    return name.ptr != NULL ? name.ptr : "localhost";
-}
-
-static const char *canonical_name(struct walk *w, const char *text)
-{
-    char canonical[SP_HOST_MAX];
-    struct sp_fault fault;
-
-    if (sp_host_check(sp_slice_of(text), &fault) != SP_OK)
-        return "";
-    struct sp_slice name = sp_host_canonical(sp_slice_of(text), canonical);
-    return is_name(name) ? sp_arena_copy(&w->t->arena, name).ptr : "";
-}
-
-static enum sp_rc set_names(struct walk *w)
-{
-    struct sp_trial *t = w->t;
-    const struct sp_try *a = t->asked;
-
-    t->host_text = a->host != NULL ? a->host : a->sni != NULL && a->sni[0] != '\0' ? a->sni : usual_host(w);
-    t->sni = canonical_name(w, a->sni != NULL ? a->sni : t->host_text);
-    if (t->sni == NULL)
-        return no_memory(w);
-    if (a->sni != NULL && a->sni[0] != '\0' && t->sni[0] == '\0')
-        return cannot(w, a->sni, "no name that a client can ask for by SNI");
-    t->host = sp_config_host_of(t->listener, sp_slice_of(t->sni));
-    return SP_OK;
-}
-
-/* With a port or without one. */
-static enum sp_rc set_source(struct walk *w)
-{
-    const char *text = w->t->asked->source;
-    char with_port[SP_ADDR_TEXT + 8];
-    struct sp_err err = {0};
-
-    if (text == NULL || sp_addr_parse(sp_slice_of(text), &w->t->source, &err) == SP_OK)
-        return SP_OK;
-    bool bare_v6 = strchr(text, ':') != NULL && text[0] != '[';
-    int len = snprintf(with_port, sizeof(with_port), bare_v6 ? "[%s]:0" : "%s:0", text);
-    if (len > 0 && (size_t)len < sizeof(with_port) &&
-        sp_addr_parse(sp_slice_of(with_port), &w->t->source, &err) == SP_OK)
-        return SP_OK;
-    w->t->source = (struct sp_addr){0};
-    return cannot(w, text, "not an address such as 10.0.0.9 or 2001:db8::1");
-}
-
-/* What would end a line of the request is no part of any. */
-static bool fits_a_line(const char *text)
-{
-    return strpbrk(text, "\r\n") == NULL;
-}
-
-static enum sp_rc set_request(struct walk *w)
-{
-    struct sp_trial *t = w->t;
-    const struct sp_try *a = t->asked;
-    bool fits;
-
-    t->method = a->method != NULL ? a->method : "GET";
-    t->path = a->path != NULL ? a->path : "/";
-    fits = fits_a_line(t->method) && fits_a_line(t->path) && fits_a_line(t->host_text);
-    for (size_t i = 0; i < a->header_count; i++)
-        fits = fits && fits_a_line(a->headers[i].name) && fits_a_line(a->headers[i].value);
-    return fits ? SP_OK : cannot(w, "this request", "a line end inside the request line or a header field");
-}
-
-static enum sp_rc set_out(struct walk *w)
-{
-    struct sp_trial *t = w->t;
-
-    w->listener = sp_offline_listener(w->o, t->asked->listener);
-    if (w->listener == SP_NONE)
-        return cannot(w, t->asked->listener, "there is no listener of that name");
-    t->listener = &w->o->config->listeners[w->listener];
-    t->now = t->asked->now != INT64_MAX ? t->asked->now : sp_wall_s();
-    if (set_names(w) != SP_OK || set_source(w) != SP_OK)
-        return SP_FAIL;
-    return set_request(w);
-}
-
 /* ---- the handshake ---- */
 
 static void keep_step(void *arg, const struct sp_trust_step *step)
 {
-    struct walk *w = arg;
+    struct sp_walk *w = arg;
     struct sp_arena *arena = &w->t->arena;
     struct sp_trial_step *kept = sp_arena_alloc(arena, 1, sizeof(*kept)), **end = &w->t->steps;
 
@@ -212,7 +61,7 @@ static void keep_step(void *arg, const struct sp_trust_step *step)
     *end = kept;
 }
 
-static enum sp_rc judge_certificate(struct walk *w)
+static enum sp_rc judge_certificate(struct sp_walk *w)
 {
     struct sp_trial *t = w->t;
     struct sp_verdict verdict = {.accepted = false};
@@ -225,11 +74,11 @@ static enum sp_rc judge_certificate(struct walk *w)
         trust, t->asked->cert, SP_PURPOSE_CLIENT, t->now, keep_step, w, &verdict, &t->identity, &err);
     sp_trust_free(trust);
     if (rc != SP_OK)
-        return cannot(w, "this certificate", err.text);
+        return sp_walk_cannot(w, "this certificate", err.text);
     return verdict.accepted ? SP_OK : refused(w, SP_TRIAL_HANDSHAKE, verdict.reason, 0, verdict.detail);
 }
 
-static enum sp_rc shake_hands(struct walk *w)
+static enum sp_rc shake_hands(struct sp_walk *w)
 {
     struct sp_trial *t = w->t;
     const struct sp_config_host *host = &t->listener->hosts[t->host];
@@ -237,9 +86,9 @@ static enum sp_rc shake_hands(struct walk *w)
     bool known = true;
 
     if (t->host == 0 && t->sni[0] != '\0' && t->listener->reject_unknown_sni) {
-        struct sp_identity *shown = shown_certificate(host, t->sni, &known, &err);
+        struct sp_identity *shown = sp_walk_shown_certificate(host, t->sni, &known, &err);
         if (shown == NULL)
-            return cannot(w, "what clients are shown", err.text);
+            return sp_walk_cannot(w, "what clients are shown", err.text);
         sp_identity_free(shown);
     }
     if (!known)
@@ -249,7 +98,7 @@ static enum sp_rc shake_hands(struct walk *w)
     if (t->asked->identity != NULL)
         return sp_identity_from_fields(t->asked->identity, &t->identity, &err) == SP_OK
                    ? SP_OK
-                   : cannot(w, "this identity", err.text);
+                   : sp_walk_cannot(w, "this identity", err.text);
     return host->client_auth.mode == SP_AUTH_OPTIONAL
                ? SP_OK
                : refused(w, SP_TRIAL_HANDSHAKE, SP_REFUSAL_no_certificate, 0, NULL);
@@ -258,7 +107,7 @@ static enum sp_rc shake_hands(struct walk *w)
 /* ---- the request ---- */
 
 /* As a client would write it, read by the parser of the daemon. */
-static enum sp_rc parse_request(struct walk *w)
+static enum sp_rc parse_request(struct sp_walk *w)
 {
     const struct sp_config_limits *limits = &w->o->config->limits;
     const struct sp_h1_limits bounds = {limits->header_bytes, limits->headers, limits->target_bytes};
@@ -276,7 +125,7 @@ static enum sp_rc parse_request(struct walk *w)
         text.failed ? (struct sp_slice){NULL, 0} : sp_arena_copy(&t->arena, sp_buf_slice(&text));
     sp_buf_free(&text);
     if (kept.ptr == NULL)
-        return no_memory(w);
+        return sp_walk_no_memory(w);
     sp_h1_parser_reset(&parser);
     if (sp_h1_parse_request(&parser, &bounds, kept, &t->head, &used, &fault) != SP_OK ||
         sp_request_check(w->o->headers, w->o->policy, &t->head, &fault) != SP_OK)
@@ -284,7 +133,7 @@ static enum sp_rc parse_request(struct walk *w)
     return SP_OK;
 }
 
-static enum sp_rc check_host(struct walk *w, struct sp_slice canonical)
+static enum sp_rc check_host(struct sp_walk *w, struct sp_slice canonical)
 {
     struct sp_trial *t = w->t;
     size_t host = sp_config_host_of(t->listener, canonical);
@@ -306,7 +155,7 @@ static enum sp_rc check_host(struct walk *w, struct sp_slice canonical)
     return SP_EOF;
 }
 
-static enum sp_rc read_request(struct walk *w)
+static enum sp_rc read_request(struct sp_walk *w)
 {
     char canonical[SP_HOST_MAX];
     struct sp_trial *t = w->t;
@@ -316,7 +165,7 @@ static enum sp_rc read_request(struct walk *w)
         return rc;
     struct sp_slice host = sp_arena_copy(&t->arena, sp_host_canonical(t->head.host, canonical));
     if (host.ptr == NULL)
-        return no_memory(w);
+        return sp_walk_no_memory(w);
     t->request = (struct sp_policy_request){.host = host,
         .path = t->head.path,
         .method = t->head.method_text,
@@ -327,8 +176,19 @@ static enum sp_rc read_request(struct walk *w)
 
 /* ---- rules, headers ---- */
 
+struct sp_connection sp_trial_connection(const struct sp_trial *t)
+{
+    return (struct sp_connection){
+        .identity = t->identity, .listener = t->listener->name, .source = &t->source};
+}
+
+struct sp_caller_ids sp_trial_callers(const struct sp_trial *t)
+{
+    return t->standing != NULL ? sp_standing_callers(t->standing) : (struct sp_caller_ids){NULL, 0};
+}
+
 /* Does any caller that it is ask something of the certificate? */
-static bool require_of_callers(const struct walk *w)
+static bool require_of_callers(const struct sp_walk *w)
 {
     struct sp_caller_ids ids = sp_trial_callers(w->t);
 
@@ -339,7 +199,7 @@ static bool require_of_callers(const struct walk *w)
     return false;
 }
 
-static enum sp_rc decide(struct walk *w)
+static enum sp_rc decide(struct sp_walk *w)
 {
     struct sp_trial *t = w->t;
     const struct sp_connection c = sp_trial_connection(t);
@@ -348,7 +208,7 @@ static enum sp_rc decide(struct walk *w)
 
     t->standing = sp_policy_stand(w->o->policy, &c);
     if (t->standing == NULL)
-        return no_memory(w);
+        return sp_walk_no_memory(w);
     t->is_required_of = require_of_callers(w);
     if (sp_headers_check_passed(w->o->headers, sp_standing_proxy(t->standing), &t->head, &fault) != SP_OK)
         return refused(w, SP_TRIAL_REQUEST, fault.reason, fault.status, fault.detail);
@@ -361,12 +221,12 @@ static enum sp_rc decide(struct walk *w)
     return SP_OK;
 }
 
-static enum sp_rc make_headers(struct walk *w)
+static enum sp_rc make_headers(struct sp_walk *w)
 {
     struct sp_trial *t = w->t;
     struct sp_err err = {0};
     bool known;
-    struct sp_identity *shown = shown_certificate(&t->listener->hosts[t->host], t->sni, &known, &err);
+    struct sp_identity *shown = sp_walk_shown_certificate(&t->listener->hosts[t->host], t->sni, &known, &err);
     struct sp_headers_about about = {.identity = t->identity,
         .listener = t->listener->name,
         .sni = t->sni,
@@ -384,16 +244,16 @@ static enum sp_rc make_headers(struct walk *w)
         return refused(w, SP_TRIAL_HEADERS, SP_REFUSAL_identity_too_large, 431,
             "the request head with its identity is over 32 KiB");
     if (err.sys != 0)
-        return no_memory(w);
+        return sp_walk_no_memory(w);
     return refused(w, SP_TRIAL_HEADERS, SP_REFUSAL_identity_not_expressible, 403, err.text);
 }
 
 enum sp_rc sp_trial_run(
     struct sp_offline *o, const struct sp_try *asked, struct sp_trial *out, struct sp_diags *diags)
 {
-    static enum sp_rc (*const STEPS[])(struct walk * w) = {
-        set_out, shake_hands, read_request, decide, make_headers};
-    struct walk w = {o, out, diags, 0};
+    static enum sp_rc (*const STEPS[])(struct sp_walk * w) = {
+        sp_walk_set_out, shake_hands, read_request, decide, make_headers};
+    struct sp_walk w = {o, out, diags, 0};
 
     memset(out, 0, sizeof(*out));
     sp_arena_init(&out->arena, 0);
@@ -414,53 +274,4 @@ void sp_trial_free(struct sp_trial *t)
     sp_identity_free(t->identity);
     t->identity = NULL;
     sp_arena_free(&t->arena);
-}
-
-/* ---- what there is to say ---- */
-
-struct sp_connection sp_trial_connection(const struct sp_trial *t)
-{
-    return (struct sp_connection){
-        .identity = t->identity, .listener = t->listener->name, .source = &t->source};
-}
-
-struct sp_caller_ids sp_trial_callers(const struct sp_trial *t)
-{
-    return t->standing != NULL ? sp_standing_callers(t->standing) : (struct sp_caller_ids){NULL, 0};
-}
-
-size_t sp_trial_caller_of(const struct sp_config *config, const char *name)
-{
-    for (size_t i = 0; i < config->caller_count; i++) {
-        if (strcmp(config->callers[i].name, name) == 0)
-            return i;
-    }
-    return SP_NONE;
-}
-
-bool sp_trial_looks_at_revocation(const struct sp_trial *t)
-{
-    const struct sp_config_client_auth *auth = &t->listener->hosts[t->host].client_auth;
-
-    return auth->crl.count > 0 || auth->crl_missing == SP_CRL_MISSING_REJECT;
-}
-
-void sp_trial_each_note(const struct sp_trial *t, void (*each)(void *arg, const char *note), void *arg)
-{
-    const struct sp_config_client_auth *auth = &t->listener->hosts[t->host].client_auth;
-
-    if (t->asked->identity != NULL)
-        each(arg,
-            "no certificate was judged: the identity was given by its fields, and what was not given it has not");
-    if (t->asked->identity != NULL && auth->require != NULL)
-        each(arg, "what client_auth.require asks of a certificate was not looked at");
-    if (t->asked->identity != NULL && t->is_required_of)
-        each(arg,
-            "of what require of its callers asks, its names were looked at, key usages and policies only if they were "
-            "given, and validity, key and signature not at all");
-    if (auth->ocsp_url != NULL && t->asked->cert != NULL && t->stage != SP_TRIAL_HANDSHAKE)
-        each(arg, "the OCSP responder was not asked");
-    if (t->standing != NULL && sp_standing_proxy(t->standing) != SP_NONE)
-        each(arg,
-            "it is one of trusted_proxies: what it says itself in the families named there goes on as it comes");
 }

@@ -1,6 +1,6 @@
 /* One try of a configuration: who comes, what is asked, and everything that the daemon would make of it, by the daemon's
  * own judges in the daemon's own order. What cannot be told without a connection (an OCSP responder's answer, what
- * limits have counted, which TLS version) is not looked at; trial.c says where. Not a door. */
+ * limits have counted, which TLS version) is not looked at; the account of it (account.h) says so. Not a door. */
 #ifndef SP_CLI_TRIAL_H
 #define SP_CLI_TRIAL_H
 
@@ -75,11 +75,5 @@ void sp_trial_free(struct sp_trial *t);
 /* The callers that it is; empty before the rules are asked. */
 struct sp_caller_ids sp_trial_callers(const struct sp_trial *t);
 struct sp_connection sp_trial_connection(const struct sp_trial *t);
-/* The index of the caller of that name, or SP_NONE. */
-size_t sp_trial_caller_of(const struct sp_config *config, const char *name);
-/* Whether the CRL settings of the host that judged ask for anything. */
-bool sp_trial_looks_at_revocation(const struct sp_trial *t);
-/* What was not looked at, a sentence each. `each` may be called not at all. */
-void sp_trial_each_note(const struct sp_trial *t, void (*each)(void *arg, const char *note), void *arg);
 
 #endif

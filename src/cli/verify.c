@@ -1,11 +1,11 @@
 /* sallyport verify: what a listener with these CAs and CRLs would say of a certificate, and why. It fills the same
  * structure as the configuration file does and asks the same judge as a handshake (sp_trust_inspect), so there is no
  * second opinion. Options in, text or JSON out; docs/verify.md has both. */
-#include <getopt.h>
 #include <stdio.h>
 
 #include "cli.h"
 #include "json.h"
+#include "options.h"
 #include "sallyport/base/clock.h"
 #include "sallyport/base/text.h"
 #include "sallyport/pki/trust.h"
@@ -90,7 +90,7 @@ static bool add_file(struct files *files, const char *path)
 
 enum { CA = 1, CRL, INTERMEDIATES, TRUST, MISSING, STALE, DEPTH, TIME, PURPOSE, JSON };
 
-static const struct option options[] = {
+static const struct option longs[] = {
     {"ca", required_argument, NULL, CA},
     {"crl", required_argument, NULL, CRL},
     {"intermediates", required_argument, NULL, INTERMEDIATES},
@@ -101,10 +101,10 @@ static const struct option options[] = {
     {"time", required_argument, NULL, TIME},
     {"purpose", required_argument, NULL, PURPOSE},
     {"json", no_argument, NULL, JSON},
-    {NULL, 0, NULL, 0},
+    SP_OPTIONS_END,
 };
 
-static bool take_option(struct request *r, int option, const char *value)
+static bool take_value(struct request *r, int option, const char *value)
 {
     switch (option) {
     case CA:
@@ -132,29 +132,25 @@ static bool take_option(struct request *r, int option, const char *value)
     }
 }
 
-static bool read_options(int argc, char **argv, struct request *r)
+static enum sp_rc take_option(void *arg, int option, const char *value, struct sp_err *err)
 {
-    int option, index = 0;
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":", options, &index)) != -1) {
-        if (option == '?' || option == ':') {
-            fprintf(stderr, "sallyport verify: %s: %s\n", argv[optind - 1],
-                option == ':' ? "its value is missing" : "unknown option");
-            return false;
-        }
-        if (!take_option(r, option, optarg)) {
-            fprintf(stderr, "sallyport verify: --%s: %s cannot be taken\n", options[index].name, optarg);
-            return false;
-        }
-    }
-    if (r->ca.count == 0 || optind != argc - 1) {
-        fprintf(stderr, "sallyport verify: %s\n",
-            r->ca.count == 0 ? "--ca is missing: nobody could be trusted"
-                             : "exactly one certificate file is expected");
-        return false;
-    }
+    return take_value(arg, option, value) ? SP_OK : sp_err_set(err, "cannot be taken");
+}
+
+static const struct sp_options options = {"verify", usage, longs, take_option};
+
+static int read_options(int argc, char **argv, struct request *r)
+{
+    int code = sp_options_read(argc, argv, &options, NULL, r);
+
+    if (code != SP_GO_ON)
+        return code;
+    if (r->ca.count == 0)
+        return sp_options_wrong(&options, "--ca is missing: nobody could be trusted");
+    if (optind != argc - 1)
+        return sp_options_wrong(&options, "exactly one certificate file is expected");
     r->leaf = argv[optind];
-    return true;
+    return SP_GO_ON;
 }
 
 static void finish_request(struct request *r)
@@ -254,19 +250,15 @@ int sp_cli_verify(int argc, char **argv)
         .mode = SP_AUTH_REQUIRED, .crl_stale = SP_CRL_STALE_REJECT, .depth = 5};
     struct request r = {.auth = defaults, .now = sp_wall_s()};
     struct sp_diags diags = {0};
-    struct sp_buf problems = {0};
+    int code = read_options(argc, argv, &r);
 
-    if (!read_options(argc, argv, &r)) {
-        fputs(usage, stderr);
-        return SP_EXIT_USAGE;
-    }
+    if (code != SP_GO_ON)
+        return code;
     finish_request(&r);
     struct sp_trust *trust = sp_trust_new_at(NULL, &r.auth, NULL, r.now, &diags);
-    sp_diags_print(&diags, &problems);
-    fprintf(stderr, "%.*s", SP_FMT(sp_buf_slice(&problems)));
-    int code = trust != NULL ? judge(&r, trust) : SP_EXIT_USAGE;
+    sp_cli_show_diags(&diags);
+    code = trust != NULL ? judge(&r, trust) : SP_EXIT_USAGE;
     sp_trust_free(trust);
     sp_diags_free(&diags);
-    sp_buf_free(&problems);
     return code;
 }

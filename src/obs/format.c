@@ -5,6 +5,7 @@
  * Failure of the buffer is sticky there and is looked at by the caller. */
 #include "sallyport/base/clock.h"
 #include "sallyport/base/mem.h"
+#include "sallyport/base/text.h"
 #include "sallyport/obs/log.h"
 
 #include <inttypes.h>
@@ -27,36 +28,6 @@ static size_t add_plain_run(struct sp_buf *out, struct sp_slice s, size_t at)
     return end;
 }
 
-/* The length of the well-formed UTF-8 sequence at the start of `s` (two bytes or more) and its code point, or
- * 0. */
-static size_t utf8_take(struct sp_slice s, uint32_t *code)
-{
-    static const struct {
-        uint8_t mask, lead;
-        uint32_t least; /* below it the sequence is overlong */
-    } shapes[] = {{0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
-    uint8_t first = (uint8_t)s.ptr[0];
-    for (size_t i = 0; i < SP_COUNTOF(shapes); i++) {
-        size_t len = i + 2;
-        if ((first & shapes[i].mask) != shapes[i].lead)
-            continue;
-        if (s.len < len)
-            return 0;
-        uint32_t value = first & (uint8_t)~shapes[i].mask;
-        for (size_t j = 1; j < len; j++) {
-            uint8_t b = (uint8_t)s.ptr[j];
-            if ((b & 0xc0) != 0x80)
-                return 0;
-            value = value << 6 | (b & 0x3f);
-        }
-        if (value < shapes[i].least || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
-            return 0;
-        *code = value;
-        return len;
-    }
-    return 0;
-}
-
 static void add_json_unit(struct sp_buf *out, uint32_t unit)
 {
     static const char digits[] = "0123456789abcdef";
@@ -74,7 +45,7 @@ static size_t add_json_escape(struct sp_buf *out, struct sp_slice s)
         return 1;
     }
     uint32_t code = (uint8_t)s.ptr[0];
-    size_t len = utf8_take(s, &code);
+    size_t len = sp_utf8_take(s, &code);
     if (len == 4) {
         add_json_unit(out, 0xd800 + ((code - 0x10000) >> 10));
         add_json_unit(out, 0xdc00 + ((code - 0x10000) & 0x3ff));

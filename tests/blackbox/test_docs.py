@@ -32,6 +32,41 @@ def test_a_shipped_configuration_passes_check_with_development_certificates(tmp_
     assert "ok, 0 warnings" in checked.stdout
 
 
+@pytest.mark.parametrize("word", ["--help", "-h"])
+@pytest.mark.parametrize("arguments, usage", [
+    (["run"], "run -c FILE"), (["check"], "check -c FILE"), (["-t"], "check -c FILE"),
+    (["verify"], "verify --ca FILE"), (["verify", "--ca", "x.pem"], "verify --ca FILE"),
+    (["explain"], "explain -c FILE"), (["explain", "-c", "x.yaml"], "explain -c FILE"),
+    (["test"], "test -c FILE"), (["test", "-c", "x.yaml", "cases.yaml"], "test -c FILE"),
+    (["demo"], "demo [--run-once]"), (["reference"], "reference config|refusals|metrics"),
+], ids=" ".join)
+def test_help_that_is_asked_for_is_an_answer(arguments, usage, word):
+    told = gates.run(*arguments, word)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.startswith(f"usage: sallyport {usage}")
+
+
+@pytest.mark.parametrize("arguments", [["--path", "--help"], ["--header", "-h"], ["--log", "--help"]], ids=" ".join)
+def test_what_stands_for_a_value_asks_for_no_help(arguments):
+    told = gates.run("explain", *arguments)
+    assert (told.returncode, told.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("command", ["run", "check", "verify", "explain", "test", "demo", "reference"])
+@pytest.mark.parametrize("option", ["--nonsense", "-x"])
+def test_an_unknown_option_is_told_with_the_usage(command, option):
+    told = gates.run(command, option)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.startswith(f"sallyport {command}: {option}: unknown option\nusage: sallyport {command} ")
+
+
+def test_every_command_that_help_lists_takes_help():
+    listed = re.findall(r"^  sallyport (\w+)", gates.run("help").stdout, re.M)
+    assert {"run", "explain"} <= set(listed)
+    for command in listed:
+        assert gates.run(command, "--help").returncode == 0, command
+
+
 def test_every_event_of_the_sources_is_explained_to_operators():
     sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.c"))
     events = set(re.findall(r'SP_LOG_(?:DEBUG|INFO|WARN|ERROR), "([a-z_]+)"', sources))

@@ -138,6 +138,20 @@ def test_the_exit_status_tells_usage_and_configuration_from_failure(world, backe
         assert status == 0 or result.stderr.strip(), f"{arguments} failed without a word"
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_check_counts_what_a_policy_has_and_what_of_it_only_reports(world, backend, tmp_path, count):
+    named = [f"one{number}" for number in range(count)]
+    file = tmp_path / "sallyport.yaml"
+    gates.Gate.write(type("Place", (), {"file": file}), gates.config(
+        world, upstreams={name: {"endpoints": [backend.endpoint]} for name in named},
+        callers={name: {"match": [{"dns": f"{name}.example"}], "limits": {"connections": 5}} for name in named},
+        rules=[{"name": name, "from": [name], "upstream": name, "mode": "report"} for name in named]))
+    told = gates.run("check", "-c", file).stdout
+    s = "" if count == 1 else "s"
+    assert (f"\n{count} caller{s}, {count} rule{s}, {count} upstream{s}\n{count} caller{s} with limits\n"
+            f"{count} rule{s} in report mode, deciding nothing\n") in told
+
+
 def test_all_errors_of_a_file_are_told_at_once_with_their_places(world, backend, tmp_path):
     settings = gates.config(world, backend.endpoint)
     settings["listeners"][0]["client_auth"]["crl_mising"] = "reject"

@@ -120,7 +120,7 @@ def test_a_file_that_cannot_be_used_ends_in_2(file, cases, words):
 
 @pytest.mark.parametrize("arguments,words", [
     ([], "-c is missing"), (["x.yaml"], "-c is missing"), (["-c", "x.yaml"], "a file of cases is missing"),
-    (["-c", "x.yaml", "--nonsense", "y.yaml"], "unknown option"), (["-c"], "unknown option, or its value is missing"),
+    (["-c", "x.yaml", "--nonsense", "y.yaml"], "unknown option"), (["-c"], "-c: its value is missing"),
     (["-c", "/nowhere.yaml", "y.yaml"], "/nowhere.yaml"),
 ])
 def test_bad_usage_ends_in_2(arguments, words):

@@ -207,6 +207,39 @@ static void test_hex_goes_there_and_back(void **state)
     assert_false(sp_unhex(SP_SLICE("00"), back, 0));
 }
 
+static void test_only_the_shortest_form_of_a_character_is_utf8(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t len;
+        uint32_t code;
+    } cases[] = {
+        {"\xc3\xa4", 2, 0xe4},
+        {"\xc2\x80", 2, 0x80},
+        {"\xe2\x82\xac!", 3, 0x20ac},
+        {"\xf0\x9f\x94\x91", 4, 0x1f511},
+        {"\xf4\x8f\xbf\xbf", 4, 0x10ffff},
+        {"a", 0, 0},
+        {"\xc3", 0, 0},
+        {"\xc3(", 0, 0},
+        {"\xa4", 0, 0},
+        {"\xe2\x82", 0, 0},
+        {"\xc0\xaf", 0, 0},
+        {"\xe0\x80\xaf", 0, 0},
+        {"\xf0\x80\x80\xaf", 0, 0}, /* overlong */
+        {"\xed\xa0\x80", 0, 0},
+        {"\xf4\x90\x80\x80", 0, 0},
+        {"\xff", 0, 0},
+    };
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        uint32_t code = 0;
+        size_t len = sp_utf8_take(sp_slice_of(cases[i].text), &code);
+        if (len != cases[i].len || code != cases[i].code)
+            fail_msg("case %zu: length %zu, code %u", i, len, (unsigned)code);
+    }
+}
+
 static void test_the_distance_counts_edits_and_swaps_whatever_the_case(void **state)
 {
     (void)state;
@@ -423,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_a_duration_is_written_in_its_largest_whole_unit_and_reads_back),
         cmocka_unit_test(test_a_span_is_told_in_its_two_largest_units),
         cmocka_unit_test(test_hex_goes_there_and_back),
+        cmocka_unit_test(test_only_the_shortest_form_of_a_character_is_utf8),
         cmocka_unit_test(test_the_distance_counts_edits_and_swaps_whatever_the_case),
         cmocka_unit_test(test_a_time_is_written_as_rfc3339_in_utc),
         cmocka_unit_test(test_a_time_is_written_for_http),
