@@ -26,7 +26,7 @@ static const struct {
     {ERR_LIB_SSL, SSL_R_NO_SUITABLE_GROUPS, SP_REFUSAL_no_shared_cipher},
     {ERR_LIB_SSL, SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, SP_REFUSAL_no_shared_cipher},
     {ERR_LIB_SSL, SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS, SP_REFUSAL_no_shared_cipher},
-    {ERR_LIB_SSL, SSL_R_WRONG_CURVE, SP_REFUSAL_no_shared_cipher}, /* of the client's key, TLS 1.2 */
+    {ERR_LIB_SSL, SSL_R_WRONG_CURVE, SP_REFUSAL_no_shared_cipher},
     {ERR_LIB_SSL, SSL_R_NO_APPLICATION_PROTOCOL, SP_REFUSAL_no_alpn},
     {ERR_LIB_SSL, SSL_R_EXCESSIVE_MESSAGE_SIZE, SP_REFUSAL_too_large},
     {ERR_LIB_SSL, SSL_R_EE_KEY_TOO_SMALL, SP_REFUSAL_weak_key},
@@ -45,6 +45,23 @@ static const struct {
     {ERR_LIB_SSL, ERR_R_X509_LIB, SP_REFUSAL_certificate_invalid},
     {ERR_LIB_SSL, ERR_R_MALLOC_FAILURE, SP_REFUSAL_out_of_memory},
 };
+
+/* OpenSSL's, but where they do not tell the client's owner what to change. */
+static const char *words_of(unsigned long error)
+{
+    static const struct {
+        int lib, reason;
+        const char *words;
+    } ours[] = {
+        {ERR_LIB_SSL, SSL_R_WRONG_CURVE, /* with TLS 1.3 such a key finds no algorithm to sign with */
+            "the client's key is on a curve that is not taken: P-256, P-384 and P-521 are"},
+    };
+    for (size_t i = 0; i < SP_COUNTOF(ours); i++) {
+        if (ours[i].lib == ERR_GET_LIB(error) && ours[i].reason == ERR_GET_REASON(error))
+            return ours[i].words;
+    }
+    return ERR_reason_error_string(error);
+}
 
 static size_t row_of(unsigned long error)
 {
@@ -83,7 +100,7 @@ enum sp_refusal reason_of_queue(char *detail, size_t room)
     }
     if (weightiest == 0)
         return SP_REFUSAL_none;
-    const char *text = ERR_reason_error_string(weightiest);
+    const char *text = words_of(weightiest);
     if (text != NULL)
         snprintf(detail, room, "%s", text);
     else

@@ -108,6 +108,7 @@ static const struct chain_case chain_cases[] = {
     {.name = "RSA 1024 leaf", .want = SP_REFUSAL_weak_key, .leaf = {.rsa_bits = 1024}},
     {.name = "RSA 1024 intermediate", .want = SP_REFUSAL_weak_key, .inter = {.rsa_bits = 1024}},
     {.name = "RSA 1024 root", .want = SP_REFUSAL_weak_key, .root = {.rsa_bits = 1024}},
+    {.name = "DSA leaf", .want = SP_REFUSAL_weak_key, .leaf = {.algorithm = "DSA"}},
     {.name = "RSA 8200 leaf", .want = SP_REFUSAL_key_too_large, .leaf = {.huge_rsa = true}},
     {.name = "leaf that is a CA",
         .want = SP_REFUSAL_none,

@@ -3,6 +3,7 @@
 
 #include <openssl/conf.h>
 #include <openssl/core_names.h>
+#include <openssl/dsa.h>
 #include <openssl/err.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
@@ -60,10 +61,26 @@ static EVP_PKEY *long_exponent(void)
     return generate(ctx);
 }
 
+/* 2048 bits: its length is beyond reproach. */
+static EVP_PKEY *dsa(void)
+{
+    EVP_PKEY *parameters = NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "DSA", NULL);
+    MUST(ctx != NULL && EVP_PKEY_paramgen_init(ctx) == 1 &&
+         EVP_PKEY_CTX_set_dsa_paramgen_bits(ctx, 2048) == 1 && EVP_PKEY_paramgen(ctx, &parameters) == 1);
+    EVP_PKEY_CTX_free(ctx);
+    ctx = EVP_PKEY_CTX_new_from_pkey(NULL, parameters, NULL);
+    MUST(ctx != NULL && EVP_PKEY_keygen_init(ctx) == 1);
+    EVP_PKEY_free(parameters);
+    return generate(ctx);
+}
+
 static EVP_PKEY *of_algorithm(const char *name)
 {
-    if (strcmp(name, "P-384") == 0)
-        return EVP_EC_gen("P-384");
+    if (strncmp(name, "P-", 2) == 0)
+        return EVP_EC_gen(name);
+    if (strcmp(name, "DSA") == 0)
+        return dsa();
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, name, NULL);
     MUST(ctx != NULL && EVP_PKEY_keygen_init(ctx) == 1);
     return generate(ctx);

@@ -44,7 +44,7 @@ struct fix_spec {
     int rsa_bits;          /* default: P-256 */
     bool huge_rsa;         /* a public key of 8200 bits without a private one */
     bool long_exponent;    /* an RSA key of 2048 bits whose public exponent has 65 */
-    const char *algorithm; /* "P-384", "ED25519", "RSA-PSS" instead of P-256 */
+    const char *algorithm; /* "P-384", "ED25519", "RSA-PSS", "DSA" instead of P-256 */
     const EVP_MD *md;      /* default SHA-256 */
     EVP_PKEY *key;         /* this key (not owned) instead of a new one */
     const char *issuer;    /* issuer name as `subject`, if not the issuer's own */

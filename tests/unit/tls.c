@@ -201,6 +201,7 @@ static void test_each_refusal_has_its_reason_and_its_alert(void **state)
             SP_TLS_1_3},
         {"cipher", {.cert = &pki.good, .max = v2, .ciphers = "AES128-SHA"}, SP_REFUSAL_no_shared_cipher, 40,
             "", 0},
+        {"a key on P-224", {.cert = &pki.p224, .max = v2}, SP_REFUSAL_no_shared_cipher, 0, "p224", 0},
         {"group", {.cert = &pki.good, .min = v3, .groups = "X448"}, SP_REFUSAL_no_shared_cipher, 40, "", 0},
         {"distrusts us", {.cert = &pki.good, .distrusts = true}, SP_REFUSAL_client_alert, 0, "", 0},
         {"server name with a blank", {.cert = &pki.good, .sni = "a test"}, SP_REFUSAL_tls_error, 50, "", 0},
@@ -225,6 +226,8 @@ static void test_each_refusal_has_its_reason_and_its_alert(void **state)
                 fail_msg("%s: version \"%s\"", cases[i].what, sp_tls_version(l.t));
             if (cases[i].reason == SP_REFUSAL_client_alert)
                 assert_non_null(strstr(l.refusal.detail, "alert 48"));
+            if (cases[i].client.cert == &pki.p224)
+                assert_non_null(strstr(l.refusal.detail, "the client's key is on a curve"));
             tls_link_free(&l);
         }
         tls_end_free(&e);

@@ -38,6 +38,7 @@ void tls_pki_make(struct tls_pki *p)
     p->server_ca = issue(&(struct fix_spec){.subject = "CN=servers"}, NULL, true);
     p->good = issue(
         &(struct fix_spec){.subject = "CN=good", .san = "URI:spiffe://test/good"}, &p->client_ca, false);
+    p->p224 = issue(&(struct fix_spec){.subject = "CN=p224", .algorithm = "P-224"}, &p->client_ca, false);
     p->stranger = issue(&(struct fix_spec){.subject = "CN=stranger"}, &p->other_ca, false);
     p->expired = issue(&(struct fix_spec){.subject = "CN=expired", .from = -10 * FIX_DAY, .to = -FIX_DAY},
         &p->client_ca, false);

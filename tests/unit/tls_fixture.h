@@ -12,7 +12,7 @@
  * it. */
 struct tls_pki {
     struct fix_cert client_ca, other_ca, server_ca;
-    struct fix_cert good, stranger, expired, wrong_purpose, hostile;
+    struct fix_cert good, p224, stranger, expired, wrong_purpose, hostile;
     struct fix_cert site_a, site_wild, site_rsa, site_ec, site_plain; /* servers */
 };
 void tls_pki_make(struct tls_pki *p);

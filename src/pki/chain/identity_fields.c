@@ -81,11 +81,6 @@ static enum sp_rc put_sans(struct sp_identity *id, enum sp_name_type type, const
     return SP_OK;
 }
 
-static struct sp_slice policy_oid(struct sp_slice text)
-{
-    return sp_oid_is_valid(text) ? text : (struct sp_slice){NULL, 0};
-}
-
 static enum sp_rc put_oids(struct sp_identity *id, const char *expected, const struct sp_strings *from,
     struct sp_slice (*oid_of)(struct sp_slice text), struct sp_slices *out, struct sp_err *err)
 {
@@ -146,8 +141,8 @@ static enum sp_rc put_all(struct sp_identity *id, const struct sp_config_identit
         put_text(id, f->serial, &id->serial_hex, err) != SP_OK ||
         put_digest("fingerprint_sha256", f->fingerprint_sha256, id->sha256, err) != SP_OK ||
         put_digest("spki_sha256", f->spki_sha256, id->spki_sha256, err) != SP_OK ||
-        put_oids(id, "policies: expected an OID, such as 1.2.3.4", &f->policies, policy_oid, &id->policies,
-            err) != SP_OK ||
+        put_oids(id, "policies: expected an OID, such as 1.2.3.4", &f->policies, sp_claims_policy_oid,
+            &id->policies, err) != SP_OK ||
         put_oids(id, "eku: expected an OID or a name, such as clientAuth", &f->eku, sp_claims_eku_oid,
             &id->ekus, err) != SP_OK)
         return SP_FAIL;

@@ -115,6 +115,8 @@ static void judge_with(const struct sp_judging *j, X509_STORE_CTX *ctx, STACK_OF
         return;
     }
     enum sp_refusal r = judge_anchor_as_leaf(j, chain, v);
+    if (r == SP_REFUSAL_none && sp_is_withdrawn_key(sk_X509_value(chain, 0), v->detail, sizeof(v->detail)))
+        r = SP_REFUSAL_weak_key;
     if (r == SP_REFUSAL_none)
         r = judge_revocation(j, chain, v);
     if (r == SP_REFUSAL_none)

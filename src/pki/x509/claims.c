@@ -9,7 +9,8 @@
  *
  * Somebody else decides by what stands here (a matcher, a backend), so it must have one reading: an extension or a
  * statement that is there twice, or cannot be read, refuses the certificate. Statements and roles that are not known are
- * passed over. */
+ * passed over. Texts may be PrintableString or IA5String, too, as some CAs write them: what is ASCII reads the same in all
+ * three. */
 #include "pki/x509/claims.h"
 
 #include <openssl/err.h>
@@ -20,9 +21,8 @@
 #include "pki/x509/names.h"
 #include "sallyport/match/match.h"
 
-#define DER_UTF8_STRING 0x0c
-#define PSD2_TEXT_MAX   256 /* characters */
-#define CLIENT_AUTH     "1.3.6.1.5.5.7.3.2"
+#define PSD2_TEXT_MAX 256 /* characters */
+#define CLIENT_AUTH   "1.3.6.1.5.5.7.3.2"
 
 static enum sp_refusal no_memory(struct sp_err *err)
 {
@@ -173,16 +173,33 @@ static const struct {
     {{"PSP_IC", 6}, SP_PSD2_IC},
 };
 
+static bool take_text(struct sp_der *d, struct sp_slice *out)
+{
+    struct sp_der_item item;
+    if (!sp_der_next(d, &item))
+        return false;
+    *out = (struct sp_slice){(const char *)item.bytes, item.len};
+    if (item.tag == V_ASN1_UTF8STRING)
+        return true;
+    if (item.tag != V_ASN1_PRINTABLESTRING && item.tag != V_ASN1_IA5STRING)
+        return false;
+    for (size_t i = 0; i < item.len; i++) {
+        if (item.bytes[i] >= 0x80)
+            return false;
+    }
+    return true;
+}
+
 /* The OID counts; a name that says another role would be read so by somebody else. */
 static bool read_role(struct reading *r, struct sp_der d)
 {
-    struct sp_der_item oid, name;
-    if (!sp_der_take(&d, SP_DER_OID, &oid) || !sp_der_take(&d, DER_UTF8_STRING, &name) || d.p != d.end)
-        return is_wrong(r, "a PSD2 role is not an OID and a UTF8String");
+    struct sp_der_item oid;
+    struct sp_slice name;
+    if (!sp_der_take(&d, SP_DER_OID, &oid) || !take_text(&d, &name) || d.p != d.end)
+        return is_wrong(r, "a PSD2 role is not an OID and a text");
     unsigned number = number_under(&oid, SP_SLICE("\x04\x00\x81\x98\x27\x01"));
-    struct sp_slice text = {(const char *)name.bytes, name.len};
     for (size_t i = 0; i < SP_COUNTOF(roles); i++) {
-        bool is_named = sp_slice_equal_nocase(text, roles[i].name);
+        bool is_named = sp_slice_equal_nocase(name, roles[i].name);
         if (is_named && number != i + 1)
             return is_wrong(r, "a PSD2 role has the name of one and the OID of another");
         if (number == i + 1)
@@ -192,21 +209,19 @@ static bool read_role(struct reading *r, struct sp_der d)
 }
 
 /* Of UTF-8: every byte but those that continue one. */
-static size_t characters(const struct sp_der_item *text)
+static size_t characters(struct sp_slice text)
 {
     size_t n = 0;
-    for (size_t i = 0; i < text->len; i++)
-        n += (text->bytes[i] & 0xc0) != 0x80;
+    for (size_t i = 0; i < text.len; i++)
+        n += ((uint8_t)text.ptr[i] & 0xc0) != 0x80;
     return n;
 }
 
 static bool read_text(struct reading *r, struct sp_der *d, const char *what, struct sp_slice *out)
 {
-    struct sp_der_item item;
     char shown[128];
-    if (!sp_der_take(d, DER_UTF8_STRING, &item) || item.len == 0 || characters(&item) > PSD2_TEXT_MAX)
-        return is_wrong(r, "NCAName and NCAId are not UTF8Strings of 1 to 256 characters");
-    *out = (struct sp_slice){(const char *)item.bytes, item.len};
+    if (!take_text(d, out) || out->len == 0 || characters(*out) > PSD2_TEXT_MAX)
+        return is_wrong(r, "NCAName and NCAId are not texts of 1 to 256 characters");
     if (!sp_names_is_text(*out)) {
         r->reason = SP_REFUSAL_hostile_name;
         sp_err_set(r->err,
@@ -230,7 +245,7 @@ static bool read_psd2(struct reading *r, struct sp_der info)
         return is_wrong(r, "the PSD2 statement has no list of roles");
     for (struct sp_der l = sp_der_of(&list); l.p != l.end;) {
         if (!sp_der_take(&l, SP_DER_SEQUENCE, &role))
-            return is_wrong(r, "a PSD2 role is not an OID and a UTF8String");
+            return is_wrong(r, "a PSD2 role is not an OID and a text");
         if (!read_role(r, sp_der_of(&role)))
             return false;
     }
@@ -320,6 +335,11 @@ struct sp_slice sp_claims_eku_oid(struct sp_slice text)
         if (sp_slice_equal_nocase(known[i].name, text))
             return known[i].oid;
     }
+    return sp_claims_policy_oid(text);
+}
+
+struct sp_slice sp_claims_policy_oid(struct sp_slice text)
+{
     return sp_oid_is_valid(text) ? text : (struct sp_slice){NULL, 0};
 }
 

@@ -27,5 +27,7 @@ SP_MUST_USE enum sp_refusal sp_claims_read(
 
 /* "clientAuth" or a dotted OID to the dotted OID; absent: neither. Borrows `text` or is a constant. */
 SP_MUST_USE struct sp_slice sp_claims_eku_oid(struct sp_slice text);
+/* A dotted OID as it is; absent: none. Policies have no names. */
+SP_MUST_USE struct sp_slice sp_claims_policy_oid(struct sp_slice text);
 
 #endif

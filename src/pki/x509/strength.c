@@ -38,6 +38,15 @@ bool sp_is_costly_key(const X509 *cert, char *why, size_t room)
     return true;
 }
 
+bool sp_is_withdrawn_key(const X509 *leaf, char *why, size_t room)
+{
+    const EVP_PKEY *key = X509_get0_pubkey(leaf);
+    if (key == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_DSA)
+        return false;
+    snprintf(why, room, "the key is DSA, which FIPS 186-5 withdrew and TLS 1.3 does not have");
+    return true;
+}
+
 bool sp_is_weak_digest(const EVP_MD *md)
 {
     return md == NULL || EVP_MD_get_size(md) < DIGEST_MIN_BYTES;

@@ -16,6 +16,9 @@
  * wrong with it. */
 SP_MUST_USE bool sp_is_costly_key(const X509 *cert, char *why, size_t room);
 
+/* A DSA key, whatever its length: FIPS 186-5 withdrew it, and TLS 1.3 has none. A CA may have one. `why` as above. */
+SP_MUST_USE bool sp_is_withdrawn_key(const X509 *leaf, char *why, size_t room);
+
 /* Whether a signature over this digest can be forged. NULL, one that is not known, is weak. */
 bool sp_is_weak_digest(const EVP_MD *md);
 /* The digest that the parameters of RSASSA-PSS name; NULL: one that is not known, or none can be read. */
