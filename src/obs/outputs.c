@@ -53,11 +53,17 @@ bool sp_log_is_all_stalled(struct sp_log *log)
     return n > 0;
 }
 
+/* What an output lost is not known line by line: where audit records go too, they may be among it. */
+static void count_lost(struct sp_log *log, bool is_audits, uint64_t lost)
+{
+    sp_log_count(log, is_audits ? SP_METER_audit_failed : SP_METER_log_failed, lost);
+}
+
 /* That events cannot be written can only be counted; of the others it is told among the events. */
 void sp_log_flush(struct sp_log *log, struct sp_sink *s)
 {
     uint64_t lost = sp_sink_flush(s);
-    sp_log_count(log, SP_METER_log_failed, lost);
+    count_lost(log, s == log->sinks[SP_LOG_AUDIT], lost);
     if (lost == 0 || s == log->sinks[SP_LOG_EVENTS])
         return;
     for (int role = 0; role < SP_LOG_ROLES; role++) {
@@ -113,15 +119,15 @@ static struct sp_sink *share(struct sp_sink *sinks[SP_LOG_ROLES], int role)
 
 /* Ends an output that no role uses any more, handing its lines on: to the same file opened anew if there is
  * one, else to what the role writes to now. */
-static void retire(struct sp_log *log, struct sp_sink *old, int role)
+static void retire(struct sp_log *log, struct sp_sink *old, int role, bool is_audits)
 {
     struct sp_sink *successor = log->sinks[role];
     for (int other = 0; other < SP_LOG_ROLES; other++) {
         if (log->sinks[other] != NULL && sp_sink_is_same(log->sinks[other], old))
             successor = log->sinks[other];
     }
-    sp_log_flush(log, old);
-    sp_log_count(log, SP_METER_log_failed, sp_sink_move(old, successor));
+    count_lost(log, is_audits, sp_sink_flush(old));
+    count_lost(log, is_audits, sp_sink_move(old, successor));
     sp_sink_close(old);
 }
 
@@ -144,7 +150,7 @@ enum sp_rc sp_log_open_sinks(struct sp_log *log, struct sp_err err[SP_LOG_ROLES]
     memcpy(log->sinks, now, sizeof(now));
     for (int role = 0; role < SP_LOG_ROLES; role++) {
         if (old[role] != NULL && !is_among(old[role], old, role) && !is_among(old[role], now, SP_LOG_ROLES))
-            retire(log, old[role], role);
+            retire(log, old[role], role, old[role] == old[SP_LOG_AUDIT]);
     }
     return rc;
 }

@@ -104,8 +104,8 @@ static void add_client(struct sp_record *r, const struct sp_handover *who)
     sp_record_add_certificate(r, who->identity);
 }
 
-/* What a backend did, or a client that went away, after a rule had allowed the request, is no decision of ours. One that
- * was broken off with its session has that one's reason. */
+/* What a backend did, or a client that went away, after a rule had allowed the request, is no decision of ours; one whose
+ * client went away before was refused by nobody. One that was broken off with its session has that one's reason. */
 static const char *decision_of(const struct sp_exchange *x)
 {
     char when = sp_refusal_when(x->reason);
@@ -113,7 +113,7 @@ static const char *decision_of(const struct sp_exchange *x)
     if (x->reason == SP_REFUSAL_none)
         return "allowed";
     if (!x->decision.allowed)
-        return "refused";
+        return x->reason == SP_REFUSAL_client_gone ? "ended" : "refused";
     if (x->reason == x->session->end_reason)
         return "ended";
     if (when == 'U' || x->reason == SP_REFUSAL_client_gone)

@@ -122,6 +122,21 @@ def test_a_backend_that_fails_is_no_refusal(start_gate, world, audit, tmp_path):
     assert record["decision"] == "allowed" and record["rule"] == "billing-all" and record["status"] == 502
 
 
+@pytest.mark.parametrize("sent,decision", [
+    (b"GET /half HTTP/1.1\r\nHost: billing", "ended"),
+    (b"GET /half HTTP/1.1\r\nHost: x\r\nHost: billing", "ended"),
+    (b"GET /half HTTP/1.1\r\nBad Name: x\r\n\r\n", "refused"),
+], ids=["gone", "gone-before-what-was-wrong-was-seen", "wrong"])
+def test_a_client_that_leaves_before_it_is_judged_was_refused_by_nobody(start_gate, world, backend, audit, sent, decision):
+    gate = start_gate(audited(world, backend, audit))
+    with raw.Client(gate, world.clients["billing"]) as client:
+        client.send(sent)
+        client.close()
+        record = audit.wait(peer=client.peer)
+    assert record["decision"] == decision and (record["reason"] == "client_gone") == (decision == "ended"), record
+    assert "rule" not in record
+
+
 def test_a_connection_that_is_ended_is_recorded(start_gate, own_world, backend, audit):
     gate = start_gate(audited(own_world, backend, audit), of=own_world)
     billing = own_world.clients["billing"]
@@ -275,7 +290,8 @@ def test_an_audit_that_cannot_be_written_is_told_and_holds_up_nobody(start_gate,
             assert client.get("/").status == 200
         event = gate.wait_event("log_failed", output="audit")
         assert event["error"] == "No space left on device" and event["level"] == "error"
-    gate.wait_metric("sallyport_log_write_failures_total", lambda n: n == 20)
+    gate.wait_metric("sallyport_audit_write_failures_total", lambda n: n == 20)
+    assert gate.metrics()["sallyport_log_write_failures_total"] == 0
 
 
 # A mount namespace in which /dev/log and journald's socket are links to sockets of the test's.
@@ -349,7 +365,7 @@ def test_syslog_gets_all_three_streams_and_may_be_restarted(start_gate, world, b
         service.stop()
         client.get("/lost")
         assert gate.wait_event("log_failed")["count"] > 0
-        gate.wait_metric("sallyport_log_write_failures_total", lambda n: n == 2)
+        gate.wait_metric("sallyport_audit_write_failures_total", lambda n: n == 2)  # the access record among them
         service.start()
         client.get("/two")
         assert all("/lost" not in line for line in service.until("/two"))

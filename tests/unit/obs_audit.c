@@ -176,9 +176,33 @@ static void test_audit_records_that_cannot_be_written_are_told_among_the_events(
     start_with_audit(f, "/dev/full");
     sp_log_audit(new_logger(f), NULL, 0);
     sp_log_stop(f->log, STOP_MS);
-    assert_int_equal(sp_meters_sum(f->meters, SP_METER_log_failed), 1);
+    assert_int_equal(sp_meters_sum(f->meters, SP_METER_audit_failed), 1);
+    assert_int_equal(sp_meters_sum(f->meters, SP_METER_log_failed), 0);
     assert_file_has(
         f->events, "Z error log_failed output=audit count=1 error=\"No space left on device\"\n", 1);
+}
+
+static void test_what_an_output_loses_is_counted_by_whether_audit_records_go_there(void **state)
+{
+    struct fixture *f = *state;
+    const struct sp_log_options options[] = {
+        {.level = SP_LOG_INFO, .events = f->events, .access = "/dev/full", .audit = "/dev/full"},
+        {.level = SP_LOG_INFO, .events = f->events, .access = "/dev/full", .audit = f->access},
+    };
+    struct sp_err err;
+    if (sp_log_start(&options[0], f->writer, &f->log, &err) != SP_OK)
+        fail_msg("%s", err.text);
+    struct sp_logger *l = new_logger(f);
+    sp_log_audit(l, NULL, 0);
+    sp_log_access(l, NULL, 0);
+    WAIT_UNTIL(sp_meters_sum(f->meters, SP_METER_audit_failed) == 2);
+    sp_log_reopen(f->log, &options[1]);
+    sp_log_audit(l, NULL, 0);
+    sp_log_access(l, NULL, 0);
+    sp_log_stop(f->log, STOP_MS);
+    assert_int_equal(sp_meters_sum(f->meters, SP_METER_audit_failed), 2);
+    assert_int_equal(sp_meters_sum(f->meters, SP_METER_log_failed), 1);
+    assert_file_has(f->access, "decision", 1);
 }
 
 static void test_audit_records_follow_a_reopened_file(void **state)
@@ -208,6 +232,7 @@ int main(void)
         LOG_TEST(test_access_records_leave_room_in_the_ring_for_audit_records),
         LOG_TEST(test_access_records_leave_room_for_audit_records_in_an_output_that_both_share),
         LOG_TEST(test_audit_records_that_cannot_be_written_are_told_among_the_events),
+        LOG_TEST(test_what_an_output_loses_is_counted_by_whether_audit_records_go_there),
         LOG_TEST(test_audit_records_follow_a_reopened_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

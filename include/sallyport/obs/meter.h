@@ -55,6 +55,8 @@
     X(audit_dropped, "sallyport_audit_dropped_total", counter,                                               \
         "Audit records dropped: the reader or disk too slow")                                                \
     X(log_failed, "sallyport_log_write_failures_total", counter, "Log lines lost to a write error")          \
+    X(audit_failed, "sallyport_audit_write_failures_total", counter,                                         \
+        "Audit records lost to a write error, and log lines that shared their output")                       \
     X(reloads, "sallyport_reloads_total{result=\"ok\"}", counter, "Configuration reloads")                   \
     X(reload_failures, "sallyport_reloads_total{result=\"failed\"}", counter, "Configuration reloads")       \
     X(renewals, "sallyport_renewals_total{result=\"ok\"}", counter,                                          \
