@@ -276,6 +276,7 @@ static size_t scan(const struct load *l, const struct ask *a)
     struct sp_facts f;
     sp_facts_of_connection(&f, p, &c, sp_standing_callers(l->standings[a->client]));
     f.request = &a->request;
+    f.path = a->request.path; /* nothing in it is encoded */
     MUST(sp_facts_see_headers(&f) == SP_NONE);
     for (size_t i = 0; i < p->rule_count; i++) {
         if (!p->rules[i].reports && sp_conditions_hold(&p->rules[i], &f, ~0U))
