@@ -2,8 +2,8 @@
 that nothing which a client sends, by certificate or by request, can make a line of its own."""
 
 import json
+import pathlib
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -294,32 +294,19 @@ def test_an_audit_that_cannot_be_written_is_told_and_holds_up_nobody(start_gate,
     assert gate.metrics()["sallyport_log_write_failures_total"] == 0
 
 
-# A mount namespace in which /dev/log and journald's socket are links to sockets of the test's.
-NAMESPACE = """
-set -e
-mount -t tmpfs tmpfs "$1/dev"
-for device in null zero full random urandom; do : > "$1/dev/$device"; mount --bind /dev/$device "$1/dev/$device"; done
-ln -s "$1/service" "$1/dev/log"
-mount --rbind "$1/dev" /dev
-mount -t tmpfs tmpfs /run
-mkdir -p /run/systemd/journal
-ln -s "$1/service" /run/systemd/journal/socket
-shift
-exec "$@"
-"""
-
-
-def has_namespaces():
-    return shutil.which("unshare") and subprocess.run(
-        ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/run"], capture_output=True, check=False).returncode == 0
+@pytest.fixture(scope="module")
+def redirect(tmp_path_factory):
+    made = tmp_path_factory.mktemp("redirect") / "redirect.so"
+    source = pathlib.Path(__file__).parent / "lib" / "redirect.c"
+    subprocess.run(["cc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", made, source, "-ldl"], check=True)
+    return made
 
 
 class Service:
     """What syslog and journald are to a program: a datagram socket."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        (folder / "dev").mkdir(parents=True)
+    def __init__(self, folder, redirect):
+        self.folder, self.redirect = folder, redirect
         self.start()
 
     def start(self):
@@ -340,13 +327,14 @@ class Service:
 
     @property
     def under(self):
-        return ["unshare", "-rm", "sh", "-c", NAMESPACE, "sh", str(self.folder)]
+        options = gates.environment()["ASAN_OPTIONS"]
+        return ["env", f"LD_PRELOAD={self.redirect}", f"SP_TEST_SERVICE={self.folder / 'service'}",
+                f"ASAN_OPTIONS={options}:verify_asan_link_order=0"]
 
 
 @pytest.fixture
-def service(tmp_path_factory):
-    assert has_namespaces(), "to put services in the place of the system's this takes `unshare -rm`"
-    made = Service(tmp_path_factory.mktemp("s"))
+def service(tmp_path_factory, redirect):
+    made = Service(tmp_path_factory.mktemp("s"), redirect)
     yield made
     made.sock.close()
 

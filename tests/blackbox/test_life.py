@@ -138,6 +138,17 @@ def test_the_exit_status_tells_usage_and_configuration_from_failure(world, backe
         assert status == 0 or result.stderr.strip(), f"{arguments} failed without a word"
 
 
+def test_a_quiet_check_says_only_what_is_wrong(world, backend, tmp_path):
+    file = tmp_path / "sallyport.yaml"
+    gates.Gate.write(type("Place", (), {"file": file}), gates.config(world, backend.endpoint))
+    told = gates.run("check", "-c", file)
+    quiet = gates.run("check", "--quiet", "-c", file)
+    assert told.stdout and (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", told.stderr)
+    file.write_text(file.read_text() + "unknown: 1\n")
+    told, quiet = gates.run("check", "-c", file), gates.run("check", "--quiet", "-c", file)
+    assert "unknown" in told.stderr and (quiet.returncode, quiet.stdout, quiet.stderr) == (2, "", told.stderr)
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_check_counts_what_a_policy_has_and_what_of_it_only_reports(world, backend, tmp_path, count):
     named = [f"one{number}" for number in range(count)]
