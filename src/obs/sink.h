@@ -40,7 +40,7 @@ struct sp_sink {
 };
 
 /* Room for what waits. A line that does not fit any more is dropped. */
-enum { SP_SINK_PENDING_MAX = 256 * 1024 };
+enum { SP_SINK_PENDING_MAX = 1024 * 1024 };
 
 /* Opens "stderr", "stdout", "syslog", "journald" or a path. Borrows what `sockets` names as long as the output lives. The
  * error names it. */
