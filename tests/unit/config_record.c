@@ -62,6 +62,30 @@ static void test_what_the_log_writes_is_read_as_it_was(void **state)
     }
 }
 
+/* Two values as long as one may be, of bytes that are six when they are written. */
+static void test_the_longest_line_that_the_log_writes_is_read(void **state)
+{
+    enum { LONGEST = 8192 };
+    static char bytes[LONGEST];
+    struct sp_slice value = {bytes, LONGEST};
+    const struct sp_log_field fields[] = {SP_LOG_S("subject", value), SP_LOG_S("host", value)};
+
+    (void)state;
+    memset(bytes, '\x01', LONGEST);
+    for (int format = SP_LOG_JSON; format <= SP_LOG_TEXT; format++) {
+        struct sp_buf line = {0};
+        struct read r;
+        sp_log_format(
+            &line, (enum sp_log_format)format, SP_LOG_WARN, 0, "refused", fields, SP_COUNTOF(fields));
+        if (read_line(&r, sp_buf_slice(&line)) != SP_OK)
+            fail_msg("%s", r.err.text);
+        assert_field(&r, "subject", value);
+        assert_field(&r, "host", value);
+        sp_arena_free(&r.arena);
+        sp_buf_free(&line);
+    }
+}
+
 static void test_an_access_record_has_no_level(void **state)
 {
     static const struct sp_log_field FIELD = {.key = "path", .kind = SP_LOG_STR, .str = {"/x", 2}};
@@ -147,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_the_log_writes_is_read_as_it_was),
+        cmocka_unit_test(test_the_longest_line_that_the_log_writes_is_read),
         cmocka_unit_test(test_an_access_record_has_no_level),
         cmocka_unit_test(test_json_may_be_spelt_otherwise),
         cmocka_unit_test(test_what_is_no_line_of_ours_is_refused),
