@@ -152,6 +152,44 @@ bool sp_unhex(struct sp_slice s, uint8_t *out, size_t len)
     return at == s.len;
 }
 
+/* 64: none of the alphabet. */
+static uint32_t base64_value(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return (uint32_t)(c - 'A');
+    if (c >= 'a' && c <= 'z')
+        return (uint32_t)(c - 'a') + 26;
+    if (c >= '0' && c <= '9')
+        return (uint32_t)(c - '0') + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : 64;
+}
+
+bool sp_base64_decode(struct sp_slice s, char *out, size_t *len)
+{
+    size_t n = 0, padding = 0;
+
+    if (s.len % 4 != 0)
+        return false;
+    while (padding < 2 && padding < s.len && s.ptr[s.len - 1 - padding] == '=')
+        padding++;
+    for (size_t i = 0; i < s.len; i += 4) {
+        uint32_t bits = 0;
+        for (size_t j = i; j < i + 4; j++) {
+            uint32_t value = j < s.len - padding ? base64_value(s.ptr[j]) : 0;
+            if (value > 63)
+                return false;
+            bits = bits << 6 | value;
+        }
+        size_t bytes = i + 4 == s.len ? 3 - padding : 3;
+        if ((bits & ((UINT32_C(1) << 8 * (3 - bytes)) - 1)) != 0) /* bits that nobody reads: a second spelling */
+            return false;
+        for (size_t j = 0; j < bytes; j++)
+            out[n++] = (char)(bits >> (16 - 8 * j) & 0xff);
+    }
+    *len = n;
+    return true;
+}
+
 size_t sp_utf8_take(struct sp_slice s, uint32_t *code)
 {
     static const struct {

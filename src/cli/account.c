@@ -88,6 +88,39 @@ void sp_account_each_limit(const struct sp_offline *o, const struct sp_trial *t,
     }
 }
 
+void sp_account_each_line(
+    const struct sp_trial *t, void (*each)(void *arg, const struct sp_line *line), void *arg)
+{
+    const struct sp_line upgrade[] = {
+        {SP_SLICE("Upgrade"), t->upgrade}, {SP_SLICE("Connection"), SP_SLICE("upgrade")}};
+
+    if (t->stage != SP_TRIAL_UPSTREAM)
+        return;
+    for (size_t i = 0; i < t->out.line_count; i++)
+        each(arg, &t->out.lines[i]);
+    for (size_t i = 0; i < t->out.more_count; i++)
+        each(arg, &t->out.more[i]);
+    for (size_t i = 0; t->upgrade.ptr != NULL && i < SP_COUNTOF(upgrade); i++) /* as the codec writes them */
+        each(arg, &upgrade[i]);
+}
+
+void sp_account_each_edit(const struct sp_offline *o, const struct sp_trial *t,
+    void (*each)(void *arg, const char *what, const char *name, const char *value), void *arg)
+{
+    const struct sp_config_edits *edits = t->stage == SP_TRIAL_UPSTREAM && !t->is_tcp
+                                              ? o->config->rules[t->decision.rule].response_headers
+                                              : NULL;
+
+    if (edits == NULL)
+        return;
+    for (size_t i = 0; i < edits->remove.count; i++)
+        each(arg, "remove", edits->remove.items[i], NULL);
+    for (size_t i = 0; i < edits->set_count; i++)
+        each(arg, "set", edits->set[i].name, edits->set[i].value);
+    for (size_t i = 0; i < edits->add_count; i++)
+        each(arg, "add", edits->add[i].name, edits->add[i].value);
+}
+
 void sp_account_each_note(const struct sp_trial *t, void (*each)(void *arg, const char *note), void *arg)
 {
     const struct sp_config_client_auth *auth = &t->listener->hosts[t->host].client_auth;
@@ -106,4 +139,6 @@ void sp_account_each_note(const struct sp_trial *t, void (*each)(void *arg, cons
     if (t->standing != NULL && sp_standing_proxy(t->standing) != SP_NONE)
         each(arg,
             "it is one of trusted_proxies: what it says itself in the families named there goes on as it comes");
+    if (t->is_for_us)
+        each(arg, "Max-Forwards is 0: it is answered 200 here, and no backend is asked");
 }

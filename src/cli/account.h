@@ -35,6 +35,13 @@ SP_MUST_USE enum sp_rc sp_account_each_caller_of_rule(const struct sp_offline *o
 /* The limits of its callers that bear on it; of any but the one it is let through by, those of requests are 0. */
 void sp_account_each_limit(const struct sp_offline *o, const struct sp_trial *t,
     void (*each)(void *arg, const char *caller, const struct sp_config_caller_limits *limits), void *arg);
+/* Each field that the backend is sent, in order; nothing if it is sent none. */
+void sp_account_each_line(
+    const struct sp_trial *t, void (*each)(void *arg, const struct sp_line *line), void *arg);
+/* What the rule that allows it makes of the answer's fields, "remove", "set" and "add" in this order; `value` is NULL with the
+ * first. */
+void sp_account_each_edit(const struct sp_offline *o, const struct sp_trial *t,
+    void (*each)(void *arg, const char *what, const char *name, const char *value), void *arg);
 /* What was not looked at, a sentence each. */
 void sp_account_each_note(const struct sp_trial *t, void (*each)(void *arg, const char *note), void *arg);
 

@@ -98,10 +98,17 @@ static void add_request(struct sp_buf *out, const struct sp_trial *t)
     sp_json_text(out, "listener", t->listener->name);
     sp_json_text(out, "sni", t->sni[0] != '\0' ? t->sni : NULL);
     sp_json_text(out, "source", t->source.len != 0 ? t->asked->source : NULL);
+    sp_json_text(out, "mode", t->is_tcp ? "tcp" : "http");
+    if (t->is_tcp) {
+        sp_json_text(out, "request", NULL);
+        return;
+    }
     open(out, "request", '{');
     sp_json_text(out, "method", t->method);
     sp_json_text(out, "host", t->host_text);
     sp_json_text(out, "path", t->path);
+    sp_json_slice(out, "rewritten", t->target.own != NULL ? t->target.path : (struct sp_slice){NULL, 0});
+    sp_json_text(out, "upgrade", t->asked->upgrade);
     sp_buf_add_char(out, '}');
 }
 
@@ -214,8 +221,10 @@ static void add_limit(void *arg, const char *caller, const struct sp_config_call
     sp_buf_add_char(out, '}');
 }
 
-static void add_line(struct sp_buf *out, const struct sp_line *line)
+static void add_line(void *arg, const struct sp_line *line)
 {
+    struct sp_buf *out = arg;
+
     sp_json_next(out);
     sp_buf_add_char(out, '[');
     sp_json_string(out, line->name);
@@ -224,16 +233,16 @@ static void add_line(struct sp_buf *out, const struct sp_line *line)
     sp_buf_add_char(out, ']');
 }
 
-static void add_lines(struct sp_buf *out, const struct sp_trial *t)
+static void add_edit(void *arg, const char *what, const char *name, const char *value)
 {
-    bool sent = t->stage == SP_TRIAL_UPSTREAM;
+    struct sp_buf *out = arg;
 
-    open(out, "headers", '[');
-    for (size_t i = 0; sent && i < t->decision_line_count; i++)
-        add_line(out, &t->decision_lines[i]);
-    for (size_t i = 0; sent && i < t->lines.count; i++)
-        add_line(out, &t->lines.lines[i]);
-    sp_buf_add_char(out, ']');
+    sp_json_next(out);
+    sp_buf_add_char(out, '{');
+    sp_json_text(out, "edit", what);
+    sp_json_text(out, "name", name);
+    sp_json_text(out, "value", value);
+    sp_buf_add_char(out, '}');
 }
 
 static void add_note(void *arg, const char *note)
@@ -274,7 +283,12 @@ enum sp_rc sp_account_json(
     open(out, "limits", '[');
     sp_account_each_limit(o, t, add_limit, out);
     sp_buf_add_char(out, ']');
-    add_lines(out, t);
+    open(out, "headers", '[');
+    sp_account_each_line(t, add_line, out);
+    sp_buf_add_char(out, ']');
+    open(out, "response_edits", '[');
+    sp_account_each_edit(o, t, add_edit, out);
+    sp_buf_add_char(out, ']');
     open(out, "notes", '[');
     sp_account_each_note(t, add_note, out);
     sp_buf_add_char(out, ']');

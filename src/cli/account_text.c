@@ -58,10 +58,15 @@ static void add_callers(struct sp_buf *out, const struct sp_offline *o, const st
 
 static void add_request(struct sp_buf *out, const struct sp_trial *t)
 {
-    sp_buf_printf(out, "request     %s https://%s%s\n", t->method, t->host_text, t->path);
+    if (!t->is_tcp)
+        sp_buf_printf(out, "request     %s https://%s%s\n", t->method, t->host_text, t->path);
     for (size_t i = 0; i < t->asked->header_count; i++)
         sp_buf_printf(out, MARGIN "%s: %s\n", t->asked->headers[i].name, t->asked->headers[i].value);
-    sp_buf_printf(out, "arrives at  listener %s, %s%s", t->listener->name,
+    if (t->asked->upgrade != NULL)
+        sp_buf_printf(out, MARGIN "asks to change to %s\n", t->asked->upgrade);
+    if (t->target.own != NULL)
+        sp_buf_printf(out, "rewritten   %.*s: so it is judged and sent\n", SP_FMT(t->target.path));
+    sp_buf_printf(out, "arrives at  listener %s%s, %s%s", t->listener->name, t->is_tcp ? " of mode tcp" : "",
         t->sni[0] != '\0' ? "asking for " : "asking for no name", t->sni);
     if (t->source.len != 0)
         sp_buf_printf(out, ", from %s", t->asked->source);
@@ -203,16 +208,29 @@ static void add_limits(struct sp_buf *out, const struct sp_offline *o, const str
     sp_account_each_limit(o, t, add_limit, &l);
 }
 
-static void add_lines(struct sp_buf *out, const struct sp_trial *t)
+static void add_line(void *arg, const struct sp_line *line)
 {
-    if (t->stage != SP_TRIAL_UPSTREAM)
-        return;
-    sp_buf_add_str(out, "headers that the backend is sent\n");
-    for (size_t i = 0; i < t->decision_line_count; i++)
-        sp_buf_printf(
-            out, "  %.*s: %.*s\n", SP_FMT(t->decision_lines[i].name), SP_FMT(t->decision_lines[i].value));
-    for (size_t i = 0; i < t->lines.count; i++)
-        sp_buf_printf(out, "  %.*s: %.*s\n", SP_FMT(t->lines.lines[i].name), SP_FMT(t->lines.lines[i].value));
+    sp_buf_printf(arg, "  %.*s: %.*s\n", SP_FMT(line->name), SP_FMT(line->value));
+}
+
+static void add_edit(void *arg, const char *what, const char *name, const char *value)
+{
+    sp_buf_printf(arg, "  %s %s%s%s\n", what, name, value != NULL ? ": " : "", value != NULL ? value : "");
+}
+
+/* The heading stays only if something stands below it. */
+static void add_lines(struct sp_buf *out, const struct sp_offline *o, const struct sp_trial *t)
+{
+    static const char ANSWER[] = "what becomes of the answer's headers\n";
+
+    if (t->out.line_count > 0)
+        sp_buf_add_str(out, "headers that the backend is sent\n");
+    sp_account_each_line(t, add_line, out);
+    sp_buf_add_str(out, ANSWER);
+    size_t before = out->len;
+    sp_account_each_edit(o, t, add_edit, out);
+    if (out->len == before && !out->failed)
+        out->len -= sizeof(ANSWER) - 1;
 }
 
 static void add_note(void *arg, const char *note)
@@ -233,7 +251,8 @@ void sp_account_outcome(struct sp_buf *out, const struct sp_offline *o, const st
     if (t->status != 0)
         sp_buf_printf(out, ", answered %u", t->status);
     else
-        sp_buf_add_str(out, ", in the handshake");
+        sp_buf_add_str(
+            out, t->stage == SP_TRIAL_HANDSHAKE ? ", in the handshake" : ", closed without a word");
 }
 
 enum sp_rc sp_account_text(
@@ -246,7 +265,7 @@ enum sp_rc sp_account_text(
     if (add_rules(out, o, t, nearest) != SP_OK)
         return SP_FAIL;
     add_limits(out, o, t);
-    add_lines(out, t);
+    add_lines(out, o, t);
     sp_account_each_note(t, add_note, out);
     sp_account_outcome(out, o, t);
     sp_buf_add_char(out, '\n');

@@ -77,7 +77,14 @@ static const char *const ADVICE[SP_REFUSAL_COUNT] = {
     [SP_REFUSAL_connect_timeout] = "see why the backend does not take connections, or raise timeouts.connect",
     [SP_REFUSAL_response_timeout] = "see what the backend is busy with, or raise timeouts.response",
     [SP_REFUSAL_backend_closed] = "see the backend's own log for that moment",
-    [SP_REFUSAL_bad_response] = "see what the backend answers; the detail says where it breaks off",
+    [SP_REFUSAL_bad_status_line] = "see what speaks at the backend's port: HTTP/1.1 without TLS is expected, unless the upstream has tls",
+    [SP_REFUSAL_bad_response_header] = "mend the header that the backend sends; the detail says what is wrong with it",
+    [SP_REFUSAL_bad_response_framing] = "the backend must send either one Content-Length or chunks",
+    [SP_REFUSAL_bad_response_chunk] = "see how the backend, or what is between, writes chunks",
+    [SP_REFUSAL_bad_upgrade] = "the backend must answer 101 only to a request that asks for it, with the protocol asked for",
+    [SP_REFUSAL_too_many_interim] = "the backend must send a final answer; 16 interim ones are taken",
+    [SP_REFUSAL_unasked_response] = "the backend must not speak first, nor twice to one request",
+    [SP_REFUSAL_response_too_large] = "raise limits.header_bytes or limits.headers, or let the backend send less",
 };
 
 enum sp_refusal sp_reason_of(const char *word)

@@ -26,8 +26,8 @@ struct request {
 
 static const char usage[] =
     "usage: sallyport explain -c FILE --cert FILE|--identity FIELD=VALUE...|--anonymous [--listener NAME]\n"
-    "         [--sni NAME] [--host HOST] [--method METHOD] [--path PATH] [--header 'NAME: VALUE']... [--source ADDRESS]\n"
-    "         [--time 2026-01-02T03:04:05Z|@SECONDS] [--nearest N] [--json]\n"
+    "         [--sni NAME] [--host HOST] [--method METHOD] [--path PATH] [--header 'NAME: VALUE']...\n"
+    "         [--upgrade PROTOCOL] [--source ADDRESS] [--time 2026-01-02T03:04:05Z|@SECONDS] [--nearest N] [--json]\n"
     "       sallyport explain -c FILE --log LINE|- [--cert FILE] [--header 'NAME: VALUE']...\n"
     "         [--time T] [--nearest N] [--json]\n"
     "exit codes: 0 allowed, 3 refused, 2 bad usage or a file that cannot be used\n";
@@ -44,6 +44,7 @@ enum {
     METHOD,
     PATH,
     HEADER,
+    UPGRADE,
     SOURCE,
     TIME,
     NEAR,
@@ -61,6 +62,7 @@ static const struct option longs[] = {
     {"method", required_argument, NULL, METHOD},
     {"path", required_argument, NULL, PATH},
     {"header", required_argument, NULL, HEADER},
+    {"upgrade", required_argument, NULL, UPGRADE},
     {"source", required_argument, NULL, SOURCE},
     {"time", required_argument, NULL, TIME},
     {"nearest", required_argument, NULL, NEAR},
@@ -118,6 +120,8 @@ static const char **text_of(struct request *r, int option)
         return &r->asked.method;
     case PATH:
         return &r->asked.path;
+    case UPGRADE:
+        return &r->asked.upgrade;
     case SOURCE:
         return &r->asked.source;
     case LOG:
@@ -163,7 +167,8 @@ static const char *missing(const struct request *r)
     if (r->log != NULL && (r->has_identity || r->anonymous))
         return "who it is stands in the line of the log, or in --cert";
     if (r->log != NULL && (r->asked.listener != NULL || r->asked.sni != NULL || r->asked.host != NULL ||
-                              r->asked.method != NULL || r->asked.path != NULL || r->asked.source != NULL))
+                              r->asked.method != NULL || r->asked.path != NULL || r->asked.source != NULL ||
+                              r->asked.upgrade != NULL))
         return "what was asked stands in the line of the log";
     return NULL;
 }

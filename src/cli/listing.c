@@ -9,6 +9,12 @@
  *         CRL         pki/crl/root.pem, 1 entry, number 1
  *     !     ends      2026-11-22T13:00:00Z (in 42 min)
  *
+ *     upstream billing over TLS, backends known by billing.internal
+ *       certificate   CN=sallyport
+ *         ...
+ *       CA            CN=Backend CA
+ *         ...
+ *
  *     3 callers, 4 rules, 2 upstreams
  *     1 caller with limits
  *
@@ -43,6 +49,7 @@ struct listing {
     int64_t now;
     unsigned indent;
     size_t host;           /* whose certificates are listed */
+    bool of_upstream;      /* those that are judged are backends */
     struct sp_arena arena; /* of one trust's rows */
     struct ca_row *cas, **cas_end;
     struct crl_row *crls, **crls_end;
@@ -117,10 +124,12 @@ static const char *stale_meaning(const struct listing *l, const struct sp_trust_
     int64_t grace_s = (int64_t)(l->auth->crl_grace_ms / 1000);
 
     if (l->auth->crl_stale == SP_CRL_STALE_ACCEPT)
-        return ": clients are let in nevertheless (crl_stale: accept)";
+        return l->of_upstream ? ": backends are believed nevertheless (crl_stale: accept)"
+                              : ": clients are let in nevertheless (crl_stale: accept)";
     if (l->auth->crl_stale == SP_CRL_STALE_GRACE && l->now - crl->next_update < grace_s)
-        return ": clients are still let in (crl_stale: grace)";
-    return ": clients are refused (crl_stale)";
+        return l->of_upstream ? ": backends are still believed (crl_stale: grace)"
+                              : ": clients are still let in (crl_stale: grace)";
+    return l->of_upstream ? ": backends are refused (crl_stale)" : ": clients are refused (crl_stale)";
 }
 
 static void list_crl(struct listing *l, unsigned deeper, const struct sp_trust_crl *crl)
@@ -163,6 +172,8 @@ static void list_gap(struct listing *l, bool has_some)
 {
     bool refused = l->auth->crl_missing == SP_CRL_MISSING_REJECT;
 
+    if (l->of_upstream && l->auth->crl.count == 0) /* nobody asked for any */
+        return;
     line(l, true, 2, has_some ? "gap" : "CRL", "%s; what is not covered is %s (crl_missing: %s)",
         has_some ? "none covers all of its certificates" : "none", refused ? "refused" : "let in",
         refused ? "reject" : "accept");
@@ -280,6 +291,42 @@ static void list_host(struct listing *l, const struct sp_snapshot_listener *s, s
     sp_buf_free(&names);
 }
 
+/* ---- upstreams ---- */
+
+static void list_own_certificate(struct listing *l, const struct sp_tls_client_facts *own)
+{
+    line(l, l->now >= certificate_warn_at(l->config, own->not_after), 0, "certificate", "%s", own->subject);
+    line(l, false, 2, "file", "%s", own->file);
+    list_validity(l, own->not_before, own->not_after, ": backends refuse it");
+}
+
+/* All workers' are alike. */
+static void list_upstream(struct listing *l, const struct sp_snapshot *s, size_t i)
+{
+    const struct sp_config_upstream *config = &l->config->upstreams[i];
+    const struct sp_tls_client *client = sp_fleet_tls(s->fleet, i, 0);
+    struct sp_tls_client_facts own;
+
+    if (client == NULL)
+        return;
+    const struct sp_config_upstream_tls *tls = config->tls;
+    sp_buf_printf(l->out, "\nupstream %s over TLS, ", config->name);
+    if (!tls->verify)
+        sp_buf_add_str(l->out, "whoever answers is believed (verify: false)\n");
+    else if (tls->name == NULL && tls->uri == NULL)
+        sp_buf_add_str(l->out, "backends known by the names of their endpoints\n");
+    else
+        sp_buf_printf(l->out, "backends known by %s%s%s\n", tls->name != NULL ? tls->name : "",
+            tls->name != NULL && tls->uri != NULL ? " and " : "", tls->uri != NULL ? tls->uri : "");
+    l->indent = 2;
+    l->of_upstream = true;
+    l->auth = &tls->trust;
+    if (sp_tls_client_certificate(client, &own))
+        list_own_certificate(l, &own);
+    if (sp_tls_client_trust(client) != NULL)
+        list_trust(l, sp_tls_client_trust(client));
+}
+
 /* ---- the whole ---- */
 
 static void add_count(struct sp_buf *out, const char *before, size_t count, const char *what)
@@ -320,6 +367,8 @@ void sp_listing_print(const struct sp_snapshot *s, int64_t now, struct sp_buf *o
         for (size_t h = 0; h < config->host_count; h++)
             list_host(&l, &s->listeners[i], h);
     }
+    for (size_t i = 0; i < s->config->upstream_count; i++)
+        list_upstream(&l, s, i);
     list_policy(s->config, out);
 }
 
@@ -327,7 +376,7 @@ void sp_listing_print(const struct sp_snapshot *s, int64_t now, struct sp_buf *o
 
 struct warner {
     const struct sp_config *config;
-    const struct sp_config_host *host;
+    const struct sp_config_client_auth *auth; /* of the CAs that are looked at */
     const struct sp_config_listener *listener;
     int64_t now;
     struct sp_diags *diags;
@@ -362,8 +411,8 @@ static void warn_of_certificate(void *arg, const struct sp_tls_certificate *c)
 static void warn_of_ca(void *arg, const struct sp_trust_ca *ca)
 {
     const struct warner *w = arg;
-    const struct sp_strings *files = &w->host->client_auth.ca;
-    struct sp_pos at = w->host->client_auth.at;
+    const struct sp_strings *files = &w->auth->ca;
+    struct sp_pos at = w->auth->at;
     char what[600];
 
     for (size_t i = 0; i < files->count && ca->file != NULL; i++) {
@@ -374,6 +423,18 @@ static void warn_of_ca(void *arg, const struct sp_trust_ca *ca)
     warn(w, at, what, ca->file != NULL ? ca->file : "the bundle", ca->not_after);
 }
 
+static void warn_of_upstream(
+    struct warner *w, const struct sp_config_upstream *u, const struct sp_tls_client *client)
+{
+    struct sp_tls_client_facts own;
+
+    w->auth = &u->tls->trust;
+    if (sp_tls_client_certificate(client, &own))
+        warn(w, u->tls->certificate->at, "certificate", own.file, own.not_after);
+    if (sp_tls_client_trust(client) != NULL)
+        sp_trust_each_ca(sp_tls_client_trust(client), w->now, warn_of_ca, w);
+}
+
 void sp_listing_warn(const struct sp_snapshot *s, int64_t now, struct sp_diags *diags)
 {
     for (size_t i = 0; i < s->listener_count; i++) {
@@ -381,9 +442,15 @@ void sp_listing_warn(const struct sp_snapshot *s, int64_t now, struct sp_diags *
         struct warner w = {.config = s->config, .listener = l->config, .now = now, .diags = diags};
         sp_tls_server_each_certificate(l->tls[0], warn_of_certificate, &w);
         for (size_t h = 0; h < l->config->host_count; h++) {
-            w.host = &l->config->hosts[h];
-            if (h == 0 || !w.host->inherits)
+            w.auth = &l->config->hosts[h].client_auth;
+            if (h == 0 || !l->config->hosts[h].inherits)
                 sp_trust_each_ca(l->trusts[h], now, warn_of_ca, &w);
         }
+    }
+    for (size_t i = 0; i < s->config->upstream_count; i++) {
+        const struct sp_tls_client *client = sp_fleet_tls(s->fleet, i, 0);
+        struct warner w = {.config = s->config, .now = now, .diags = diags};
+        if (client != NULL)
+            warn_of_upstream(&w, &s->config->upstreams[i], client);
     }
 }

@@ -21,7 +21,7 @@ static bool lies_in_the_head(enum sp_refusal reason)
     static const enum sp_refusal HEAD[] = {SP_REFUSAL_bad_header, SP_REFUSAL_bad_header_name,
         SP_REFUSAL_bad_framing, SP_REFUSAL_bad_expectation, SP_REFUSAL_protected_header,
         SP_REFUSAL_unsupported_coding, SP_REFUSAL_header_too_large, SP_REFUSAL_body_too_large,
-        SP_REFUSAL_ambiguous_header};
+        SP_REFUSAL_ambiguous_header, SP_REFUSAL_upgrade_not_allowed, SP_REFUSAL_request_loop};
 
     return is_one_of(reason, HEAD, SP_COUNTOF(HEAD));
 }

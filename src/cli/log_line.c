@@ -170,6 +170,22 @@ static const char *source_of(const struct sp_log_line *l)
     return peer != NULL && strncmp(peer, "unix:", 5) != 0 ? peer : NULL;
 }
 
+/* As it came: rewritten anew, if it was. Of a connection in mode tcp there is nothing but its name. */
+static void read_request(struct sp_log_line *l)
+{
+    const char *mode = sp_log_line_field(l, "mode"), *before = sp_log_line_field(l, "rewritten_from");
+
+    l->asked.host = sp_log_line_field(l, "host");
+    l->asked.method = sp_log_line_field(l, "method");
+    l->asked.path = before != NULL ? before : sp_log_line_field(l, "path");
+    l->asked.upgrade = sp_log_line_field(l, "upgrade");
+    l->has_request = l->asked.method != NULL && l->asked.path != NULL;
+    if (mode != NULL && strcmp(mode, "tcp") == 0) {
+        l->asked.host = l->asked.method = l->asked.path = l->asked.upgrade = NULL;
+        l->has_request = true;
+    }
+}
+
 /* Is it about a client, and do we know what is said of it? */
 static enum sp_rc judge_event(const struct sp_log_line *l, struct sp_err *err)
 {
@@ -206,15 +222,12 @@ enum sp_rc sp_log_line_read(struct sp_log_line *out, struct sp_slice line, struc
     read_identity(out);
     out->asked = (struct sp_try){.listener = sp_log_line_field(out, "listener"),
         .sni = sp_log_line_field(out, "sni"),
-        .host = sp_log_line_field(out, "host"),
-        .method = sp_log_line_field(out, "method"),
-        .path = sp_log_line_field(out, "path"),
         .source = source_of(out),
         .now = INT64_MAX,
         .identity = out->has_identity ? &out->identity : NULL};
     if (out->asked.sni == NULL)
         out->asked.sni = "";
-    out->has_request = out->asked.method != NULL && out->asked.path != NULL;
+    read_request(out);
     return judge_event(out, err);
 }
 

@@ -14,7 +14,7 @@ struct sp_log_line {
     struct sp_config_identity identity;
     bool has_identity, has_names; /* a subject; alternative names */
     bool is_cut;                  /* a name, or the list of them, found no room in the line */
-    bool has_request;             /* method and path */
+    bool has_request;             /* method and path, or that it was a connection in mode tcp */
     struct sp_try asked;          /* of these, without `now`; borrows the rest */
 };
 

@@ -4,7 +4,7 @@
 enum sp_rc sp_offline_load(const char *file, struct sp_offline *out, struct sp_diags *diags)
 {
     *out = (struct sp_offline){0};
-    if (sp_config_read(file, &out->config, diags) != SP_OK)
+    if (sp_config_load(file, &out->config, diags) != SP_OK)
         return SP_FAIL;
     out->policy = sp_policy_new(out->config, NULL, diags);
     out->headers = sp_headers_new(out->config, diags);

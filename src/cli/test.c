@@ -75,6 +75,7 @@ static struct sp_try try_of(const char *file, const struct sp_case *c)
         .host = c->host,
         .method = c->method,
         .path = c->path,
+        .upgrade = c->upgrade,
         .source = c->source,
         .headers = c->headers,
         .header_count = c->header_count,

@@ -6,7 +6,6 @@
 
 #include "sallyport/http/h1_parse.h"
 #include "sallyport/http/path.h"
-#include "sallyport/proxy/request.h"
 #include "trial_walk.h"
 
 enum sp_rc sp_walk_cannot(struct sp_walk *w, const char *what, const char *why)
@@ -120,6 +119,8 @@ static enum sp_rc parse_request(struct sp_walk *w)
     sp_buf_printf(&text, "%s %s HTTP/1.1\r\nHost: %s\r\n", t->method, t->path, t->host_text);
     for (size_t i = 0; i < t->asked->header_count; i++)
         sp_buf_printf(&text, "%s: %s\r\n", t->asked->headers[i].name, t->asked->headers[i].value);
+    if (t->asked->upgrade != NULL)
+        sp_buf_printf(&text, "Connection: Upgrade\r\nUpgrade: %s\r\n", t->asked->upgrade);
     sp_buf_add_str(&text, "\r\n");
     struct sp_slice kept =
         text.failed ? (struct sp_slice){NULL, 0} : sp_arena_copy(&t->arena, sp_buf_slice(&text));
@@ -159,15 +160,19 @@ static enum sp_rc read_request(struct sp_walk *w)
 {
     char canonical[SP_HOST_MAX];
     struct sp_trial *t = w->t;
-    enum sp_rc rc = parse_request(w);
+    struct sp_fault fault;
 
-    if (rc != SP_OK)
-        return rc;
+    t->request = (struct sp_policy_request){.is_tcp = t->is_tcp, .host = sp_slice_of(t->sni)};
+    enum sp_rc rc = t->is_tcp ? SP_EOF : parse_request(w);
+    if (t->is_tcp || rc != SP_OK)
+        return t->is_tcp ? SP_OK : rc;
     struct sp_slice host = sp_arena_copy(&t->arena, sp_host_canonical(t->head.host, canonical));
     if (host.ptr == NULL)
         return sp_walk_no_memory(w);
+    if (sp_request_rewrite(t->listener, &w->o->config->limits, &t->head, host, &t->target, &fault) != SP_OK)
+        return refused(w, SP_TRIAL_REQUEST, fault.reason, fault.status, fault.detail);
     t->request = (struct sp_policy_request){.host = host,
-        .path = t->head.path,
+        .path = t->target.path,
         .method = t->head.method_text,
         .headers = t->head.headers,
         .header_count = t->head.header_count};
@@ -210,23 +215,31 @@ static enum sp_rc decide(struct sp_walk *w)
     if (t->standing == NULL)
         return sp_walk_no_memory(w);
     t->is_required_of = require_of_callers(w);
-    if (sp_headers_check_passed(w->o->headers, sp_standing_proxy(t->standing), &t->head, &fault) != SP_OK)
+    if (!t->is_tcp &&
+        sp_headers_check_passed(w->o->headers, sp_standing_proxy(t->standing), &t->head, &fault) != SP_OK)
         return refused(w, SP_TRIAL_REQUEST, fault.reason, fault.status, fault.detail);
     sp_policy_decide(t->standing, &t->request, &t->decision);
     if (!t->decision.allowed)
-        return refused(w, SP_TRIAL_RULES, t->decision.reason, t->decision.status, t->decision.detail);
+        return refused(
+            w, SP_TRIAL_RULES, t->decision.reason, t->is_tcp ? 0 : t->decision.status, t->decision.detail);
+    if (t->is_tcp)
+        return SP_OK;
     if (most != 0 && t->head.framing == SP_FRAMING_LENGTH && t->head.content_length > most)
         return refused(
             w, SP_TRIAL_REQUEST, SP_REFUSAL_body_too_large, 413, "Content-Length is over limits.body_bytes");
+    if (sp_request_check_upgrade(&t->head, &w->o->config->rules[t->decision.rule], &t->upgrade, &fault) !=
+        SP_OK)
+        return refused(w, SP_TRIAL_RULES, fault.reason, fault.status, fault.detail);
+    t->is_for_us = sp_request_is_for_us(&t->head);
     return SP_OK;
 }
 
-static enum sp_rc make_headers(struct sp_walk *w)
+/* What is said of the client, whatever it asks for. */
+static enum sp_rc make_identity(struct sp_walk *w, struct sp_err *err)
 {
     struct sp_trial *t = w->t;
-    struct sp_err err = {0};
     bool known;
-    struct sp_identity *shown = sp_walk_shown_certificate(&t->listener->hosts[t->host], t->sni, &known, &err);
+    struct sp_identity *shown = sp_walk_shown_certificate(&t->listener->hosts[t->host], t->sni, &known, err);
     struct sp_headers_about about = {.identity = t->identity,
         .listener = t->listener->name,
         .sni = t->sni,
@@ -236,9 +249,44 @@ static enum sp_rc make_headers(struct sp_walk *w)
     if (shown != NULL && shown->uris.count > 0)
         about.own_uri = sp_arena_copy(&t->arena, shown->uris.items[0]);
     sp_identity_free(shown);
-    t->decision_line_count = sp_headers_of_decision(w->o->headers, t->decision.upstream,
-        t->decision.rule_name, t->decision.caller_name, t->decision_lines);
-    if (sp_headers_make(w->o->headers, t->decision.upstream, &about, &t->arena, &t->lines, &err) == SP_OK)
+    *err = (struct sp_err){0};
+    return sp_headers_make(w->o->headers, t->decision.upstream, &about, &t->arena, &t->lines, err);
+}
+
+/* A new trace would be begun out of random bytes; these are as good. */
+static const uint64_t NOT_RANDOM[3] = {1, 1, 1};
+
+/* The head as the daemon makes it, but for the request id. */
+static enum sp_rc make_head(struct sp_walk *w, struct sp_err *err)
+{
+    struct sp_trial *t = w->t;
+    struct sp_request_room *room = sp_arena_alloc(&t->arena, 1, sizeof(*room));
+    struct sp_trace *trace = sp_arena_alloc(&t->arena, 1, sizeof(*trace));
+    const struct sp_request_way way = {.config = w->o->config,
+        .headers = w->o->headers,
+        .head = &t->head,
+        .target = &t->target,
+        .decision = &t->decision,
+        .identity = &t->lines,
+        .proxy = sp_standing_proxy(t->standing),
+        .source = &t->source,
+        .port = sp_addr_port(&t->listener->address),
+        .trace = trace,
+        .upgrade = t->upgrade};
+
+    if (room == NULL || trace == NULL)
+        return sp_err_sys(err, ENOMEM, "the head");
+    sp_trace_read(&t->head, NOT_RANDOM, trace);
+    return sp_request_head_make(&way, room, &t->out, err);
+}
+
+static enum sp_rc make_headers(struct sp_walk *w)
+{
+    struct sp_err err = {0};
+
+    if (w->t->is_tcp || w->t->is_for_us)
+        return SP_OK;
+    if (make_identity(w, &err) == SP_OK && make_head(w, &err) == SP_OK)
         return SP_OK;
     if (err.sys == EMSGSIZE)
         return refused(w, SP_TRIAL_HEADERS, SP_REFUSAL_identity_too_large, 431,
@@ -271,6 +319,7 @@ void sp_trial_free(struct sp_trial *t)
 {
     sp_standing_free(t->standing);
     t->standing = NULL;
+    SP_FREE(t->target.own);
     sp_identity_free(t->identity);
     t->identity = NULL;
     sp_arena_free(&t->arena);

@@ -7,10 +7,12 @@
 #include "offline.h"
 #include "sallyport/config/cases.h"
 #include "sallyport/pki/trust.h"
+#include "sallyport/proxy/request.h"
 
 /* What is tried. NULL is the default of each, as cases.h has them. Borrowed as long as the trial. */
 struct sp_try {
     const char *listener, *sni, *host, *method, *path, *source;
+    const char *upgrade; /* the protocol that it asks to change to; NULL: none */
     const struct sp_config_header *headers;
     size_t header_count;
     int64_t now; /* INT64_MAX: the present */
@@ -47,23 +49,26 @@ struct sp_trial {
     const char *sni;       /* canonical; "": none */
     const char *host_text; /* as it stands in Host */
     const char *method, *path;
+    bool is_tcp;           /* the listener is of mode tcp: a connection, and none of host_text, method and path */
     struct sp_addr source; /* len 0: none */
     int64_t now;
     /* what came of it */
     enum sp_trial_stage stage;
     enum sp_refusal reason; /* none: allowed */
-    unsigned status;        /* that the client is answered; 0: none, the handshake fails */
+    unsigned status;        /* that the client is answered; 0: none, the connection ends without a word */
     char detail[SP_TRIAL_DETAIL];
     struct sp_trial_step *steps; /* of the chain, as far as it was built */
     struct sp_identity *identity;
     struct sp_standing *standing; /* NULL: not come so far */
     bool is_required_of;          /* a caller that it is has a `require` */
     struct sp_head head;
+    struct sp_request_target target;  /* as it is judged and sent: the path may have been rewritten */
     struct sp_policy_request request; /* if there is a standing */
     struct sp_decision decision;      /* likewise */
-    struct sp_line decision_lines[SP_DECISION_LINES_MAX];
-    size_t decision_line_count;
+    struct sp_slice upgrade;          /* that it asks for and is allowed; absent: none */
+    bool is_for_us;                   /* allowed, but answered here: it may go no further */
     struct sp_header_lines lines;
+    struct sp_head_out out; /* what the backend is sent; line_count 0: nothing */
 };
 
 /* SP_FAIL: it cannot be tried (a file that cannot be read, a host that is none): `diags` says why. To be freed in any

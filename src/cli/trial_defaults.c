@@ -84,6 +84,7 @@ static enum sp_rc set_names(struct sp_walk *w)
     struct sp_trial *t = w->t;
     const struct sp_try *a = t->asked;
 
+    t->is_tcp = t->listener->mode == SP_MODE_TCP;
     t->host_text = a->host != NULL ? a->host : a->sni != NULL && a->sni[0] != '\0' ? a->sni : usual_host(w);
     t->sni = canonical_name(w, a->sni != NULL ? a->sni : t->host_text);
     if (t->sni == NULL)
@@ -124,11 +125,18 @@ static enum sp_rc set_request(struct sp_walk *w)
 {
     struct sp_trial *t = w->t;
     const struct sp_try *a = t->asked;
-    bool fits;
+    bool fits = a->upgrade == NULL || fits_a_line(a->upgrade);
 
+    if (t->is_tcp)
+        return a->host == NULL && a->method == NULL && a->path == NULL && a->header_count == 0 &&
+                       a->upgrade == NULL
+                   ? SP_OK
+                   : sp_walk_cannot(w, t->listener->name,
+                         "is a listener of mode tcp, where there is no host, method, path or header: give sni and "
+                         "source alone");
     t->method = a->method != NULL ? a->method : "GET";
     t->path = a->path != NULL ? a->path : "/";
-    fits = fits_a_line(t->method) && fits_a_line(t->path) && fits_a_line(t->host_text);
+    fits = fits && fits_a_line(t->method) && fits_a_line(t->path) && fits_a_line(t->host_text);
     for (size_t i = 0; i < a->header_count; i++)
         fits = fits && fits_a_line(a->headers[i].name) && fits_a_line(a->headers[i].value);
     return fits ? SP_OK

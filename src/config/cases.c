@@ -129,10 +129,11 @@ static const struct sp_section identity_section = {
     "cases[].identity", NULL, KEYS(identity_keys), sizeof(struct sp_config_identity), SP_NOWHERE, SP_NOWHERE, NULL};
 
 static const struct sp_key request_keys[] = {
-    {"method",  &text_type,   AT(sp_case, method),  1, 0, "GET", .doc = NULL},
+    {"method",  &text_type,   AT(sp_case, method),  1, 0, NULL,  .doc = NULL},
     {"host",    &text_type,   AT(sp_case, host),    1, 0, NULL,  .doc = NULL},
-    {"path",    &text_type,   AT(sp_case, path),    1, 0, "/",   .doc = NULL},
+    {"path",    &text_type,   AT(sp_case, path),    1, 0, NULL,  .doc = NULL},
     {"headers", &fields_type, AT(sp_case, headers), 0, 0, NULL,  .extra = AT(sp_case, header_count)},
+    {"upgrade", &text_type,   AT(sp_case, upgrade), 1, 0, NULL,  .doc = NULL},
     {"source",  &text_type,   AT(sp_case, source),  1, 0, NULL,  .doc = NULL},
 };
 static const struct sp_section request_section = {

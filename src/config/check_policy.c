@@ -1,14 +1,11 @@
-/* What no single row can say of callers, rules, requirements and what backends are told: fields that exclude each other,
+/* What no single row can say of callers, rules, requirements and proxies in front: fields that exclude each other,
  * and those that need each other. Each is the check of one section and looks at nothing else. Elsewhere: as in check.c. */
 #include "config/table.h"
 
 static void report_key(struct sp_reader *r, const struct sp_node *node, const struct sp_where *where,
     const char *key, const char *text)
 {
-    const struct sp_node *value = sp_node_find(node, key);
-    struct sp_where inner = {.up = where, .key = sp_slice_of(key)};
-
-    sp_report(r, SP_DIAG_ERROR, &inner, value != NULL ? value->at : node->at, "%s", text);
+    sp_report_key(r, SP_DIAG_ERROR, node, where, key, text);
 }
 
 /* ---- requirements ---- */
@@ -82,6 +79,70 @@ void sp_check_caller_limits(
     }
 }
 
+/* ---- edits ---- */
+
+/* Fields that frame the message or belong to one connection: changing them would change where a message ends, or what the
+ * two sides agree on. */
+static bool frames(const char *name)
+{
+    static const char *const names[] = {"Host", "Content-Length", "Transfer-Encoding", "Connection",
+        "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer",
+        "Upgrade", "Expect", "HTTP2-Settings", "Early-Data", "Max-Forwards"};
+
+    for (size_t i = 0; i < SP_COUNTOF(names); i++) {
+        if (sp_same_field(names[i], name))
+            return true;
+    }
+    return false;
+}
+
+/* One field of set, add or remove, and where it stands. */
+struct edit {
+    const char *name;
+    struct sp_pos at;
+    struct sp_where where;
+};
+
+static struct edit edit_of(const struct sp_config_edits *e, const struct sp_where lists[3], size_t i)
+{
+    if (i >= e->set_count + e->add_count) {
+        size_t index = i - e->set_count - e->add_count;
+        return (struct edit){e->remove.items[index], e->remove.at[index], {.up = &lists[2], .index = index}};
+    }
+    bool is_set = i < e->set_count;
+    const struct sp_config_header *h = is_set ? &e->set[i] : &e->add[i - e->set_count];
+    return (struct edit){h->name, h->at,
+        {.up = &lists[is_set ? 0 : 1], .key = h->name != NULL ? sp_slice_of(h->name) : SP_SLICE("?")}};
+}
+
+/* Twice in `set` or in `add` is told of where they are read. */
+void sp_check_edits(struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, void *base)
+{
+    const struct sp_config_edits *e = base;
+    const struct sp_where lists[3] = {{.up = where, .key = SP_SLICE("set")},
+        {.up = where, .key = SP_SLICE("add")}, {.up = where, .key = SP_SLICE("remove")}};
+    size_t count = e->set_count + e->add_count + e->remove.count;
+
+    (void)node;
+    for (size_t i = 0; i < count; i++) {
+        struct edit edit = edit_of(e, lists, i);
+        if (edit.name == NULL)
+            continue;
+        if (frames(edit.name))
+            sp_report(r, SP_DIAG_ERROR, &edit.where, edit.at,
+                "%s frames the message or belongs to one connection; it cannot be changed", edit.name);
+        for (size_t j = 0; j < i; j++) {
+            struct edit other = edit_of(e, lists, j);
+            bool told = other.where.up == edit.where.up && i < e->set_count + e->add_count;
+            if (other.name == NULL || told || !sp_same_field(other.name, edit.name))
+                continue;
+            sp_report(r, SP_DIAG_ERROR, &edit.where, edit.at, "%s is given twice; first on line %u",
+                edit.name, other.at.line);
+            break;
+        }
+    }
+}
+
 /* ---- rules ---- */
 
 /* Who is in both is meant and not meant. */
@@ -136,27 +197,24 @@ void sp_check_rule(struct sp_reader *r, const struct sp_node *node, const struct
     if (!denies && !allows)
         report_key(
             r, node, where, "upstream", "required key is missing; expected a name, or deny with a status");
+    static const char *const of_allowing[] = {"upgrade", "request_headers", "response_headers"};
+    for (size_t i = 0; denies && i < SP_COUNTOF(of_allowing); i++) {
+        if (sp_node_find(node, of_allowing[i]) != NULL)
+            report_key(r, node, where, of_allowing[i],
+                "a rule with deny lets nothing through that this could be done to; leave one of them out");
+    }
     check_not_from(r, where, rule);
     check_headers(r, where, rule);
 }
 
-/* ---- what backends are told ---- */
+/* ---- proxies in front ---- */
 
 void sp_check_proxy(struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, void *base)
 {
     const struct sp_config_trusted_proxy *proxy = base;
 
-    if (sp_node_find(node, "identity_headers") == NULL && proxy->xfcc == SP_XFCC_SANITIZE_SET)
+    if (sp_node_find(node, "identity_headers") == NULL && proxy->xfcc == SP_XFCC_SANITIZE_SET &&
+        sp_says(node, "forwarded", "replace"))
         sp_report(r, SP_DIAG_ERROR, where, proxy->at,
-            "it may say nothing; give identity_headers, or xfcc: append_forward or forward_only");
-}
-
-void sp_check_upstream(
-    struct sp_reader *r, const struct sp_node *node, const struct sp_where *where, void *base)
-{
-    const struct sp_config_upstream *upstream = base;
-
-    if (upstream->xfcc_details != 0 && (upstream->identity_headers & SP_IDENTITY_XFCC) == 0)
-        report_key(r, node, where, "xfcc_details",
-            "identity_headers does not name xfcc; leave one out or add the other");
+            "it may say nothing; give identity_headers, xfcc: append_forward or forward_only, or forwarded: append");
 }

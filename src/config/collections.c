@@ -1,9 +1,10 @@
 /* How many values are written: lists of sections, mappings of names, lists of words that are bits, and the few shapes
- * of their own (endpoints, subject attributes, header fields, crl_stale). One row a type at the end of the file.
+ * of their own (subject attributes, header fields, crl_stale). One row a type at the end of the file.
  * Invariant: an array is handed out with its count only when it was allocated whole; an element that could not be read
  * is zero in it, and the configuration is then not used. Elsewhere: single values (types.c), texts and lists of texts
  * (texts.c), the loop over a section's keys (table.c). */
 #include "config/table.h"
+
 #define VALUES_MAX 32 /* of one attribute */
 
 /* ---- sections ---- */
@@ -113,28 +114,6 @@ static void read_flags(struct sp_reader *r, const struct sp_key *key, const stru
 
 /* ---- shapes of their own ---- */
 
-static void read_endpoints(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
-    const struct sp_where *where, void *base)
-{
-    struct sp_config_endpoint *endpoints = sp_reader_alloc(r, node->count, sizeof(*endpoints));
-    struct sp_where inner = {.up = where};
-
-    if (endpoints == NULL)
-        return;
-    for (const struct sp_node *n = node->first; n != NULL; n = n->next, inner.index++) {
-        struct sp_config_endpoint *e = &endpoints[inner.index];
-        e->at = n->at;
-        if (!sp_want_scalar(
-                r, n, &inner, "an address such as 10.0.0.5:8080, backend.internal:8080 or unix:/path") ||
-            !sp_read_address(r, n, &inner, true, &e->text, &e->address))
-            continue;
-        if (e->address.len != 0 && !sp_addr_is_unix(&e->address) && sp_addr_port(&e->address) == 0)
-            sp_report(r, SP_DIAG_ERROR, &inner, n->at, "nothing can be connected to at port 0");
-    }
-    *(const struct sp_config_endpoint **)sp_key_field(key, base) = endpoints;
-    *sp_key_count(key, base) = node->count;
-}
-
 /* One value, or a list of values that must all be there. Returns how many were added at `into`. */
 static size_t read_attribute(struct sp_reader *r, const struct sp_node *node, const struct sp_where *where,
     const char *type, struct sp_config_attr *into)
@@ -240,11 +219,12 @@ static void read_headers(struct sp_reader *r, const struct sp_key *key, const st
 static void read_crl_stale(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
     const struct sp_where *where, void *base)
 {
-    struct sp_config_client_auth *auth = base;
+    struct sp_config_client_auth *auth =
+        (void *)((char *)sp_key_field(key, base) - offsetof(struct sp_config_client_auth, crl_stale));
 
     if (node->kind == SP_NODE_MAP) {
         auth->crl_stale = SP_CRL_STALE_GRACE;
-        sp_section_read(r, key->section, node, where, base);
+        sp_section_read(r, key->section, node, where, auth);
     } else if (node->kind == SP_NODE_SCALAR && sp_slice_equal(node->text, SP_SLICE("reject"))) {
         auth->crl_stale = SP_CRL_STALE_REJECT;
     } else if (node->kind == SP_NODE_SCALAR && sp_slice_equal(node->text, SP_SLICE("accept"))) {
@@ -264,7 +244,6 @@ const struct sp_type
     sp_type_named       = {"names, each with its section",     "a mapping of names",             SP_NODE_MAP,    read_named,       sp_print_length, NULL, false, false},
     sp_type_short       = {NULL,                               "a list of mappings, or a mapping with match", SP_NODE_ANY, read_short, NULL, NULL, false, false},
     sp_type_flags       = {"list of",                          "a list of words",                SP_NODE_LIST,   read_flags,       NULL, NULL, false, false},
-    sp_type_endpoints   = {"list of addresses",                "a list of addresses",            SP_NODE_LIST,   read_endpoints,   sp_print_length, NULL, false, false},
     sp_type_subject     = {"attributes, each with a value or list of values",      "a mapping of attributes such as {CN: name}", SP_NODE_MAP, read_subject, NULL, NULL, false, false},
     sp_type_headers     = {"field names, each with its text",  "a mapping of header fields",     SP_NODE_MAP,    read_headers,     sp_print_length, NULL, false, false},
     sp_type_crl_stale   = {"`reject`, `accept` or `{grace: duration}`", "reject, accept or {grace: 24h}", SP_NODE_ANY, read_crl_stale, NULL, NULL, false, false};

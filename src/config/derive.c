@@ -233,6 +233,14 @@ static void each_of_certificates(
     }
 }
 
+static void each_of_trust(
+    const struct sp_config_client_auth *auth, void (*each)(void *arg, const char *path), void *arg)
+{
+    each_of(&auth->ca, each, arg);
+    each_of(&auth->intermediates, each, arg);
+    each_of(&auth->crl, each, arg);
+}
+
 /* What a host has from its listener was told of there. */
 void sp_config_each_file(const struct sp_config *config, void (*each)(void *arg, const char *path), void *arg)
 {
@@ -246,9 +254,17 @@ void sp_config_each_file(const struct sp_config *config, void (*each)(void *arg,
                 each_of_certificates(host, each, arg);
             if (h > 0 && host->inherits)
                 continue;
-            each_of(&host->client_auth.ca, each, arg);
-            each_of(&host->client_auth.intermediates, each, arg);
-            each_of(&host->client_auth.crl, each, arg);
+            each_of_trust(&host->client_auth, each, arg);
+        }
+    }
+    for (size_t u = 0; u < config->upstream_count; u++) {
+        const struct sp_config_upstream_tls *tls = config->upstreams[u].tls;
+        if (tls == NULL)
+            continue;
+        each_of_trust(&tls->trust, each, arg);
+        if (tls->certificate != NULL) {
+            each(arg, tls->certificate->chain);
+            each(arg, tls->certificate->key);
         }
     }
     for (size_t c = 0; c < config->caller_count; c++) {

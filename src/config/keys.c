@@ -2,8 +2,8 @@
  * the reference says are these rows and nothing else. A row: name, type, field, bounds (of a list: of its
  * length), default as it would be written, what it means; then, where the type needs it, .extra (a list's
  * count, an address' text, a reference's place), .section, .words. Here: the top level and its small sections.
- * Elsewhere: the large ones (keys_listener.c, keys_policy.c, keys_upstream.c), types (types.c, texts.c,
- * collections.c), what spans several keys (check.c, check_policy.c). */
+ * Elsewhere: the large ones (keys_listener.c, keys_policy.c, keys_upstream.c, keys_backend.c), types (types*.c,
+ * texts*.c, collections.c), what spans several keys (check*.c). */
 #include "config/keys.h"
 
 /* clang-format off */
@@ -63,6 +63,10 @@ static const struct sp_key limits_keys[] = {
      .doc = "Of those, connections from one address; an IPv6 /64 counts as one."},
     {"handshake_failures", &sp_type_rate_or_off, AT(sp_config_limits, handshake_failures), 1, 1000000, "off",
      .doc = "Failed handshakes from one address (an IPv6 /64 counts as one), as many at once as in the whole period. Beyond it, its connections are turned away until some of it is left again."},
+    {"requests",     &sp_type_count,     AT(sp_config_limits, requests),     1,       1000000,   "16384",
+     .doc = "Requests in flight in all; an upgraded connection and one of `mode: tcp` counts as one. At the limit the newest is answered 503."},
+    {"memory",       &sp_type_bytes,     AT(sp_config_limits, memory_bytes), 32*MIB,  1024*GIB,  "1GiB",
+     .doc = "Buffers of requests in flight in all; each may need 128KiB, which are set aside when it is let in. At the limit the newest is answered 503."},
     {"tracked_callers", &sp_type_count,  AT(sp_config_limits, tracked_callers), 64,   4194304,   "65536",
      .doc = "Clients whose `callers.<name>.limits` are counted at a time. Memory is taken for all of them at the start."},
     {"header_bytes", &sp_type_size,      AT(sp_config_limits, header_bytes), 1*KIB,   24*KIB,    "16KiB",
@@ -87,7 +91,7 @@ static const struct sp_key fetch_keys[] = {
      .doc = "How long until a URL is looked at again; earlier when what it gave ends earlier. Spread by a tenth at random."},
     {"timeout",  &sp_type_duration, AT(sp_config_fetch, timeout_ms),     1*MS,  10*M,    "30s",
      .doc = "A whole transfer."},
-    {"max_size", &sp_type_body_size, AT(sp_config_fetch, max_bytes),     1*KIB, 512*MIB, "64MiB",
+    {"max_size", &sp_type_bytes,     AT(sp_config_fetch, max_bytes),     1*KIB, 512*MIB, "64MiB",
      .doc = "What a URL may give."},
     {"ca",       &sp_type_path,     AT(sp_config_fetch, ca),             0,     0,       NULL,
      .doc = "PEM file of the authorities that `https://` servers are verified with. Not given: the system's."},
@@ -95,6 +99,16 @@ static const struct sp_key fetch_keys[] = {
 static const struct sp_section fetch = {
     "fetch", "How revocation lists and OCSP responses are fetched. URLs are taken from this file only, never from a certificate that a client presented.",
     KEYS(fetch_keys), sizeof(struct sp_config_fetch), AT(sp_config_fetch, at), SP_NOWHERE, NULL};
+
+/* ---- names ---- */
+static const struct sp_key resolver_keys[] = {
+/*  name       type                  field                              min  max  default */
+    {"servers", &sp_type_dns_servers, AT(sp_config, resolver_servers),  1,   16,  NULL,
+     .doc = "Which DNS servers are asked for the names of endpoints. Not given: the system's, of `/etc/resolv.conf`. `/etc/hosts` is looked at first in any case."},
+};
+static const struct sp_section resolver = {
+    "resolver", "How names of endpoints are looked up.",
+    KEYS(resolver_keys), 0, SP_NOWHERE, SP_NOWHERE, NULL};
 
 /* ---- the whole file ---- */
 static const struct sp_key root_keys[] = {
@@ -113,6 +127,8 @@ static const struct sp_key root_keys[] = {
      .doc = "How long before its end an authority's or the server's own certificate is warned of."},
     {"fetch",         &sp_type_section,  AT(sp_config, fetch),          0,    0,     "{}",
      .doc = "Fetching of revocation lists and OCSP responses.", .section = &fetch},
+    {"resolver",      &sp_type_section,  0,                             0,    0,     "{}",
+     .doc = "How names of endpoints are looked up.", .section = &resolver},
     {"admin",         &sp_type_section,  0,                             0,    0,     NULL,
      .doc = "The pages for operators.", .section = &admin},
     {"log",           &sp_type_section,  AT(sp_config, log),            0,    0,     "{}",
@@ -139,10 +155,11 @@ const struct sp_section sp_section_root = {
     KEYS(root_keys), sizeof(struct sp_config), SP_NOWHERE, SP_NOWHERE, NULL};
 
 const struct sp_section *const sp_sections[] = {
-    &sp_section_root, &admin, &log_section, &audit, &limits, &fetch,
+    &sp_section_root, &admin, &log_section, &audit, &limits, &fetch, &resolver,
     &sp_section_listener, &sp_section_tls, &sp_section_certificate, &sp_section_tickets, &sp_section_host,
-    &sp_section_client_auth, &sp_section_grace, &sp_section_listener_timeouts,
+    &sp_section_client_auth, &sp_section_grace, &sp_section_proxy_in, &sp_section_rewrite, &sp_section_listener_timeouts,
     &sp_section_require, &sp_section_names, &sp_section_naming,
     &sp_section_caller_long, &sp_section_entry, &sp_section_caller_limits,
-    &sp_section_rule, &sp_section_header_match, &sp_section_proxy,
-    &sp_section_upstream, &sp_section_upstream_timeouts, NULL};
+    &sp_section_rule, &sp_section_header_match, &sp_section_edits, &sp_section_proxy,
+    &sp_section_upstream, &sp_section_endpoint, &sp_section_queue, &sp_section_health_check, &sp_section_ejection,
+    &sp_section_retries, &sp_section_upstream_tls, &sp_section_own_certificate, &sp_section_upstream_timeouts, NULL};

@@ -3,7 +3,7 @@
 
 /* clang-format off */
 
-static const struct sp_word listener_modes[] = {{"http", 0}, {NULL, 0}};
+static const struct sp_word listener_modes[] = {{"http", SP_MODE_HTTP}, {"tcp", SP_MODE_TCP}, {NULL, 0}};
 static const struct sp_word tls_versions[] = {{"1.2", SP_TLS_1_2}, {"1.3", SP_TLS_1_3}, {NULL, 0}};
 static const struct sp_word auth_modes[]  = {{"required", SP_AUTH_REQUIRED}, {"optional", SP_AUTH_OPTIONAL}, {NULL, 0}};
 static const struct sp_word crl_missing[] = {{"reject", SP_CRL_MISSING_REJECT}, {"accept", SP_CRL_MISSING_ACCEPT}, {NULL, 0}};
@@ -109,6 +109,8 @@ static const struct sp_key tls_keys[] = {
      .doc = "The lowest TLS version accepted.", .words = tls_versions},
     {"unknown_sni",  &sp_type_flag,     AT(sp_config_listener, reject_unknown_sni), 0, 0,  "accept",
      .doc = "What to do with a client that asks for a name which neither a host nor a certificate has. `accept`: it is treated as one that asks for none.", .words = unknown_sni},
+    {"alpn",         &sp_type_alpn,     AT(sp_config_listener, alpn),          1,   16,   NULL,
+     .doc = "With `mode: tcp`: protocols that a client may choose from (ALPN), ours first. Not given: what it offers is not looked at."},
     {"tickets",      &sp_type_section,  AT(sp_config_listener, tickets),       0,   0,    "{}",
      .doc = "Resumption of sessions.", .section = &sp_section_tickets},
     {"hosts",        &sp_type_sections, AT(sp_config_listener, hosts),         0,   1024, NULL,
@@ -131,10 +133,34 @@ static const struct sp_key listener_timeouts_keys[] = {
      .doc = "While the client takes nothing of an answer."},
     {"idle",      &sp_type_duration, AT(sp_config_listener_timeouts, idle_ms),      1*MS, 1*D,  "75s",
      .doc = "Between two requests on a connection."},
+    {"tunnel",    &sp_type_duration, AT(sp_config_listener_timeouts, tunnel_ms),    1*MS, 7*D,  "10m",
+     .doc = "With `mode: tcp`, and on upgraded connections: while nothing comes from either side."},
 };
 const struct sp_section sp_section_listener_timeouts = {
     "listeners[].timeouts", "How long a client may take.",
     KEYS(listener_timeouts_keys), sizeof(struct sp_config_listener_timeouts), SP_NOWHERE, SP_NOWHERE, NULL};
+
+static const struct sp_key proxy_in_keys[] = {
+/*  name     type             field                            min  max   default */
+    {"from", &sp_type_blocks, AT(sp_config_listener, proxies), 1,   1024, SP_REQUIRED,
+     .doc = "Addresses of load balancers in front. What they connect must begin with a PROXY header, of version 1 or 2, and the client's address is the one in it; nobody else may send one."},
+};
+const struct sp_section sp_section_proxy_in = {
+    "listeners[].proxy_protocol", "Where the client's address comes from when a load balancer stands in between.",
+    KEYS(proxy_in_keys), sizeof(struct sp_config_listener), SP_NOWHERE, SP_NOWHERE, NULL};
+
+static const struct sp_key rewrite_keys[] = {
+/*  name        type              field                            min  max  default */
+    {"host",    &sp_type_pattern, AT(sp_config_rewrite, host),     0,   0,   NULL,
+     .doc = "For requests to this host, written as in rules. Not given: any."},
+    {"prefix",  &sp_type_prefix,  AT(sp_config_rewrite, prefix),   0,   0,   SP_REQUIRED,
+     .doc = "What the path must begin with: whole segments, so that `/api` is in front of `/api/x` and `/api`, not of `/apis`. `/` is in front of every path."},
+    {"replace", &sp_type_prefix,  AT(sp_config_rewrite, replace),  0,   0,   "/",
+     .doc = "What stands there instead. `/`: the prefix is taken away."},
+};
+const struct sp_section sp_section_rewrite = {
+    "listeners[].rewrite[]", "Paths that are changed before anything is decided: rules judge what the backend gets. The first that fits is the one.",
+    KEYS(rewrite_keys), sizeof(struct sp_config_rewrite), AT(sp_config_rewrite, at), SP_NOWHERE, sp_check_rewrite};
 
 static const struct sp_key listener_keys[] = {
 /*  name           type              field                                 min  max   default */
@@ -142,15 +168,19 @@ static const struct sp_key listener_keys[] = {
      .doc = "What logs and metrics call it. No two listeners may share one."},
     {"address",     &sp_type_address, AT(sp_config_listener, address),      0,   0,    SP_REQUIRED,
      .doc = "Where to listen.", .extra = AT(sp_config_listener, address_text)},
-    {"mode",        &sp_type_choice,  SP_NOWHERE,                           0,   0,    "http",
-     .doc = "What is spoken inside TLS.", .words = listener_modes},
+    {"mode",        &sp_type_choice,  AT(sp_config_listener, mode),         0,   0,    "http",
+     .doc = "What is spoken inside TLS. `tcp`: anything; a rule decides once, by who the client is and the name that it asked for (SNI), and bytes are passed on as they come.", .words = listener_modes},
     {"tls",         &sp_type_section, 0,                                    0,   0,    SP_REQUIRED,
      .doc = "The server's side of the handshake.", .section = &sp_section_tls},
     {"client_auth", &sp_type_section, AT(sp_config_listener, client_auth),  0,   0,    SP_REQUIRED,
      .doc = "How a client proves who it is.", .section = &sp_section_client_auth},
+    {"proxy_protocol", &sp_type_section, 0,                                 0,   0,    NULL,
+     .doc = "Load balancers in front that say whom they speak for.", .section = &sp_section_proxy_in},
+    {"rewrite",     &sp_type_sections, AT(sp_config_listener, rewrites),    1,   1024, NULL,
+     .doc = "Prefixes of paths that are taken away or replaced. Not with `mode: tcp`.", .extra = AT(sp_config_listener, rewrite_count), .section = &sp_section_rewrite},
     {"timeouts",    &sp_type_section, AT(sp_config_listener, timeouts),     0,   0,    "{}",
      .doc = "How long a client may take.", .section = &sp_section_listener_timeouts},
 };
 const struct sp_section sp_section_listener = {
     "listeners[]", "An address that accepts connections, all of them mutual TLS.",
-    KEYS(listener_keys), sizeof(struct sp_config_listener), AT(sp_config_listener, at), SP_NOWHERE, NULL};
+    KEYS(listener_keys), sizeof(struct sp_config_listener), AT(sp_config_listener, at), SP_NOWHERE, sp_check_listener};

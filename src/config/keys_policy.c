@@ -10,6 +10,7 @@ static const struct sp_word psd2_roles[]  = {{"PSP_AS", SP_PSD2_AS}, {"PSP_PI", 
 static const struct sp_word client_ekus[] = {{"if_present", 0}, {"required", 1}, {NULL, 0}};
 static const struct sp_word presences[]   = {{"may", SP_PRESENCE_MAY}, {"must", SP_PRESENCE_MUST}, {"must_not", SP_PRESENCE_MUST_NOT}, {NULL, 0}};
 static const struct sp_word xfcc_modes[]  = {{"sanitize_set", SP_XFCC_SANITIZE_SET}, {"append_forward", SP_XFCC_APPEND_FORWARD}, {"forward_only", SP_XFCC_FORWARD_ONLY}, {NULL, 0}};
+static const struct sp_word forwarded_modes[] = {{"replace", 0}, {"append", 1}, {NULL, 0}};
 const struct sp_word sp_words_rule_mode[] = {{"enforce", SP_RULE_ENFORCE}, {"report", SP_RULE_REPORT}, {NULL, 0}};
 
 /* ---- requirements ---- */
@@ -156,6 +157,19 @@ const struct sp_section sp_section_header_match = {
     "rules[].headers[]", "A header field that the request must have.",
     KEYS(header_match_keys), sizeof(struct sp_config_header_match), AT(sp_config_header_match, at), SP_NOWHERE, NULL};
 
+static const struct sp_key edits_keys[] = {
+/*  name      type                  field                              min  max  default */
+    {"set",    &sp_type_headers,     AT(sp_config_edits, set),           1,   64,  NULL,
+     .doc = "Fields with their text, in place of any that there are.", .extra = AT(sp_config_edits, set_count)},
+    {"add",    &sp_type_headers,     AT(sp_config_edits, add),           1,   64,  NULL,
+     .doc = "Fields with their text, behind any that there are.", .extra = AT(sp_config_edits, add_count)},
+    {"remove", &sp_type_field_names, AT(sp_config_edits, remove),        1,   64,  NULL,
+     .doc = "Fields that are taken out."},
+};
+const struct sp_section sp_section_edits = {
+    "rules[].request_headers, rules[].response_headers", "What is changed in the header of a request that the rule allowed, or of its response. Neither a field that frames the message nor one that tells the backend who the client is.",
+    KEYS(edits_keys), sizeof(struct sp_config_edits), SP_NOWHERE, SP_NOWHERE, sp_check_edits};
+
 static const struct sp_key rule_keys[] = {
 /*  name        type                 field                           min  max   default */
     {"name",     &sp_type_name,       AT(sp_config_rule, name),        0,   0,    SP_REQUIRED,
@@ -183,6 +197,12 @@ static const struct sp_key rule_keys[] = {
      .doc = "Where the request goes: a name of `upstreams`. Either this or `deny`.", .extra = AT(sp_config_rule, upstream_at)},
     {"deny",     &sp_type_count,      AT(sp_config_rule, deny_status), 400, 599,  NULL,
      .doc = "The request is refused with this status."},
+    {"upgrade",  &sp_type_protocols,  AT(sp_config_rule, upgrades),    1,   16,   NULL,
+     .doc = "Protocols, in any case, that a request which it allows may change its connection to, such as `websocket`. Not given: none."},
+    {"request_headers", &sp_type_optional, AT(sp_config_rule, request_headers), 1, 0, NULL,
+     .doc = "What is changed in the header of a request that it allows, after the decision.", .section = &sp_section_edits},
+    {"response_headers", &sp_type_optional, AT(sp_config_rule, response_headers), 1, 0, NULL,
+     .doc = "And in that of the backend's response.", .section = &sp_section_edits},
     {"mode",     &sp_type_choice,     AT(sp_config_rule, mode),        0,   0,    NULL,
      .doc = "`report`: the rule decides nothing; what it would have decided is logged and counted. Not given: `rule_mode`.", .words = sp_words_rule_mode},
 };
@@ -201,6 +221,8 @@ static const struct sp_key proxy_keys[] = {
      .doc = "What they say in these goes on as it came, and nothing is added to it.", .words = sp_words_proxy_family},
     {"xfcc",             &sp_type_choice,     AT(sp_config_trusted_proxy, xfcc),             0,   0,    "sanitize_set",
      .doc = "What becomes of their `X-Forwarded-Client-Cert`: replaced by our own (`sanitize_set`), continued by it (`append_forward`), or passed on as it came (`forward_only`).", .words = xfcc_modes},
+    {"forwarded",        &sp_type_flag,       AT(sp_config_trusted_proxy, keeps_forwarded),  0,   0,    "append",
+     .doc = "What becomes of their `Forwarded` and `X-Forwarded-*`: continued (`append`), or replaced as a client's are (`replace`).", .words = forwarded_modes},
 };
 const struct sp_section sp_section_proxy = {
     "trusted_proxies[]", "Proxies in front of us that may speak for their own clients. The first one that fits counts.",

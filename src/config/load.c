@@ -1,7 +1,6 @@
 /* From a file or a text to a configuration. Parsing is pure: it opens nothing and looks nothing up, so that it
- * can be fuzzed and run on what an editor holds; only sp_config_load reads the file and resolves endpoints'
- * names. Invariant: *out is set only for a text in which nothing was wrong; what fails afterwards is a name that
- * has no address. Elsewhere: the walk over the keys (table.c), names to addresses (resolve.c). */
+ * can be fuzzed and run on what an editor holds; only sp_config_load reads the file. Invariant: *out is set only for a
+ * text in which nothing was wrong. Elsewhere: the walk over the keys (table.c). */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -104,7 +103,7 @@ enum sp_rc sp_read_file(const char *file, struct sp_buf *out, struct sp_diags *d
     return SP_FAIL;
 }
 
-enum sp_rc sp_config_read(const char *file, struct sp_config **out, struct sp_diags *diags)
+enum sp_rc sp_config_load(const char *file, struct sp_config **out, struct sp_diags *diags)
 {
     struct sp_buf text;
 
@@ -115,17 +114,6 @@ enum sp_rc sp_config_read(const char *file, struct sp_config **out, struct sp_di
         rc = sp_config_parse(file, sp_buf_slice(&text), out, diags);
     sp_buf_free(&text);
     return rc;
-}
-
-enum sp_rc sp_config_load(const char *file, struct sp_config **out, struct sp_diags *diags)
-{
-    size_t errors_before = diags->errors;
-
-    if (sp_config_read(file, out, diags) != SP_OK)
-        return SP_FAIL;
-    struct sp_reader reader = sp_reader_of(&(*out)->arena, file, diags);
-    sp_config_resolve(&reader, *out);
-    return diags->errors == errors_before ? SP_OK : SP_FAIL;
 }
 
 struct sp_config *sp_config_ref(struct sp_config *config)

@@ -95,7 +95,8 @@ static void print_default(struct sp_buf *out, const struct sp_key *key)
 {
     if (key->def == SP_REQUIRED)
         sp_buf_add_str(out, "**required**");
-    else if (key->type == &sp_type_section || key->type == &sp_type_optional)
+    else if (key->type == &sp_type_section || key->type == &sp_type_optional ||
+             key->type == &sp_type_section_or_off)
         sp_buf_add_str(out, key->def != NULL ? "those of the section" : "none");
     else if (key->def == NULL)
         sp_buf_add_str(out, "not given");

@@ -9,8 +9,9 @@
 
 #include "sallyport/base/text.h"
 
-#define WHERE_MAX 400
-#define TEXT_MAX  768
+#define WHERE_MAX    400
+#define TEXT_MAX     768
+#define DEFAULTS_MAX 4
 
 const char SP_REQUIRED[] = "required";
 
@@ -166,6 +167,27 @@ static const char *expected_of(const struct sp_type *type)
     return type->expected != NULL ? type->expected : type->text->expected;
 }
 
+/* "a, b": as if [a, b] were written. */
+static void read_default_list(
+    struct sp_reader *r, const struct sp_key *key, const struct sp_where *where, void *base)
+{
+    struct sp_node items[DEFAULTS_MAX] = {0};
+    struct sp_node list = {.kind = SP_NODE_LIST, .first = &items[0]};
+
+    for (const char *rest = key->def; rest != NULL;) {
+        const char *comma = strstr(rest, ", ");
+        SP_ASSERT(list.count < DEFAULTS_MAX);
+        struct sp_node *item = &items[list.count++];
+        item->kind = SP_NODE_SCALAR;
+        item->text = (struct sp_slice){rest, comma != NULL ? (size_t)(comma - rest) : strlen(rest)};
+        if (list.last != NULL)
+            list.last->next = item;
+        list.last = item;
+        rest = comma != NULL ? comma + 2 : NULL;
+    }
+    sp_key_read(r, key, &list, where, base);
+}
+
 /* A key that is not there: an error, its default as if written, or nothing. */
 static void read_absent(struct sp_reader *r, const struct sp_key *key, const struct sp_node *section,
     const struct sp_where *where, void *base)
@@ -177,13 +199,16 @@ static void read_absent(struct sp_reader *r, const struct sp_key *key, const str
     }
     if (key->def == NULL)
         return;
-    if (key->type == &sp_type_section) {
+    if (key->type == &sp_type_section || key->type == &sp_type_section_or_off) {
         sp_section_read(r, key->section, NULL, where, (char *)base + key->offset);
         return;
     }
+    if (key->type->wants == SP_NODE_LIST) {
+        read_default_list(r, key, where, base);
+        return;
+    }
     struct sp_node item = {.kind = SP_NODE_SCALAR, .text = sp_slice_of(key->def)};
-    struct sp_node list = {.kind = SP_NODE_LIST, .first = &item, .last = &item, .count = 1};
-    sp_key_read(r, key, key->type->wants == SP_NODE_LIST ? &list : &item, where, base);
+    sp_key_read(r, key, &item, where, base);
 }
 
 void sp_section_read(struct sp_reader *r, const struct sp_section *section, const struct sp_node *node,

@@ -130,18 +130,30 @@ char *sp_format_size(uint64_t bytes, char out[SP_SIZE_TEXT]);
 
 /* types.c: one value each */
 extern const struct sp_type sp_type_threads, sp_type_count, sp_type_duration, sp_type_size, sp_type_body_size,
-    sp_type_choice, sp_type_name, sp_type_reference, sp_type_path, sp_type_output, sp_type_address,
-    sp_type_flag, sp_type_percent, sp_type_url, sp_type_rate, sp_type_rate_or_off;
+    sp_type_bytes, sp_type_choice, sp_type_name, sp_type_reference, sp_type_path, sp_type_output,
+    sp_type_address, sp_type_flag, sp_type_percent, sp_type_url, sp_type_rate, sp_type_rate_or_off;
 /* texts.c: one text each, kept as a string */
 extern const struct sp_type sp_type_pattern, sp_type_pattern_at, sp_type_fingerprint, sp_type_serial,
     sp_type_oid, sp_type_block, sp_type_field_name, sp_type_field_value, sp_type_authority, sp_type_per;
 /* texts.c: a list of texts each */
-extern const struct sp_type sp_type_paths, sp_type_crls, sp_type_names, sp_type_references, sp_type_listeners,
-    sp_type_methods, sp_type_patterns, sp_type_blocks, sp_type_oids, sp_type_purposes, sp_type_algorithms,
-    sp_type_key_types;
+extern const struct sp_type sp_type_paths, sp_type_crls, sp_type_crl_files, sp_type_names, sp_type_references,
+    sp_type_listeners, sp_type_methods, sp_type_patterns, sp_type_blocks, sp_type_oids, sp_type_purposes,
+    sp_type_algorithms, sp_type_key_types, sp_type_field_names;
+/* texts_forward.c: the same, of forwarding */
+extern const struct sp_type sp_type_host_port, sp_type_server_name, sp_type_server, sp_type_target,
+    sp_type_prefix, sp_type_uri_pattern, sp_type_protocols, sp_type_alpn, sp_type_dns_servers;
 /* collections.c: many values each */
 extern const struct sp_type sp_type_section, sp_type_optional, sp_type_sections, sp_type_named, sp_type_short,
-    sp_type_flags, sp_type_endpoints, sp_type_subject, sp_type_headers, sp_type_crl_stale;
+    sp_type_flags, sp_type_subject, sp_type_headers, sp_type_crl_stale;
+/* types_upstream.c */
+extern const struct sp_type sp_type_duration_or_off, sp_type_count_or_unlimited, sp_type_endpoints,
+    sp_type_endpoint_address, sp_type_hash_by, sp_type_status, sp_type_section_or_off, sp_type_retry_on;
+
+/* Readers of one text and of a list of them, by the key's `type->text`. */
+void sp_read_text(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+    const struct sp_where *where, void *base);
+void sp_read_texts(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+    const struct sp_where *where, void *base);
 
 /* Shared by them: each reports and returns NULL or false when it is not one. */
 SP_MUST_USE bool sp_read_word(struct sp_reader *r, const struct sp_word *words, const struct sp_node *node,
@@ -200,9 +212,16 @@ size_t sp_named_find(const struct sp_named_list *names, const char *name, size_t
 /* The next behind `sorted[*i]` that has the name of one before it in the file, sorted[*first]; or NULL. Both start at 0. */
 const struct sp_named *sp_named_twice(const struct sp_named_list *names, size_t *i, size_t *first);
 
-/* check.c, check_policy.c: the sections' checks */
-sp_check sp_check_admin, sp_check_audit, sp_check_client_auth, sp_check_require, sp_check_naming,
-    sp_check_entry, sp_check_caller_limits, sp_check_rule, sp_check_proxy, sp_check_upstream;
+/* check.c, check_policy.c, check_upstream.c: the sections' checks */
+sp_check sp_check_admin, sp_check_audit, sp_check_client_auth, sp_check_listener, sp_check_rewrite,
+    sp_check_require, sp_check_naming, sp_check_entry, sp_check_caller_limits, sp_check_edits, sp_check_rule,
+    sp_check_proxy, sp_check_upstream, sp_check_endpoint, sp_check_health, sp_check_ejection,
+    sp_check_upstream_tls;
+/* Whether `key` is written, and as this word. */
+bool sp_says(const struct sp_node *section, const char *key, const char *word);
+/* Reports at the value of `key`, or at the section if it is not there. */
+void sp_report_key(struct sp_reader *r, enum sp_severity severity, const struct sp_node *node,
+    const struct sp_where *where, const char *key, const char *text);
 /* check.c: what needs the whole configuration */
 void sp_check_all(struct sp_reader *r, const struct sp_node *root, struct sp_config *config);
 /* references.c: names that must be unique or must exist; callers that lead to themselves. Part of sp_check_all. */
@@ -210,8 +229,5 @@ void sp_check_references(struct sp_reader *r, const struct sp_node *root, const 
 
 /* derive.c: what follows from what was written; before sp_check_all */
 void sp_config_derive(struct sp_reader *r, const struct sp_node *root, struct sp_config *config);
-
-/* resolve.c: looks up every endpoint that was given by name and puts its addresses in its place. Blocks. */
-void sp_config_resolve(struct sp_reader *r, struct sp_config *config);
 
 #endif

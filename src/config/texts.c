@@ -184,6 +184,11 @@ static bool keep_crl(struct sp_reader *r, struct sp_slice text, const char **out
     return sp_url_is_valid(text) && KEPT(r, text);
 }
 
+static bool keep_crl_file(struct sp_reader *r, struct sp_slice text, const char **out)
+{
+    return memmem(text.ptr, text.len, "://", 3) == NULL && keep_path(r, text, out);
+}
+
 /* In canonical form: lower case, no trailing dot. "*." may stand in front. */
 static bool keep_host(struct sp_reader *r, struct sp_slice text, const char **out)
 {
@@ -237,6 +242,7 @@ static const struct sp_text
     per         = {"identity, caller, certificate, uri, dns, email or an attribute such as subject.OU", keep_per},
     path        = {"a path",                                           keep_path},
     crl         = {"a path or an http:// or https:// URL",             keep_crl},
+    crl_file    = {"a path (URLs are fetched for listeners only)",     keep_crl_file},
     host        = {"a host name such as api.example.com or *.example.com", keep_host},
     caller      = {"a caller's name",                                  keep_any},
     listener    = {"a listener's name",                                keep_any},
@@ -259,7 +265,7 @@ bool sp_want_scalar(
     return false;
 }
 
-static void read_text(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+void sp_read_text(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
     const struct sp_where *where, void *base)
 {
     const char *kept = NULL;
@@ -274,7 +280,7 @@ static void read_text(struct sp_reader *r, const struct sp_key *key, const struc
 static void read_text_at(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
     const struct sp_where *where, void *base)
 {
-    read_text(r, key, node, where, base);
+    sp_read_text(r, key, node, where, base);
     *(struct sp_pos *)(void *)((char *)base + key->extra) = node->at;
 }
 
@@ -295,7 +301,7 @@ static void report_twice(struct sp_reader *r, const struct sp_strings *list, con
     sp_free(names.sorted);
 }
 
-static void read_texts(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+void sp_read_texts(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
     const struct sp_where *where, void *base)
 {
     const struct sp_text *text = key->type->text;
@@ -333,25 +339,27 @@ void sp_print_length(const struct sp_key *key, struct sp_buf *out)
 
 /* clang-format off */
 #define ONE(label, read, kind)                     {label, NULL, SP_NODE_SCALAR, read, NULL, &(kind), false, false}
-#define MANY(label, expected, kind, one, distinct) {label, expected, SP_NODE_LIST, read_texts, sp_print_length, &(kind), one, distinct}
+#define MANY(label, expected, kind, one, distinct) {label, expected, SP_NODE_LIST, sp_read_texts, sp_print_length, &(kind), one, distinct}
 const struct sp_type
 /*  name                      label                           read          kind */
-    sp_type_pattern     = ONE("pattern",                      read_text,    pattern),
+    sp_type_pattern     = ONE("pattern",                      sp_read_text, pattern),
     sp_type_pattern_at  = ONE("pattern",                      read_text_at, pattern),
-    sp_type_fingerprint = ONE("64 hex digits",                read_text,    fingerprint),
-    sp_type_serial      = ONE("hex digits",                   read_text,    serial),
-    sp_type_oid         = ONE("OID",                          read_text,    oid),
-    sp_type_block       = ONE("address block",                read_text,    block),
-    sp_type_field_name  = ONE("field name",                   read_text,    field_name),
-    sp_type_field_value = ONE("text",                         read_text,    field_value),
-    sp_type_authority   = ONE("authority",                    read_text,    authority),
-    sp_type_per         = ONE("`identity`, `caller`, `certificate`, `uri`, `dns`, `email` or `subject.` and an attribute", read_text, per),
+    sp_type_fingerprint = ONE("64 hex digits",                sp_read_text, fingerprint),
+    sp_type_serial      = ONE("hex digits",                   sp_read_text, serial),
+    sp_type_oid         = ONE("OID",                          sp_read_text, oid),
+    sp_type_block       = ONE("address block",                sp_read_text, block),
+    sp_type_field_name  = ONE("field name",                   sp_read_text, field_name),
+    sp_type_field_value = ONE("text",                         sp_read_text, field_value),
+    sp_type_authority   = ONE("authority",                    sp_read_text, authority),
+    sp_type_per         = ONE("`identity`, `caller`, `certificate`, `uri`, `dns`, `email` or `subject.` and an attribute", sp_read_text, per),
 /*                                                            expected                                            kind       one    distinct */
     sp_type_paths       = MANY("list of paths",               "a list of paths",                                  path,      false, false),
     sp_type_crls        = MANY("list of paths and URLs",      "a list of paths and URLs",                         crl,       false, false),
+    sp_type_crl_files   = MANY("list of paths",               "a list of paths",                                  crl_file,  false, false),
     sp_type_names       = MANY("list of host names",          "a list of host names",                             host,      false, false),
     sp_type_references  = MANY("list of names",               "a list of names",                                  caller,    false, true),
     sp_type_listeners   = MANY("name or list of names",       "a name or a list of names",                        listener,  true,  true),
+    sp_type_field_names = MANY("list of field names",         "a list of header fields",                          field_name, false, false),
     sp_type_methods     = MANY("list of methods",             "a list of methods",                                method,    false, true),
     sp_type_patterns    = MANY("list of patterns",            "a list of patterns",                               pattern,   false, true),
     sp_type_blocks      = MANY("address block or list of them", "an address block or a list of them",             block,     true,  true),

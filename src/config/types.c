@@ -99,13 +99,19 @@ static void read_size(struct sp_reader *r, const struct sp_key *key, const struc
         *(unsigned *)sp_key_field(key, base) = (unsigned)value;
 }
 
-static void read_body_size(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+static void read_bytes(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
     const struct sp_where *where, void *base)
 {
     uint64_t value = 0;
-    bool unlimited = sp_slice_equal(node->text, SP_SLICE("unlimited"));
-    if (unlimited || read_number(r, key, node, where, sp_parse_size, &value))
+    if (read_number(r, key, node, where, sp_parse_size, &value))
         *(uint64_t *)sp_key_field(key, base) = value;
+}
+
+static void read_body_size(struct sp_reader *r, const struct sp_key *key, const struct sp_node *node,
+    const struct sp_where *where, void *base)
+{
+    if (!sp_slice_equal(node->text, SP_SLICE("unlimited"))) /* kept as 0 */
+        read_bytes(r, key, node, where, base);
 }
 
 /* ---- words ---- */
@@ -359,6 +365,7 @@ const struct sp_type
     sp_type_duration    = {"duration",                       "a duration such as 30s",                            SP_NODE_SCALAR, read_duration,     print_duration_bounds, NULL, false, false},
     sp_type_size        = {"size",                           "a size such as 16KiB",                              SP_NODE_SCALAR, read_size,         print_size_bounds, NULL, false, false},
     sp_type_body_size   = {"`unlimited` or size",            "unlimited or a size such as 64MiB",                 SP_NODE_SCALAR, read_body_size,    print_size_bounds, NULL, false, false},
+    sp_type_bytes       = {"size",                           "a size such as 64MiB",                              SP_NODE_SCALAR, read_bytes,        print_size_bounds, NULL, false, false},
     sp_type_choice      = {"one of",                         "a word",                                            SP_NODE_SCALAR, read_choice,       NULL, NULL, false, false},
     sp_type_name        = {"name",                           "a name",                                            SP_NODE_SCALAR, read_name,         NULL, NULL, false, false},
     sp_type_reference   = {"name",                           "a name",                                            SP_NODE_SCALAR, read_reference,    NULL, NULL, false, false},

@@ -119,6 +119,40 @@ static enum sp_rc start_limits(struct sp_daemon *d, struct sp_err *err)
     return SP_OK;
 }
 
+/* ---- upstreams ---- */
+
+/* Before the first snapshot is built, which needs to know what names mean, and so before there is a log. */
+static enum sp_rc start_roster(struct sp_daemon *d, struct sp_err *err)
+{
+    strcpy(d->upstreams.name, "upstreams");
+    if (sp_loop_new(&d->upstreams.loop, err) != SP_OK)
+        return SP_FAIL;
+    struct sp_roster_options options = {.loop = d->upstreams.loop};
+    if (sp_roster_new(&options, &d->roster, err) != SP_OK)
+        return SP_FAIL;
+    return sp_thread_start(&d->upstreams, err);
+}
+
+/* When workers have ended. */
+static void stop_roster(struct sp_daemon *d)
+{
+    sp_thread_stop(&d->upstreams);
+    sp_roster_free(d->roster);
+    sp_loop_free(d->upstreams.loop);
+}
+
+/* Before it follows the first configuration it tells nobody anything. */
+static enum sp_rc equip_roster(struct sp_daemon *d, struct sp_err *err)
+{
+    struct sp_roster_options options = {
+        .meter = sp_meters_add_block(d->meters), .workers = d->snapshot->config->workers};
+
+    options.logger = options.meter != NULL ? sp_logger_new(d->log, options.meter) : NULL;
+    if (options.logger == NULL)
+        return sp_err_set(err, "upstreams: not enough memory");
+    return sp_roster_equip(d->roster, &options, err);
+}
+
 /* ---- workers, gates, builder ---- */
 
 static enum sp_rc make_worker(struct sp_daemon *d, unsigned i, struct sp_err *err)
@@ -134,6 +168,7 @@ static enum sp_rc make_worker(struct sp_daemon *d, unsigned i, struct sp_err *er
         .meter = sp_meters_add_block(d->meters),
         .tally = &d->tally,
         .limits = d->limits,
+        .roster = d->roster,
         .snapshot = d->snapshot,
     };
     options.logger = options.meter != NULL ? sp_logger_new(d->log, options.meter) : NULL;
@@ -210,6 +245,7 @@ static void print_gauges(void *arg, struct sp_buf *out)
     const struct sp_daemon *d = arg;
 
     sp_rule_meters_print(d->snapshot->rule_meters, out);
+    sp_roster_print_gauges(d->roster, out);
     sp_issuer_counts_print(d->without_client_eku, out);
     sp_freshness_print(d->freshness, out);
     sp_fetching_print(d->fetching, out);
@@ -292,7 +328,7 @@ static enum sp_rc start_fetching(struct sp_daemon *d, struct sp_err *err)
 }
 
 /* In this order; sp_daemon_run undoes whatever was done, in the opposite one. */
-static enum sp_rc (*const START[])(struct sp_daemon *d, struct sp_err *err) = {start_log, start_loop,
+static enum sp_rc (*const START[])(struct sp_daemon *d, struct sp_err *err) = {start_log, equip_roster, start_loop,
     start_limits, sp_ocsp_fetcher_start, make_threads, start_fetching, sp_watching_start, sp_reaching_start,
     start_sockets, start_admin, start_signals, start_threads};
 
@@ -311,6 +347,7 @@ static void tell_ready(struct sp_daemon *d)
     sp_log_event(d->logger, SP_LOG_INFO, "ready", fields, SP_COUNTOF(fields));
     sp_freshness_watch(d->freshness, d->snapshot);
     sp_fetching_follow(d->fetching, d->snapshot);
+    sp_roster_follow(d->roster, d->snapshot->fleet);
     sp_notify("READY=1");
 }
 
@@ -343,6 +380,7 @@ static void stop(struct sp_daemon *d)
         sp_worker_free(d->workers[i].worker);
         sp_loop_free(d->workers[i].thread.loop);
     }
+    stop_roster(d);
     if (d->loop != NULL)
         sp_loop_turn(d->loop, 0);
     sp_watching_stop(d);
@@ -391,11 +429,18 @@ int sp_daemon_run(const char *file)
         fprintf(stderr, "sallyport: %s\n", err.text);
         return 1;
     }
-    struct sp_snapshot_options options = {.generation = 1, .memory = &d.memory};
+    if (start_roster(&d, &err) != SP_OK) {
+        fprintf(stderr, "sallyport: %s\n", err.text);
+        stop_roster(&d);
+        sp_snapshot_memory_free(&d.memory);
+        return 1;
+    }
+    struct sp_snapshot_options options = {.generation = 1, .memory = &d.memory, .roster = d.roster};
     d.watching.since_us = sp_wall_us();
     if (sp_snapshot_load(file, &options, &d.snapshot, &diags) != SP_OK) {
         print_diags(&diags);
         sp_diags_free(&diags);
+        stop_roster(&d);
         sp_snapshot_memory_free(&d.memory);
         return 2;
     }

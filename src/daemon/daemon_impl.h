@@ -4,6 +4,7 @@
  *   builder   reads and builds the next snapshot, watches the files for changes, keeps fetched ones fresh
  *   gates     src/gate, one a thread, at a lower priority
  *   workers   src/proxy, one a thread
+ *   upstreams src/upstream/roster: names, health checks, ejections
  *   (the log writer's thread is obs's own)
  *
  * Other threads touch only what a mail brings them, the counters in `tally` and `gates_drained`, `watching.told`, and
@@ -140,6 +141,8 @@ struct sp_daemon {
     struct sp_daemon_worker *workers;
     struct sp_desk **desks;
     struct sp_list bindings;
+    struct sp_thread upstreams;
+    struct sp_roster *roster; /* that thread's */
     struct sp_thread builder;
     struct sp_build build;
     struct sp_watching watching;

@@ -10,7 +10,8 @@ struct walk {
     struct sp_expiry_list *list;
     const struct sp_config *config;
     const struct sp_config_client_auth *auth;
-    const char *listener;
+    const char *owner;
+    bool of_upstream;
     bool failed;
 };
 
@@ -28,7 +29,8 @@ static void add(struct walk *w, struct sp_expiry item)
 {
     struct sp_expiry_list *list = w->list;
 
-    item.listener = keep(w, w->listener);
+    item.owner = keep(w, w->owner);
+    item.of_upstream = w->of_upstream;
     item.name = keep(w, item.name);
     item.source = keep(w, item.source);
     item.url = keep(w, item.url);
@@ -126,7 +128,9 @@ static int compare(const void *left, const void *right)
     int order = (int)a->kind - (int)b->kind;
 
     if (order == 0)
-        order = strcmp(a->listener, b->listener);
+        order = (int)a->of_upstream - (int)b->of_upstream;
+    if (order == 0)
+        order = strcmp(a->owner, b->owner);
     if (order == 0)
         order = strcmp(a->name, b->name);
     if (order == 0)
@@ -166,7 +170,7 @@ static void sort(struct sp_expiry_list *list)
 
 static void walk_listener(struct walk *w, const struct sp_snapshot_listener *l, int64_t now)
 {
-    w->listener = l->config->name;
+    w->owner = l->config->name;
     for (size_t h = 0; h < l->config->host_count; h++) {
         const struct sp_config_host *host = &l->config->hosts[h];
         if (h > 0 && host->inherits)
@@ -178,6 +182,28 @@ static void walk_listener(struct walk *w, const struct sp_snapshot_listener *l, 
     sp_tls_server_each_certificate(l->tls[0], take_certificate, w);
 }
 
+/* All workers' are alike: the first one's is asked. */
+static void walk_upstream(struct walk *w, const struct sp_snapshot *s, size_t i, int64_t now)
+{
+    const struct sp_tls_client *tls = sp_fleet_tls(s->fleet, i, 0);
+    struct sp_tls_client_facts own;
+
+    if (tls == NULL)
+        return;
+    w->owner = w->config->upstreams[i].name;
+    w->of_upstream = true;
+    w->auth = &w->config->upstreams[i].tls->trust;
+    if (sp_tls_client_trust(tls) != NULL) {
+        sp_trust_each_crl(sp_tls_client_trust(tls), take_crl, w);
+        sp_trust_each_ca(sp_tls_client_trust(tls), now, take_ca, w);
+    }
+    if (sp_tls_client_certificate(tls, &own))
+        take_certificate(w, &(struct sp_tls_certificate){.file = own.file,
+                                .subject = own.subject,
+                                .not_before = own.not_before,
+                                .not_after = own.not_after});
+}
+
 enum sp_rc sp_expiry_collect(const struct sp_snapshot *snapshot, int64_t now, struct sp_expiry_list *out)
 {
     struct walk w = {.list = out, .config = snapshot->config};
@@ -186,6 +212,8 @@ enum sp_rc sp_expiry_collect(const struct sp_snapshot *snapshot, int64_t now, st
     sp_arena_init(&out->arena, 0);
     for (size_t i = 0; i < snapshot->listener_count; i++)
         walk_listener(&w, &snapshot->listeners[i], now);
+    for (size_t i = 0; i < snapshot->config->upstream_count; i++)
+        walk_upstream(&w, snapshot, i, now);
     if (w.failed) {
         sp_expiry_free(out);
         return SP_FAIL;

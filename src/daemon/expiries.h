@@ -1,4 +1,4 @@
-/* What a snapshot stands on that comes to an end by itself: CRLs, CAs, server certificates, as a sorted list without
+/* What a snapshot stands on that comes to an end by itself: CRLs, CAs, certificates of ours, as a sorted list without
  * doubles. Plain copies: they outlive the snapshot. Not a door. */
 #ifndef SP_DAEMON_EXPIRIES_H
 #define SP_DAEMON_EXPIRIES_H
@@ -19,7 +19,8 @@ enum sp_expiry_state {
 
 struct sp_expiry {
     enum sp_expiry_kind kind;
-    const char *listener;
+    const char *owner; /* the listener or the upstream that it is of */
+    bool of_upstream;
     const char *name;   /* a CRL's issuer, a CA's subject, a certificate's names */
     const char *source; /* file; of a CRL as trust.h has it */
     const char *url;    /* a CRL's, or NULL */

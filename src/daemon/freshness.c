@@ -1,4 +1,4 @@
-/* Freshness: events and gauges for CRLs, CAs and server certificates that near their end or are past it.
+/* Freshness: events and gauges for CRLs, CAs and certificates of ours that near their end or are past it.
  *
  * A state is told when it is entered, and again once a day while it lasts, whatever snapshots come and go meanwhile.
  * The snapshot is walked when it is new and when something has reached one of its moments; in between a look compares a
@@ -82,7 +82,7 @@ static void tell(struct sp_freshness *f, const struct sp_expiry *item, enum sp_l
 {
     char until[SP_RFC3339_MAX];
     struct sp_log_field fields[6] = {
-        SP_LOG_C("listener", item->listener),
+        SP_LOG_C(item->of_upstream ? "upstream" : "listener", item->owner),
         SP_LOG_C(KEYS[item->kind].name, item->name),
         SP_LOG_C("source", item->source),
         SP_LOG_C("url", item->url),
@@ -96,19 +96,21 @@ static void tell(struct sp_freshness *f, const struct sp_expiry *item, enum sp_l
     sp_log_event(f->logger, level, event, fields, n);
 }
 
-/* What a CRL that is past its end means to clients. */
+/* What a CRL that is past its end means to clients, or backends. */
 static void tell_consequence(const struct sp_expiry *crl, int64_t now, char *out, size_t room)
 {
     char span[SP_SPAN_MAX];
     int64_t past = now > crl->until ? now - crl->until : 0;
+    const char *who = crl->of_upstream ? "backends" : "clients",
+               *good = crl->of_upstream ? "believed" : "let in";
 
     if (crl->stale == SP_CRL_STALE_ACCEPT)
-        snprintf(out, room, "clients of this CA are let in nevertheless (crl_stale: accept)");
+        snprintf(out, room, "%s of this CA are %s nevertheless (crl_stale: accept)", who, good);
     else if (crl->stale == SP_CRL_STALE_GRACE && past < crl->grace_s)
-        snprintf(out, room, "clients of this CA are let in for another %s (crl_stale: grace), then refused",
+        snprintf(out, room, "%s of this CA are %s for another %s (crl_stale: grace), then refused", who, good,
             sp_format_span_s(crl->grace_s - past, span));
     else
-        snprintf(out, room, "clients of this CA are refused (crl_stale: %s)",
+        snprintf(out, room, "%s of this CA are refused (crl_stale: %s)", who,
             crl->stale == SP_CRL_STALE_GRACE ? "its grace is over" : "reject");
 }
 
@@ -122,10 +124,12 @@ static void tell_state(struct sp_freshness *f, const struct sp_expiry *item, int
         tell_consequence(item, now, consequence, sizeof(consequence));
         break;
     case SP_EXPIRY_CA:
-        snprintf(consequence, sizeof(consequence), "nobody is let in by it");
+        snprintf(consequence, sizeof(consequence), "%s by it",
+            item->of_upstream ? "no backend is believed" : "nobody is let in");
         break;
     default:
-        snprintf(consequence, sizeof(consequence), "clients refuse it");
+        snprintf(
+            consequence, sizeof(consequence), "%s refuse it", item->of_upstream ? "backends" : "clients");
     }
     snprintf(detail, sizeof(detail), "%s %s%s; %s%s", ended ? "ended" : "ends in",
         sp_format_span_s(item->until - now, span), ended ? " ago" : "", ended ? "" : "then ", consequence);
@@ -167,8 +171,9 @@ static void hand_down(const struct sp_expiry *gone, struct sp_expiry_list *fresh
         return;
     for (size_t i = 0; i < fresh->count; i++) {
         struct sp_expiry *item = &fresh->items[i];
-        if (item->kind == SP_EXPIRY_CRL && strcmp(item->listener, gone->listener) == 0 &&
-            strcmp(item->name, gone->name) == 0 && state_at(item, now) == SP_EXPIRY_FINE) {
+        if (item->kind == SP_EXPIRY_CRL && item->of_upstream == gone->of_upstream &&
+            strcmp(item->owner, gone->owner) == 0 && strcmp(item->name, gone->name) == 0 &&
+            state_at(item, now) == SP_EXPIRY_FINE) {
             item->recovers = true;
             return;
         }
@@ -272,9 +277,12 @@ static bool value_of(enum sp_gauge_id id, const struct sp_expiry *item, int64_t 
         [SP_GAUGE_ca_not_after] = SP_EXPIRY_CA,
         [SP_GAUGE_ca_without_crl] = SP_EXPIRY_CA,
         [SP_GAUGE_certificate_not_after] = SP_EXPIRY_CERTIFICATE,
+        [SP_GAUGE_upstream_crl_next_update] = SP_EXPIRY_CRL,
+        [SP_GAUGE_upstream_ca_not_after] = SP_EXPIRY_CA,
+        [SP_GAUGE_upstream_certificate_not_after] = SP_EXPIRY_CERTIFICATE,
     };
 
-    if (item->kind != KINDS[id])
+    if (item->kind != KINDS[id] || item->of_upstream != (id >= SP_GAUGE_upstream_crl_next_update))
         return false;
     switch (id) {
     case SP_GAUGE_crl_this_update:
@@ -298,7 +306,7 @@ static bool value_of(enum sp_gauge_id id, const struct sp_expiry *item, int64_t 
 /* Two CAs of one name in one file stand together, the first to end before the other. */
 static bool has_labels_of(const struct sp_expiry *a, const struct sp_expiry *b)
 {
-    return a != NULL && strcmp(a->listener, b->listener) == 0 && strcmp(a->name, b->name) == 0 &&
+    return a != NULL && strcmp(a->owner, b->owner) == 0 && strcmp(a->name, b->name) == 0 &&
            strcmp(a->source, b->source) == 0;
 }
 
@@ -308,7 +316,7 @@ static void print_family(const struct sp_freshness *f, enum sp_gauge_id id, stru
 
     for (size_t i = 0; i < f->list.count; i++) {
         const struct sp_expiry *item = &f->list.items[i];
-        const char *const labels[SP_GAUGE_LABELS] = {item->listener, item->name, item->source};
+        const char *const labels[SP_GAUGE_LABELS] = {item->owner, item->name, item->source};
         int64_t value;
         if (!value_of(id, item, f->looked_at, &value) || has_labels_of(last, item))
             continue;
@@ -321,6 +329,6 @@ static void print_family(const struct sp_freshness *f, enum sp_gauge_id id, stru
 
 void sp_freshness_print(const struct sp_freshness *f, struct sp_buf *out)
 {
-    for (int id = 0; id <= SP_GAUGE_certificate_not_after; id++)
+    for (int id = 0; id <= SP_GAUGE_upstream_certificate_not_after; id++)
         print_family(f, (enum sp_gauge_id)id, out);
 }

@@ -209,6 +209,7 @@ static enum sp_rc put_in_force(struct sp_build *build, struct sp_snapshot *snaps
     sp_sockets_tell(d);
     sp_snapshot_unref(d->snapshot);
     d->snapshot = snapshot;
+    sp_roster_follow(d->roster, snapshot->fleet);
     sp_fetching_follow(d->fetching, snapshot);
     return SP_OK;
 }
@@ -276,6 +277,7 @@ static void on_build(struct sp_mail *m)
         .workers = d->worker_count,
         .generation = build->generation,
         .memory = &d->memory,
+        .roster = d->roster,
         .before = build->before};
 
     build->began_us = sp_wall_us();

@@ -154,7 +154,7 @@ static enum sp_rc send_answer(struct connection *c)
             return rc;
         c->sent += taken;
     }
-    if (!c->ended && c->stream->ops->send_end(c->stream) != SP_OK)
+    if (!c->ended && c->stream->ops->send_end(c->stream, NULL, 0) != SP_OK)
         return SP_FAIL;
     c->ended = true;
     enum sp_rc rc = c->stream->ops->flush(c->stream);

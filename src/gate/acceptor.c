@@ -40,19 +40,14 @@ int sp_acceptor_fd(const struct sp_acceptor *a)
     return a->fd;
 }
 
-/* Why somebody is turned away before anything is spent on him. */
-struct limit {
-    enum sp_refusal reason; /* none: let on */
-    const char *detail;
-};
-
-static void turn_away(struct sp_acceptor *a, int fd, const struct sp_addr *peer, struct limit limit)
+static void turn_away(struct sp_acceptor *a, int fd, const struct sp_comer *comer, struct sp_limit limit)
 {
     struct sp_tls_refusal refusal = {.reason = limit.reason};
-    char text[SP_ADDR_TEXT];
+    const struct sp_stranger who = {
+        .listener = a->listener, .peer = &comer->peer, .via = comer->is_proxy ? &comer->peer : NULL};
 
     strncpy(refusal.detail, limit.detail, sizeof(refusal.detail) - 1);
-    sp_gate_refuse(a->gate, a->listener, sp_addr_format(peer, text), "", "", &refusal);
+    sp_gate_refuse(a->gate, &who, &refusal);
     close(fd);
 }
 
@@ -61,15 +56,15 @@ static void turn_away(struct sp_acceptor *a, int fd, const struct sp_addr *peer,
 static void rest(struct sp_acceptor *a)
 {
     struct sp_gate *g = a->gate;
-    struct sp_addr peer;
+    struct sp_comer comer = {0};
     int fd, errnum;
 
     sp_meter_add(g->o.meter, SP_METER_accept_paused, 1);
     if (g->spare_fd >= 0) {
         close(g->spare_fd);
         g->spare_fd = -1;
-        if (sp_socket_accept(a->fd, &fd, &peer, &errnum) == SP_OK)
-            turn_away(a, fd, &peer, (struct limit){SP_REFUSAL_too_many_connections, NO_DESCRIPTORS});
+        if (sp_socket_accept(a->fd, &fd, &comer.peer, &errnum) == SP_OK)
+            turn_away(a, fd, &comer, (struct sp_limit){SP_REFUSAL_too_many_connections, NO_DESCRIPTORS});
     }
     if (g->spare_fd < 0)
         g->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -86,46 +81,57 @@ static void on_pause_over(void *arg)
     sp_watch_enable(a->watch, true);
 }
 
-/* The address comes last: its place is taken only for who is let on. */
-static struct limit over_limit(struct sp_gate *g, const struct sp_addr *peer, uint32_t *place)
+struct sp_limit sp_limit_of_address(struct sp_gate *g, const struct sp_addr *client, uint32_t *place)
+{
+    unsigned cap = g->snapshot->config->limits.handshakes_per_address;
+
+    if (sp_failures_bar(g, client))
+        return (struct sp_limit){SP_REFUSAL_too_many_failures, "limits.handshake_failures"};
+    if (sp_addresses_enter(g->o.addresses, client, cap, place) != SP_OK)
+        return (struct sp_limit){SP_REFUSAL_too_many_from_address, "limits.handshakes_per_address"};
+    return (struct sp_limit){SP_REFUSAL_none, NULL};
+}
+
+/* The address comes last: its place is taken only for who is let on. A load balancer's own address has no limits; its
+ * client's has them once it is known. */
+static struct sp_limit over_limit(struct sp_gate *g, struct sp_comer *comer)
 {
     const struct sp_config_limits *limits = &g->snapshot->config->limits;
     uint32_t connections = atomic_load_explicit(&g->o.tally->connections, memory_order_relaxed);
     uint32_t handshakes = atomic_load_explicit(&g->o.tally->handshakes, memory_order_relaxed);
 
     if (connections >= limits->connections)
-        return (struct limit){SP_REFUSAL_too_many_connections, "limits.connections"};
+        return (struct sp_limit){SP_REFUSAL_too_many_connections, "limits.connections"};
     if (g->o.tally->room != 0 && connections >= g->o.tally->room)
-        return (struct limit){SP_REFUSAL_too_many_connections, NO_DESCRIPTORS};
+        return (struct sp_limit){SP_REFUSAL_too_many_connections, NO_DESCRIPTORS};
     if (handshakes >= limits->handshakes)
-        return (struct limit){SP_REFUSAL_too_many_handshakes, "limits.handshakes"};
-    if (sp_failures_bar(g, peer))
-        return (struct limit){SP_REFUSAL_too_many_failures, "limits.handshake_failures"};
-    if (sp_addresses_enter(g->o.addresses, peer, limits->handshakes_per_address, place) != SP_OK)
-        return (struct limit){SP_REFUSAL_too_many_from_address, "limits.handshakes_per_address"};
-    return (struct limit){SP_REFUSAL_none, NULL};
+        return (struct sp_limit){SP_REFUSAL_too_many_handshakes, "limits.handshakes"};
+    if (comer->is_proxy)
+        return (struct sp_limit){SP_REFUSAL_none, NULL};
+    return sp_limit_of_address(g, &comer->peer, &comer->place);
 }
 
 /* SP_OK: one was taken. SP_AGAIN: nobody waits. SP_FAIL: no descriptors. */
 static enum sp_rc accept_one(struct sp_acceptor *a)
 {
     struct sp_gate *g = a->gate;
-    struct sp_addr peer;
-    uint32_t place = 0;
+    struct sp_comer comer = {0};
     int fd, errnum;
-    enum sp_rc rc = sp_socket_accept(a->fd, &fd, &peer, &errnum);
+    enum sp_rc rc = sp_socket_accept(a->fd, &fd, &comer.peer, &errnum);
 
     if (rc != SP_OK)
         return rc;
     sp_meter_add(g->o.meter, SP_METER_connections_accepted, 1);
     const struct sp_snapshot_listener *listener = sp_snapshot_find(g->snapshot, a->listener);
-    struct limit limit = {SP_REFUSAL_shutting_down, "the listener is going away"};
-    if (listener != NULL)
-        limit = over_limit(g, &peer, &place);
+    struct sp_limit limit = {SP_REFUSAL_shutting_down, "the listener is going away"};
+    if (listener != NULL) {
+        comer.is_proxy = sp_snapshot_is_proxy(listener, &comer.peer);
+        limit = over_limit(g, &comer);
+    }
     if (limit.reason != SP_REFUSAL_none)
-        turn_away(a, fd, &peer, limit);
+        turn_away(a, fd, &comer, limit);
     else
-        sp_handshake_start(g, listener, fd, &peer, place);
+        sp_handshake_start(g, listener, fd, &comer);
     return SP_OK;
 }
 

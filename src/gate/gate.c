@@ -122,20 +122,23 @@ void sp_gate_post(struct sp_gate_update *u)
 
 static const char *or_absent(const char *text)
 {
-    return text[0] != '\0' ? text : NULL;
+    return text != NULL && text[0] != '\0' ? text : NULL;
 }
 
-void sp_gate_refuse(struct sp_gate *g, const char *listener, const char *peer, const char *sni,
-    const char *tls, const struct sp_tls_refusal *refusal)
+void sp_gate_refuse(struct sp_gate *g, const struct sp_stranger *who, const struct sp_tls_refusal *refusal)
 {
+    char peer[SP_ADDR_TEXT], via[SP_ADDR_TEXT] = "";
     const struct sp_cert_facts *cert = &refusal->cert;
+    if (who->via != NULL && who->via->len != 0)
+        sp_addr_format(who->via, via);
     struct sp_log_field fields[] = {
         SP_LOG_W("decision", "refused"), /* in the audit record only, as is the last one */
         SP_LOG_W("reason", sp_refusal_name(refusal->reason)),
-        SP_LOG_C("listener", listener),
-        SP_LOG_C("peer", peer),
-        SP_LOG_C("sni", or_absent(sni)),
-        SP_LOG_C("tls", or_absent(tls)),
+        SP_LOG_C("listener", who->listener),
+        SP_LOG_C("peer", sp_addr_format(who->peer, peer)),
+        SP_LOG_C("via", or_absent(via)),
+        SP_LOG_C("sni", or_absent(who->sni)),
+        SP_LOG_C("tls", or_absent(who->tls)),
         SP_LOG_C("subject", or_absent(cert->subject)),
         SP_LOG_C("sans", or_absent(cert->sans)),
         SP_LOG_C("issuer", or_absent(cert->issuer)),

@@ -26,10 +26,24 @@ struct sp_acceptor *sp_acceptor_of(struct sp_list *link);
 /* Takes what waits in its queue, then closes it. */
 void sp_acceptor_retire(struct sp_acceptor *a);
 
+/* Why somebody is turned away before anything is spent on him. */
+struct sp_limit {
+    enum sp_refusal reason; /* none: let on */
+    const char *detail;
+};
+/* The limits of an address: for who is let on a place is taken, to be given back by sp_addresses_leave. */
+struct sp_limit sp_limit_of_address(struct sp_gate *g, const struct sp_addr *client, uint32_t *place);
+
 /* ---- handshake.c: one connection that has not proven itself ---- */
-/* Takes over `fd` and `place` (of sp_addresses_enter), whatever becomes of it. */
-void sp_handshake_start(struct sp_gate *g, const struct sp_snapshot_listener *listener, int fd,
-    const struct sp_addr *peer, uint32_t place);
+/* Who connected, as far as is known by now. */
+struct sp_comer {
+    struct sp_addr peer;
+    bool is_proxy;  /* a load balancer, which will say who its client is */
+    uint32_t place; /* of sp_limit_of_address; 0: not counted */
+};
+/* Takes over `fd` and the place, whatever becomes of it. */
+void sp_handshake_start(
+    struct sp_gate *g, const struct sp_snapshot_listener *listener, int fd, const struct sp_comer *comer);
 void sp_handshake_drop(struct sp_list *link);
 
 /* ---- failures.c: limits.handshake_failures ---- */
@@ -38,8 +52,22 @@ void sp_failures_count(struct sp_gate *g, const struct sp_addr *peer, enum sp_re
 /* Is `peer` to be turned away for those before? */
 bool sp_failures_bar(struct sp_gate *g, const struct sp_addr *peer);
 
+/* ---- proxy_header.c: what a load balancer says of its client, before TLS ---- */
+struct sp_proxied {
+    struct sp_addr source, destination; /* len 0: the connection is the load balancer's own */
+};
+/* Takes the header off the socket, and not a byte behind it. SP_AGAIN: an edge will come. SP_FAIL: `refusal` is filled. */
+SP_MUST_USE enum sp_rc sp_proxy_header_take(
+    struct sp_transport *t, struct sp_proxied *out, struct sp_tls_refusal *refusal);
+
+/* Who is refused, for the log. What is not known is NULL or "". */
+struct sp_stranger {
+    const char *listener;
+    const struct sp_addr *peer; /* the client, or a load balancer that has not said whose its connection is */
+    const struct sp_addr *via;  /* the load balancer; len 0: none */
+    const char *sni, *tls;
+};
 /* Counts and logs a refusal, one line. `refusal` may be without certificate facts. */
-void sp_gate_refuse(struct sp_gate *g, const char *listener, const char *peer, const char *sni,
-    const char *tls, const struct sp_tls_refusal *refusal);
+void sp_gate_refuse(struct sp_gate *g, const struct sp_stranger *who, const struct sp_tls_refusal *refusal);
 
 #endif

@@ -1,19 +1,25 @@
 /* One connection between accept and a proven identity.
  *
- *      start              edge: SP_AGAIN
- *   (accepted) --> SHAKING <-----------+
- *                     |  edge          |
- *                     +------ go on ---+---- SP_OK ----> proven --- no OCSP ------------> handed over to a worker
- *                     |                |                    |                               ^
- *                     |                |                    +--> ASKING -- answer: good ----+
- *                     |                |                            |   -- ocsp_timeout: as ocsp_unreachable says
- *                     |                +---- SP_FAIL --+            |   -- anything else, client gone --+
- *                     +-- deadline: handshake_timeout -+                                               |
- *                                                      v                                               v
- *                                        LINGERING: refused, one line, one count; stays until its alert is read
+ *   (accepted) --- from proxy_protocol.from ---> HEADER -- bad, none, too late --> refused
+ *       |                                           |
+ *       | from anywhere else                        | read: the client has an address
+ *       v                                           |
+ *    SHAKING <--------------------------------------+
+ *       |  ^
+ *       |  +-- edge: SP_AGAIN
+ *       +-- SP_OK ----> proven -- no OCSP -----------------------------------------> handed over to a worker
+ *       |                  |                                                              ^
+ *       |                  +---> ASKING -- good; ocsp_timeout and ocsp_unreachable: accept +
+ *       |                           +----- anything else, client gone ------> refused
+ *       +-- SP_FAIL, deadline -----> refused
+ *
+ *   refused: LINGERING, one line, one count; stays until its alert is read.
  *
  * One deadline covers the handshake, from accept on; asking has its own. What a client sends while it is asked about
- * waits in its socket. Whatever ends it, exactly one of "let in" and "refused" is counted. */
+ * waits in its socket. Whatever ends it, exactly one of "let in" and "refused" is counted.
+ *
+ * A client that comes by way of a load balancer is limited by the address of its own, once that is known; the load
+ * balancer itself has none of these limits. */
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -25,7 +31,7 @@
 /* A client that was refused may send on for so long before it is cut. */
 #define LINGER_MS 1000
 
-enum state { SHAKING, ASKING, LINGERING };
+enum state { HEADER, SHAKING, ASKING, LINGERING };
 
 struct handshake {
     struct sp_list link;
@@ -36,9 +42,11 @@ struct handshake {
     struct sp_transport *transport;
     struct sp_watch *watch;
     struct sp_timer *deadline;
-    struct sp_addr peer;
-    uint32_t place;       /* among the addresses */
-    uint64_t accepted_ms; /* monotonic */
+    struct sp_addr peer;        /* the client; a load balancer's own, while or as long as it names none */
+    struct sp_addr via;         /* the load balancer; len 0: none */
+    struct sp_addr destination; /* as it says; len 0: our own end */
+    uint32_t place;             /* among the addresses */
+    uint64_t accepted_ms;       /* monotonic */
     enum state state;
     /* From the end of the handshake on. */
     struct sp_identity *identity; /* owned until it is handed over; NULL: anonymous */
@@ -75,13 +83,22 @@ static void leave(struct handshake *h)
     sp_loop_bury(g->o.loop, &h->grave, free_handshake);
 }
 
+static bool is_proxys_own(const struct handshake *h)
+{
+    return h->via.len != 0 && sp_addr_equal(&h->via, &h->peer);
+}
+
 static void tell(struct handshake *h, const struct sp_tls_refusal *refusal)
 {
-    char peer[SP_ADDR_TEXT];
+    const struct sp_stranger who = {.listener = h->listener->config->name,
+        .peer = &h->peer,
+        .via = &h->via,
+        .sni = sp_tls_sni(h->transport),
+        .tls = sp_tls_version(h->transport)};
 
-    sp_gate_refuse(h->gate, h->listener->config->name, sp_addr_format(&h->peer, peer),
-        sp_tls_sni(h->transport), sp_tls_version(h->transport), refusal);
-    sp_failures_count(h->gate, &h->peer, refusal->reason);
+    sp_gate_refuse(h->gate, &who, refusal);
+    if (!is_proxys_own(h))
+        sp_failures_count(h->gate, &h->peer, refusal->reason);
     if (h->state == ASKING)
         sp_ocsp_cancel(&h->wait);
     h->state = LINGERING;
@@ -127,11 +144,17 @@ static void let_in(struct handshake *h)
     over->generation = h->snapshot->generation;
     over->accepted_ms = h->accepted_ms;
     over->timeouts = h->listener->config->timeouts;
+    over->mode = h->listener->config->mode;
     strncpy(over->listener, h->listener->config->name, sizeof(over->listener) - 1);
     strncpy(over->sni, sp_tls_sni(h->transport), sizeof(over->sni) - 1);
     strncpy(over->tls, sp_tls_version(h->transport), sizeof(over->tls) - 1);
     sp_addr_format(&h->peer, over->peer);
     over->source = h->peer;
+    if (h->via.len != 0)
+        sp_addr_format(&h->via, over->via);
+    over->destination = h->destination;
+    if (h->destination.len == 0 && sp_socket_local(h->transport->fd, &over->destination) != SP_OK)
+        over->destination.len = 0; /* it is gone */
     count_how(g, h->transport, over);
     over->transport = h->transport;
     h->transport = NULL;
@@ -235,12 +258,41 @@ static void go_on(struct handshake *h)
     }
 }
 
+/* Before anything else of a connection that a load balancer made. */
+static void go_on_to_client(struct handshake *h)
+{
+    struct sp_tls_refusal refusal = {.reason = SP_REFUSAL_bad_proxy_header};
+    struct sp_proxied proxied;
+    enum sp_rc rc = sp_proxy_header_take(h->transport, &proxied, &refusal);
+
+    if (rc == SP_AGAIN)
+        return;
+    if (rc == SP_OK && proxied.source.len != 0) {
+        h->peer = proxied.source;
+        h->destination = proxied.destination;
+        struct sp_limit limit = sp_limit_of_address(h->gate, &h->peer, &h->place);
+        refusal.reason = limit.reason;
+        (void)snprintf(
+            refusal.detail, sizeof(refusal.detail), "%s", limit.detail != NULL ? limit.detail : "");
+        rc = limit.reason == SP_REFUSAL_none ? SP_OK : SP_FAIL;
+    }
+    if (rc != SP_OK) {
+        refuse(h, &refusal);
+        return;
+    }
+    h->state = SHAKING;
+    go_on(h);
+}
+
 static void on_edge(void *arg, unsigned events)
 {
     struct handshake *h = arg;
 
     sp_transport_ready(h->transport, events);
     switch (h->state) {
+    case HEADER:
+        go_on_to_client(h);
+        break;
     case SHAKING:
         go_on(h);
         break;
@@ -268,34 +320,39 @@ static void on_deadline(void *arg)
                       .detail = "the responder did not answer within ocsp_timeout"});
         return;
     }
-    sp_tls_handshake_expired(h->transport, &refusal);
+    if (h->state == HEADER)
+        (void)snprintf(refusal.detail, sizeof(refusal.detail), "no whole PROXY protocol header was sent");
+    else
+        sp_tls_handshake_expired(h->transport, &refusal);
     refuse(h, &refusal);
 }
 
-static void refuse_unborn(
-    struct sp_gate *g, const char *listener, const struct sp_addr *peer, int fd, uint32_t place)
+static void refuse_unborn(struct sp_gate *g, const char *listener, const struct sp_comer *comer, int fd)
 {
-    char text[SP_ADDR_TEXT];
+    const struct sp_stranger who = {
+        .listener = listener, .peer = &comer->peer, .via = comer->is_proxy ? &comer->peer : NULL};
 
-    sp_addresses_leave(g->o.addresses, place);
-    sp_gate_refuse(g, listener, sp_addr_format(peer, text), "", "",
-        &(struct sp_tls_refusal){.reason = SP_REFUSAL_out_of_memory});
+    sp_addresses_leave(g->o.addresses, comer->place);
+    sp_gate_refuse(g, &who, &(struct sp_tls_refusal){.reason = SP_REFUSAL_out_of_memory});
     close(fd);
 }
 
-void sp_handshake_start(struct sp_gate *g, const struct sp_snapshot_listener *listener, int fd,
-    const struct sp_addr *peer, uint32_t place)
+void sp_handshake_start(
+    struct sp_gate *g, const struct sp_snapshot_listener *listener, int fd, const struct sp_comer *comer)
 {
     struct handshake *h = SP_NEW(struct handshake);
 
     if (h == NULL) {
-        refuse_unborn(g, listener->config->name, peer, fd, place);
+        refuse_unborn(g, listener->config->name, comer, fd);
         return;
     }
     h->gate = g;
     h->listener = listener;
-    h->peer = *peer;
-    h->place = place;
+    h->peer = comer->peer;
+    h->place = comer->place;
+    h->state = comer->is_proxy ? HEADER : SHAKING;
+    if (comer->is_proxy)
+        h->via = comer->peer;
     h->accepted_ms = sp_loop_now_ms(g->o.loop);
     h->watch = sp_watch_new(g->o.loop, fd, on_edge, h);
     h->deadline = sp_timer_new(g->o.loop, on_deadline, h);
@@ -305,7 +362,7 @@ void sp_handshake_start(struct sp_gate *g, const struct sp_snapshot_listener *li
         sp_watch_free(h->watch);
         sp_timer_free(h->deadline);
         sp_free(h);
-        refuse_unborn(g, listener->config->name, peer, fd, place);
+        refuse_unborn(g, listener->config->name, comer, fd);
         return;
     }
     h->snapshot = sp_snapshot_ref(g->snapshot);

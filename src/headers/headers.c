@@ -1,10 +1,12 @@
 /* What each upstream is told, compiled from the configuration, and whose word a name is. The families are in families.c,
- * xfcc.c and traefik.c, the operator's templates in templates.c, the names that only we may say in protected.c. */
+ * xfcc.c and traefik.c, the operator's templates in templates.c, the names that only we may say in protected.c. Where a
+ * request came from is forwarding.c, what a rule does to a head edits.c. */
 #include "sallyport/headers/headers.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
+#include "edits.h"
 #include "families.h"
 #include "sallyport/http/codec.h"
 
@@ -149,7 +151,10 @@ struct sp_headers *sp_headers_new(const struct sp_config *config, struct sp_diag
         return NULL;
     }
     sort_ours(h);
-    return h;
+    sp_edits_judge(h, config, diags);
+    if (diags->errors > errors_before)
+        sp_headers_free(h);
+    return diags->errors > errors_before ? NULL : h;
 }
 
 void sp_headers_free(struct sp_headers *h)

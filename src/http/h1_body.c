@@ -5,16 +5,15 @@
  *
  *   SIZE --';'--> EXT --CR--> SIZE_LF --LF--> DATA --all--> DATA_CR --CR--> DATA_LF --LF--> SIZE
  *     \-----------CR----------^   \
- *                                  \--LF after size 0--> LINE --name--> NAME --':'--> VALUE --CR--> VALUE_LF --LF--> LINE
- *                                                           \--CR--> END_LF --LF--> END
+ *                                  \--LF after size 0--> TRAILERS --empty line--> END
  *
- * Refused, because others read it differently: a sign, "0x", a blank or more than 16 digits in a size, a bare
- * CR or LF anywhere, control bytes in extensions, anything but CRLF after data, folded or malformed trailers. */
-#include "sallyport/http/h1_parse.h"
+ * TRAILERS is h1_trailers.c. Refused, because others read it differently: a sign, "0x", a blank or more than 16 digits in a
+ * size, a bare CR or LF anywhere, control bytes in extensions, anything but CRLF after data, folded or malformed
+ * trailers. */
+#include "h1_trailers.h"
 #include "syntax.h"
 
 #define CHUNK_LINE_MAX 256
-#define TRAILERS_MAX   8192
 
 enum {
     CH_SIZE,
@@ -23,11 +22,7 @@ enum {
     CH_DATA,
     CH_DATA_CR,
     CH_DATA_LF,
-    CH_LINE,
-    CH_NAME,
-    CH_VALUE,
-    CH_VALUE_LF,
-    CH_END_LF,
+    CH_TRAILERS,
     CH_END,
 };
 
@@ -73,32 +68,6 @@ static enum sp_rc ext_byte(struct sp_h1_body *b, char c, struct sp_fault *fault)
     return SP_OK;
 }
 
-/* A byte of the trailer section, the first of a line included. */
-static enum sp_rc trailer_byte(struct sp_h1_body *b, char c, struct sp_fault *fault)
-{
-    switch (b->state) {
-    case CH_LINE:
-        if (c == '\r') {
-            b->state = CH_END_LF;
-            return SP_OK;
-        }
-        b->state = CH_NAME;
-        return http_class(c) & CC_TOKEN ? SP_OK : bad_chunk(fault, "a trailer does not begin with a name");
-    case CH_NAME:
-        if (c == ':')
-            b->state = CH_VALUE;
-        else if (!(http_class(c) & CC_TOKEN))
-            return bad_chunk(fault, "a byte that no trailer name holds");
-        return SP_OK;
-    default:
-        if (c == '\r')
-            b->state = CH_VALUE_LF;
-        else if (!(http_class(c) & CC_VALUE))
-            return bad_chunk(fault, "a control byte in a trailer");
-        return SP_OK;
-    }
-}
-
 static enum sp_rc expect_byte(
     struct sp_h1_body *b, char c, char want, int next, const char *detail, struct sp_fault *fault)
 {
@@ -120,20 +89,13 @@ static enum sp_rc framing_byte(struct sp_h1_body *b, char c, struct sp_fault *fa
         return b->state == CH_SIZE ? size_byte(b, c, fault) : ext_byte(b, c, fault);
     case CH_SIZE_LF:
         b->overhead = 0;
-        return expect_byte(b, c, '\n', b->left > 0 ? CH_DATA : CH_LINE, "a bare CR in a chunk line", fault);
+        return expect_byte(
+            b, c, '\n', b->left > 0 ? CH_DATA : CH_TRAILERS, "a bare CR in a chunk line", fault);
     case CH_DATA_CR:
         return expect_byte(b, c, '\r', CH_DATA_LF, "a chunk is longer than its size", fault);
-    case CH_DATA_LF:
+    default: /* CH_DATA_LF */
         b->overhead = 0;
         return expect_byte(b, c, '\n', CH_SIZE, "a bare CR after a chunk", fault);
-    case CH_VALUE_LF:
-        return expect_byte(b, c, '\n', CH_LINE, "a bare CR in a trailer", fault);
-    case CH_END_LF:
-        return expect_byte(b, c, '\n', CH_END, "a bare CR after the last chunk", fault);
-    default:
-        if (b->overhead > TRAILERS_MAX)
-            return bad_chunk(fault, "trailers of more than 8 KiB");
-        return trailer_byte(b, c, fault);
     }
 }
 
@@ -158,12 +120,15 @@ static enum sp_rc next_chunked(
             *used = i + data->len;
             return SP_OK;
         }
+        if (b->state == CH_TRAILERS) {
+            enum sp_rc rc = h1_next_trailers(b, sp_slice_sub(in, i, in.len), used, data, fault);
+            *used += i;
+            if (rc == SP_EOF)
+                b->state = CH_END;
+            return rc;
+        }
         if (framing_byte(b, in.ptr[i++], fault) != SP_OK)
             return SP_FAIL;
-        if (b->state == CH_END) {
-            *used = i;
-            return SP_EOF;
-        }
     }
     *used = in.len;
     return SP_AGAIN;
@@ -173,6 +138,7 @@ enum sp_rc sp_h1_body_next(
     struct sp_h1_body *b, struct sp_slice in, size_t *used, struct sp_slice *data, struct sp_fault *fault)
 {
     *used = 0;
+    *data = (struct sp_slice){NULL, 0};
     switch (b->framing) {
     case SP_FRAMING_NONE:
         return SP_EOF;

@@ -33,6 +33,7 @@ static bool h1_next(struct sp_stream *s)
     h->tx = TX_HEAD;
     h->received = h->in_end > 0;
     h->interim = 0;
+    h->asked_upgrade = false;
     h->method = SP_METHOD_OTHER;
     return true;
 }
@@ -53,6 +54,7 @@ static const struct sp_codec_ops h1_ops = {
     .recv_body = h1_recv_body,
     .consume = h1_consume,
     .send_head = h1_send_head,
+    .trailers = h1_trailers,
     .send_body = h1_send_body,
     .send_end = h1_send_end,
     .flush = h1_flush,
@@ -86,4 +88,20 @@ bool sp_h1_is_idle(const struct sp_stream *s)
 bool sp_h1_has_received(const struct sp_stream *s)
 {
     return SP_CONTAINER_OF(s, const struct h1, stream)->received;
+}
+
+struct sp_slice sp_h1_rest(const struct sp_stream *s)
+{
+    const struct h1 *h = SP_CONTAINER_OF(s, const struct h1, stream);
+    return h->in_end > h->in_at ? (struct sp_slice){h->in + h->in_at, h->in_end - h->in_at}
+                                : (struct sp_slice){NULL, 0};
+}
+
+void sp_h1_drop_rest(struct sp_stream *s, size_t n)
+{
+    struct h1 *h = h1_of(s);
+    SP_ASSERT(n <= h->in_end - h->in_at);
+    h->in_at += (uint32_t)n;
+    if (h->side == SP_CLIENT && h->in_at == h->in_end)
+        h1_recv_give_blocks(h);
 }

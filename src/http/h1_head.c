@@ -115,6 +115,8 @@ static enum sp_rc take_connection(struct sp_h1_parser *p, struct sp_slice value,
             p->flags |= FIELD_SAYS_CLOSE;
         else if (sp_slice_equal_nocase(option, SP_SLICE("keep-alive")))
             p->flags |= FIELD_SAYS_KEEP;
+        else if (sp_slice_equal_nocase(option, SP_SLICE("upgrade")))
+            p->flags |= FIELD_SAYS_UPGRADE;
     }
     return SP_OK;
 }
@@ -136,6 +138,38 @@ static enum sp_rc take_expect(struct sp_h1_parser *p, struct sp_slice value, str
     return SP_OK;
 }
 
+static void take_te(struct sp_h1_parser *p, struct sp_slice value)
+{
+    struct sp_slice coding;
+    while (sp_field_list_next(&value, &coding)) {
+        if (sp_slice_equal_nocase(coding, SP_SLICE("trailers")))
+            p->flags |= FIELD_TE_TRAILERS;
+    }
+}
+
+/* A change of protocol is judged by one field. A response's is judged when it is a 101. */
+static enum sp_rc take_upgrade(struct sp_h1_parser *p, bool is_request, struct sp_fault *fault)
+{
+    if ((p->flags & FIELD_UPGRADE) && is_request)
+        return http_fault(fault, SP_REFUSAL_bad_header, 400, "more than one Upgrade");
+    p->flags |= p->flags & FIELD_UPGRADE ? FIELD_UPGRADES : FIELD_UPGRADE;
+    return SP_OK;
+}
+
+static enum sp_rc take_max_forwards(struct sp_h1_parser *p, struct sp_slice value, struct sp_fault *fault)
+{
+    if (p->flags & FIELD_HOPS)
+        return http_fault(fault, SP_REFUSAL_bad_header, 400, "more than one Max-Forwards");
+    p->flags |= FIELD_HOPS;
+    for (size_t i = 0; i < value.len; i++) {
+        if (!sp_is_digit(value.ptr[i]))
+            return http_fault(fault, SP_REFUSAL_bad_header, 400, "Max-Forwards is not a number");
+    }
+    return value.len > 0 && value.len <= 9
+               ? SP_OK
+               : http_fault(fault, SP_REFUSAL_bad_header, 400, "Max-Forwards is out of range");
+}
+
 /* What the fields that we know say. The rest is only carried. */
 static enum sp_rc take_known(struct sp_h1_parser *p, enum sp_header_id id, struct sp_slice value,
     bool is_request, struct sp_fault *fault)
@@ -151,6 +185,13 @@ static enum sp_rc take_known(struct sp_h1_parser *p, enum sp_header_id id, struc
         return is_request ? take_host(p, value, fault) : SP_OK;
     case SP_HDR_EXPECT:
         return is_request ? take_expect(p, value, fault) : SP_OK;
+    case SP_HDR_TE:
+        take_te(p, value);
+        return SP_OK;
+    case SP_HDR_UPGRADE:
+        return take_upgrade(p, is_request, fault);
+    case SP_HDR_MAX_FORWARDS:
+        return is_request ? take_max_forwards(p, value, fault) : SP_OK;
     default:
         return SP_OK;
     }
@@ -187,4 +228,9 @@ void h1_fill_head(const struct sp_h1_parser *p, struct sp_slice in, struct sp_he
         head->headers[i].id = p->fields[i].id;
     }
     head->header_count = p->count;
+    if (p->minor == 0) /* RFC 9110 §7.8, §10.1.4: HTTP/1.0 has neither */
+        return;
+    head->te_trailers = (p->flags & FIELD_TE_TRAILERS) != 0;
+    if ((p->flags & FIELD_SAYS_UPGRADE) && (p->flags & FIELD_UPGRADE) && !(p->flags & FIELD_UPGRADES))
+        head->upgrade = sp_head_find(head, SP_HDR_UPGRADE)->value;
 }

@@ -20,6 +20,11 @@ enum {
     FIELD_SAYS_KEEP = 128,
     FIELD_SLASH_PATH = 256, /* an absolute-form target without a path: it is "/" */
     FIELD_STAR_PATH = 512,  /* or, for OPTIONS, "*" */
+    FIELD_SAYS_UPGRADE = 1024,
+    FIELD_TE_TRAILERS = 2048,
+    FIELD_UPGRADE = 4096,  /* fields of that name were seen: */
+    FIELD_UPGRADES = 8192, /* ... more than one */
+    FIELD_HOPS = 16384,    /* of Max-Forwards */
 };
 
 static inline struct sp_slice h1_slice(struct sp_slice in, struct sp_h1_span span)

@@ -66,6 +66,20 @@ static void drop_front(struct h1 *h, uint32_t n)
     h->in_at = h->head_len = 0;
 }
 
+/* A 101 counts only from a backend that was asked for one, and has had the whole request (RFC 9110 §7.8). */
+static enum sp_rc take_upgrade(struct h1 *h, struct sp_fault *fault)
+{
+    if (!h->asked_upgrade)
+        return broken(h, fault, SP_REFUSAL_bad_upgrade, 502, "101 without having been asked for");
+    if (h->tx != TX_DONE || h->scratch->head.upgrade.ptr == NULL)
+        return broken(h, fault, SP_REFUSAL_bad_upgrade, 502,
+            h->tx != TX_DONE ? "101 before the request was complete"
+                             : "101 without the one Upgrade it needs");
+    h->rx = RX_DONE;
+    h->close = true;
+    return SP_OK;
+}
+
 /* A head that is wholly there. The views of it hold until the next message (1xx: the next head). */
 static enum sp_rc take_head(struct h1 *h, size_t used, const struct sp_head **head, struct sp_fault *fault)
 {
@@ -73,8 +87,10 @@ static enum sp_rc take_head(struct h1 *h, size_t used, const struct sp_head **he
     h->head_len = h->in_at = (uint32_t)used;
     *head = parsed;
     if (h->side == SP_CLIENT && parsed->status < 200) {
+        if (parsed->status == 101)
+            return take_upgrade(h, fault);
         if (++h->interim > H1_INTERIM_MAX)
-            return broken(h, fault, SP_REFUSAL_bad_response, 502, "too many interim responses");
+            return broken(h, fault, SP_REFUSAL_too_many_interim, 502, "more than 16 interim answers");
         return SP_OK;
     }
     if (h->side == SP_SERVER)
@@ -108,7 +124,7 @@ static enum sp_rc recv_unasked(struct h1 *h, struct sp_fault *fault)
     size_t n = 0;
     enum sp_rc rc = h->in_end > 0 ? SP_OK : sp_transport_read(h->transport, &byte, 1, &n);
     if (rc == SP_OK)
-        return broken(h, fault, SP_REFUSAL_bad_response, 502, "bytes from the backend before a request");
+        return broken(h, fault, SP_REFUSAL_unasked_response, 502, "bytes from the backend before a request");
     if (rc == SP_FAIL)
         return cut_off(h, fault, "the connection broke while it was idle");
     return rc;
@@ -174,8 +190,25 @@ static enum sp_rc bad_body(struct h1 *h, struct sp_fault *fault)
 {
     h->rx = RX_BROKEN;
     if (h->side == SP_CLIENT)
-        return http_fault(fault, SP_REFUSAL_bad_response, 502, fault->detail);
+        return http_fault(fault, SP_REFUSAL_bad_response_chunk, 502, fault->detail);
     return SP_FAIL;
+}
+
+static void end_body(struct h1 *h, struct sp_slice trailers)
+{
+    h->rx = RX_DONE;
+    h->trailers_len = (uint32_t)trailers.len;
+    h->trailers_at = trailers.len > 0 ? (uint32_t)(trailers.ptr - h->in) : 0;
+}
+
+/* All that is there was used but for trailers, which wait for the rest of theirs: what comes is read behind the head again. */
+static void make_room(struct h1 *h)
+{
+    uint32_t kept = h->in_end - h->in_at;
+    if (kept > 0 && h->in_at > h->head_len)
+        memmove(h->in + h->head_len, h->in + h->in_at, kept);
+    h->in_at = h->head_len;
+    h->in_end = h->head_len + kept;
 }
 
 /* What the body reader makes of the bytes that are there. On SP_OK the view is at in_at. */
@@ -192,7 +225,7 @@ static enum sp_rc scan_body(struct h1 *h, struct sp_fault *fault)
     } else {
         h->in_at += (uint32_t)used;
         if (rc == SP_EOF)
-            h->rx = RX_DONE;
+            end_body(h, data);
     }
     return rc;
 }
@@ -210,7 +243,7 @@ enum sp_rc h1_recv_body(struct sp_stream *s, struct sp_slice *data, struct sp_fa
             break;
         if (rc != SP_AGAIN)
             return rc;
-        h->in_at = h->in_end = h->head_len; /* SP_AGAIN: all of it was used */
+        make_room(h);
         rc = fill(h);
         if (rc == SP_EOF && h->body.framing == SP_FRAMING_CLOSE) {
             h->rx = RX_DONE;
@@ -241,15 +274,32 @@ bool h1_recv_is_done(struct h1 *h)
     return h->rx == RX_DONE;
 }
 
+size_t h1_trailers(struct sp_stream *s, const struct sp_header **items)
+{
+    struct h1 *h = h1_of(s);
+    *items = NULL;
+    if (h->rx != RX_DONE || h->trailers_len == 0)
+        return 0;
+    *items = h->scratch->trailers;
+    return sp_h1_trailers((struct sp_slice){h->in + h->trailers_at, h->trailers_len}, h->scratch->trailers);
+}
+
+void h1_recv_give_blocks(struct h1 *h)
+{
+    give_block(h);
+    sp_pool_give(h->blocks, h->scratch);
+    h->scratch = NULL;
+    h->trailers_len = 0;
+}
+
 void h1_recv_reset(struct h1 *h)
 {
     drop_front(h, h->in_at);
+    h->trailers_len = 0;
     if (h->in_end > 0) {
         sp_h1_parser_reset(&h->scratch->parser);
         return;
     }
-    give_block(h);
-    sp_pool_give(h->blocks, h->scratch);
-    h->scratch = NULL;
+    h1_recv_give_blocks(h);
     h->ask_again = false;
 }

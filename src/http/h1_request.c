@@ -68,7 +68,9 @@ static enum sp_rc take_request_line(
     p->method_text = h1_span(in, method);
     p->method = (uint8_t)sp_method_of(method);
     if (p->method == SP_METHOD_CONNECT)
-        return http_fault(fault, SP_REFUSAL_unsupported_method, 501, "CONNECT is not relayed");
+        return http_fault(fault, SP_REFUSAL_unsupported_method, 405, "CONNECT is not relayed");
+    if (p->method == SP_METHOD_TRACE) /* it would show the client what only the backend is told */
+        return http_fault(fault, SP_REFUSAL_unsupported_method, 405, "TRACE is not relayed");
     p->flags |= FIELD_START;
     return h1_take_target(p, in, target, fault);
 }
@@ -82,8 +84,6 @@ static enum sp_rc judge_framing(const struct sp_h1_parser *p, struct sp_head *he
         return http_fault(fault, SP_REFUSAL_bad_framing, 400, "both Content-Length and Transfer-Encoding");
     if (chunked && p->minor == 0)
         return http_fault(fault, SP_REFUSAL_bad_framing, 400, "Transfer-Encoding in HTTP/1.0");
-    if (p->method == SP_METHOD_TRACE && (chunked || p->content_length > 0))
-        return http_fault(fault, SP_REFUSAL_bad_framing, 400, "TRACE with a body");
     head->framing = chunked ? SP_FRAMING_CHUNKED : length ? SP_FRAMING_LENGTH : SP_FRAMING_NONE;
     return SP_OK;
 }

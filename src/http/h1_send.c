@@ -116,7 +116,8 @@ static bool is_allowed_head(const struct h1 *h, const struct sp_head_out *head)
         return false;
     if (h->side == SP_CLIENT) /* an answer that was there before its request is none */
         return h->in_end == 0 && h->rx == RX_HEAD;
-    return !head->expect_continue;
+    return !head->expect_continue && !head->te_trailers &&
+           (head->status == 101) == (head->upgrade.ptr != NULL);
 }
 
 enum sp_rc h1_send_head(struct sp_stream *s, const struct sp_head_out *head)
@@ -133,10 +134,15 @@ enum sp_rc h1_send_head(struct sp_stream *s, const struct sp_head_out *head)
     if (len == 0)
         return SP_FAIL;
     h->out_end += (uint32_t)len;
-    if (h->side == SP_SERVER && head->status < 200)
-        return SP_OK; /* the final head is still to come */
-    if (h->side == SP_CLIENT)
+    if (h->side == SP_SERVER && head->status < 200) { /* the final head is still to come, but for 101 */
+        h->tx = head->status == 101 ? TX_DONE : TX_HEAD;
+        h->close = h->close || head->status == 101;
+        return SP_OK;
+    }
+    if (h->side == SP_CLIENT) {
         h->method = sp_method_of(head->method);
+        h->asked_upgrade = head->upgrade.ptr != NULL;
+    }
     h->close = h->close || plan.close;
     h->framing = framing;
     h->left = framing == SP_FRAMING_LENGTH ? head->content_length : 0;
@@ -288,14 +294,37 @@ enum sp_rc h1_send_body(struct sp_stream *s, struct sp_slice data, size_t *taken
     }
 }
 
-enum sp_rc h1_send_end(struct sp_stream *s)
+/* The last chunk and the trailers. They are written when there is room for all of them, which an empty block has. */
+static enum sp_rc send_last_chunk(struct h1 *h, const struct sp_line *trailers, size_t count)
+{
+    if (!ensure_out(h))
+        return tx_broken(h);
+    compact_out(h);
+    size_t len = h1_write_trailers(h->out + h->out_end, SP_IO_BLOCK - h->out_end, trailers, count);
+    if (len == 0 && waiting(h) > 0) {
+        enum sp_rc rc = push(h);
+        if (rc != SP_OK)
+            return rc;
+        h->out_at = h->out_end = 0;
+        len = h1_write_trailers(h->out, SP_IO_BLOCK, trailers, count);
+    }
+    if (len == 0)
+        return tx_broken(h);
+    h->out_end += (uint32_t)len;
+    return SP_OK;
+}
+
+enum sp_rc h1_send_end(struct sp_stream *s, const struct sp_line *trailers, size_t trailer_count)
 {
     struct h1 *h = h1_of(s);
     bool fewer = h->framing == SP_FRAMING_LENGTH ? h->left > 0 : h->chunk_left > 0;
-    if (h->tx != TX_BODY || fewer || (h->framing == SP_FRAMING_CHUNKED && !ensure_out(h)))
+    if (h->tx != TX_BODY || fewer)
         return tx_broken(h);
-    if (h->framing == SP_FRAMING_CHUNKED)
-        append(h, "0\r\n\r\n", 5);
+    if (h->framing == SP_FRAMING_CHUNKED) {
+        enum sp_rc rc = send_last_chunk(h, trailers, trailer_count);
+        if (rc != SP_OK)
+            return rc;
+    }
     h->tx = TX_DONE;
     return SP_OK;
 }

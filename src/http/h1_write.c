@@ -79,6 +79,29 @@ static void put_status_line(struct writer *w, const struct sp_head_out *head)
     put(w, SP_SLICE("\r\n"));
 }
 
+/* Connection, and the fields that it must name (RFC 9110 §7.8, §10.1.4). */
+static void put_connection(struct writer *w, const struct sp_head_out *head, const struct h1_head_plan *plan)
+{
+    const struct sp_slice options[] = {plan->close ? SP_SLICE("close") : (struct sp_slice){NULL, 0},
+        head->upgrade.ptr != NULL ? SP_SLICE("upgrade") : (struct sp_slice){NULL, 0},
+        head->te_trailers ? SP_SLICE("TE") : (struct sp_slice){NULL, 0}};
+    const char *before = "Connection: ";
+
+    if (head->upgrade.ptr != NULL)
+        put_lines(w, &(struct sp_line){SP_SLICE("Upgrade"), head->upgrade}, 1);
+    if (head->te_trailers)
+        put(w, SP_SLICE("TE: trailers\r\n"));
+    for (size_t i = 0; i < SP_COUNTOF(options); i++) {
+        if (options[i].ptr == NULL)
+            continue;
+        put(w, sp_slice_of(before));
+        put(w, options[i]);
+        before = ", ";
+    }
+    if (before[0] == ',')
+        put(w, SP_SLICE("\r\n"));
+}
+
 size_t h1_write_head(char *out, size_t room, const struct sp_head_out *head, const struct h1_head_plan *plan)
 {
     struct writer w = {out, out + room, false};
@@ -97,8 +120,16 @@ size_t h1_write_head(char *out, size_t room, const struct sp_head_out *head, con
         put(&w, SP_SLICE("Transfer-Encoding: chunked\r\n"));
     if (head->expect_continue)
         put(&w, SP_SLICE("Expect: 100-continue\r\n"));
-    if (plan->close)
-        put(&w, SP_SLICE("Connection: close\r\n"));
+    put_connection(&w, head, plan);
+    put(&w, SP_SLICE("\r\n"));
+    return w.failed ? 0 : (size_t)(w.at - out);
+}
+
+size_t h1_write_trailers(char *out, size_t room, const struct sp_line *trailers, size_t count)
+{
+    struct writer w = {out, out + room, false};
+    put(&w, SP_SLICE("0\r\n"));
+    put_lines(&w, trailers, count);
     put(&w, SP_SLICE("\r\n"));
     return w.failed ? 0 : (size_t)(w.at - out);
 }

@@ -95,6 +95,8 @@ static enum sp_header_id header_candidate(size_t len, char first)
         return SP_HDR_KEEP_ALIVE;
     case KEY(12, 'x'):
         return SP_HDR_X_REQUEST_ID;
+    case KEY(12, 'm'):
+        return SP_HDR_MAX_FORWARDS;
     case KEY(14, 'c'):
         return SP_HDR_CONTENT_LENGTH;
     case KEY(14, 'h'):

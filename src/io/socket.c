@@ -114,6 +114,17 @@ enum sp_rc sp_socket_check_free(const struct sp_addr *address, struct sp_err *er
     return rc;
 }
 
+/* An IPv4 client of an "[::]" listener is called what everybody calls it. */
+static void unmap(struct sp_addr *a)
+{
+    if (a->u.sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr))
+        return;
+    struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = a->u.in6.sin6_port};
+    memcpy(&in4.sin_addr, &a->u.in6.sin6_addr.s6_addr[12], sizeof in4.sin_addr);
+    a->u.in4 = in4;
+    a->len = sizeof in4;
+}
+
 enum sp_rc sp_socket_local(int fd, struct sp_addr *out)
 {
     memset(out, 0, sizeof *out);
@@ -121,6 +132,7 @@ enum sp_rc sp_socket_local(int fd, struct sp_addr *out)
     if (getsockname(fd, &out->u.sa, &len) != 0)
         return SP_FAIL;
     out->len = len;
+    unmap(out);
     return SP_OK;
 }
 
@@ -143,17 +155,6 @@ static void set_nodelay(int fd, int family)
      * first read. */
     if (family == AF_INET || family == AF_INET6)
         (void)set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-}
-
-/* An IPv4 client of an "[::]" listener is called what everybody calls it. */
-static void unmap(struct sp_addr *a)
-{
-    if (a->u.sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr))
-        return;
-    struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = a->u.in6.sin6_port};
-    memcpy(&in4.sin_addr, &a->u.in6.sin6_addr.s6_addr[12], sizeof in4.sin_addr);
-    a->u.in4 = in4;
-    a->len = sizeof in4;
 }
 
 enum sp_rc sp_socket_accept(int listen_fd, int *fd, struct sp_addr *peer, int *errnum)
@@ -236,4 +237,18 @@ enum sp_rc sp_socket_peek(int fd, void *buf, size_t room, size_t *n)
     if (got == 0)
         return SP_EOF;
     return errno == EAGAIN || errno == EWOULDBLOCK ? SP_AGAIN : SP_FAIL;
+}
+
+enum sp_rc sp_socket_drop(int fd, size_t n)
+{
+    char buf[512];
+    while (n > 0) {
+        ssize_t got = recv(fd, buf, n < sizeof buf ? n : sizeof buf, MSG_DONTWAIT);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return SP_FAIL;
+        n -= (size_t)got;
+    }
+    return SP_OK;
 }

@@ -97,6 +97,11 @@ static void add_string(struct sp_buf *out, enum sp_log_format format, struct sp_
         sp_buf_add_char(out, '"');
 }
 
+void sp_log_add_json(struct sp_buf *out, struct sp_slice value)
+{
+    add_string(out, SP_LOG_JSON, value, 0);
+}
+
 /* By hand: printf costs more than the rest of a line together. At least `width` digits. */
 static void add_number(struct sp_buf *out, uint64_t value, size_t width)
 {

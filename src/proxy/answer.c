@@ -51,9 +51,10 @@ enum sp_next sp_answer(struct sp_exchange *x, unsigned status, enum sp_refusal r
         drop_body_at_hand(x);
     x->close = x->close || must_close(x);
     x->answered = true;
-    sp_meter_refuse(s->worker->o.meter, reason);
+    if (reason != SP_REFUSAL_none)
+        sp_meter_refuse(s->worker->o.meter, reason);
     int len = snprintf(body, sizeof(body), "%u %s\nrequest id: %s\n", status, phrase, x->id);
-    struct sp_line lines[5] = {
+    struct sp_line lines[6] = {
         {SP_SLICE("Date"), sp_worker_date(s->worker)},
         {SP_SLICE("Content-Type"), SP_SLICE("text/plain; charset=utf-8")},
         {SP_SLICE("Cache-Control"), SP_SLICE("no-store")},
@@ -64,6 +65,9 @@ enum sp_next sp_answer(struct sp_exchange *x, unsigned status, enum sp_refusal r
         snprintf(retry_after, sizeof(retry_after), "%" PRIu64, x->retry_after_s);
         lines[line_count++] = (struct sp_line){SP_SLICE("Retry-After"), sp_slice_of(retry_after)};
     }
+    if (status == 405) /* RFC 9110 §15.5.6 */
+        lines[line_count++] =
+            (struct sp_line){SP_SLICE("Allow"), SP_SLICE("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")};
     struct sp_head_out out = {
         .status = status,
         .reason = sp_slice_of(phrase),
@@ -78,7 +82,7 @@ enum sp_next sp_answer(struct sp_exchange *x, unsigned status, enum sp_refusal r
         return SP_NEXT_CUT;
     if (!is_head && stream->ops->send_body(stream, (struct sp_slice){body, (size_t)len}, &taken) != SP_OK)
         return SP_NEXT_CUT;
-    if (stream->ops->send_end(stream) != SP_OK)
+    if (stream->ops->send_end(stream, NULL, 0) != SP_OK)
         return SP_NEXT_CUT;
     x->step = SP_STEP_FLUSH;
     return SP_NEXT_STEP;

@@ -82,7 +82,12 @@ void sp_record_add_request(struct sp_record *r, const struct sp_exchange *x)
     }
     r->fields[r->n++] = SP_LOG_S("method", head->method_text);
     r->fields[r->n++] = SP_LOG_S("host", head->host);
+    bool is_rewritten = x->target.own != NULL;
+    if (is_rewritten)
+        path.str = x->target.path;
     r->fields[r->n++] = path;
+    if (is_rewritten)
+        r->fields[r->n++] = SP_LOG_S("rewritten_from", head->path);
 }
 
 /* ---- audit records ---- */
@@ -97,6 +102,7 @@ static void add_client(struct sp_record *r, const struct sp_handover *who)
 {
     r->fields[r->n++] = SP_LOG_C("listener", who->listener);
     r->fields[r->n++] = SP_LOG_C("peer", who->peer);
+    add_text(r, "via", who->via);
     add_text(r, "sni", who->sni);
     add_text(r, "tls", who->tls);
     if (who->identity != NULL)
@@ -141,7 +147,10 @@ void sp_audit_exchange(const struct sp_exchange *x)
     r.fields[r.n++] = SP_LOG_C("caller", x->decision.caller_name);
     add_client(&r, s->who);
     sp_record_add_request(&r, x);
-    r.fields[r.n++] = SP_LOG_N("status", x->status);
+    if (s->is_tcp)
+        r.fields[r.n++] = SP_LOG_W("mode", "tcp");
+    else
+        r.fields[r.n++] = SP_LOG_N("status", x->status);
     if (x->decision.allowed)
         r.fields[r.n++] = SP_LOG_C("upstream", config->upstreams[x->decision.upstream].name);
     r.fields[r.n++] = SP_LOG_C("id", x->id);

@@ -69,7 +69,7 @@ void sp_session_uncount(struct sp_session *s)
 static enum sp_next answer_too_many(struct sp_exchange *x, enum sp_refusal reason, uint64_t retry_ms)
 {
     x->retry_after_s = (retry_ms - 1) / 1000 + 1;
-    return sp_answer(x, 429, reason,
+    return sp_exchange_refuse(x, 429, reason,
         reason == SP_REFUSAL_caller_rate ? "limits.rate of its caller"
                                          : "limits.concurrent_requests of its caller");
 }
@@ -80,7 +80,7 @@ bool sp_exchange_enter(struct sp_exchange *x, enum sp_next *refused)
     uint64_t retry_ms = 1;
 
     if (s->uncounted && !sp_session_recount(s)) {
-        *refused = sp_answer(x, 503, SP_REFUSAL_overloaded,
+        *refused = sp_exchange_refuse(x, 503, SP_REFUSAL_overloaded,
             "limits.tracked_callers was reached: its limits could not be counted");
         return false;
     }

@@ -18,9 +18,10 @@ static void remember(struct sp_session *s, enum sp_refusal reason, const char *d
 void sp_session_refuse(struct sp_session *s, enum sp_refusal reason, const char *detail)
 {
     bool in_flight = s->exchange.view != NULL;
+    bool may_finish = s->worker->view->snapshot->config->revocation_lets_finish && !s->exchange.tunnel.open;
 
     remember(s, reason, detail);
-    if (in_flight && s->worker->view->snapshot->config->revocation_lets_finish)
+    if (in_flight && may_finish)
         s->leaving = true;
     else if (in_flight)
         sp_session_cut(s);
@@ -61,6 +62,7 @@ void sp_session_tell_end(struct sp_session *s)
         SP_LOG_W("reason", sp_refusal_name(reason)),
         SP_LOG_C("listener", who->listener),
         SP_LOG_C("peer", who->peer),
+        SP_LOG_C("via", or_absent(who->via)),
         SP_LOG_C("sni", or_absent(who->sni)),
         SP_LOG_S("subject", who->identity != NULL ? who->identity->subject : NONE),
         SP_LOG_S("serial", who->identity != NULL ? who->identity->serial_hex : NONE),

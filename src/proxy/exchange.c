@@ -1,6 +1,6 @@
 /* One request and its response, as a loop of named steps (the drawing is beside enum sp_step). Each step does
  * what it can and says what comes next; an edge from either side, or the session's timer, runs the loop again.
- * Moving bodies is in relay.c. */
+ * Moving bodies is in relay.c, what may be repeated in retry.c, mode tcp in tcp.c and tunnel.c. */
 #include <errno.h>
 
 #include "judge.h"
@@ -13,7 +13,32 @@ void sp_exchange_init(struct sp_exchange *x, struct sp_session *s)
 {
     memset(x, 0, sizeof(*x));
     x->session = s;
-    x->step = SP_STEP_HEAD;
+    x->step = s->is_tcp ? SP_STEP_TCP : SP_STEP_HEAD;
+}
+
+const char *sp_exchange_own_detail(struct sp_exchange *x, const char *text)
+{
+    sp_free(x->own_detail);
+    x->own_detail = sp_detail_copy(text);
+    return x->own_detail;
+}
+
+/* ---- its latest end ---- */
+
+void sp_exchange_end_by(struct sp_exchange *x, uint64_t ms, enum sp_refusal reason)
+{
+    struct sp_session *s = x->session;
+
+    if (x->deadline_ms != 0 && x->deadline_ms <= ms)
+        return;
+    x->deadline_ms = ms;
+    x->deadline_reason = reason;
+    sp_session_wait_at_most(s);
+}
+
+bool sp_exchange_is_overdue(const struct sp_exchange *x)
+{
+    return x->deadline_ms != 0 && sp_mono_ms() >= x->deadline_ms;
 }
 
 static void leave_backend(struct sp_exchange *x)
@@ -49,19 +74,35 @@ static void choose_id(struct sp_exchange *x)
     sp_hex(bytes, sizeof(bytes), x->id);
 }
 
-static enum sp_next wait_for_head(struct sp_session *s)
+static enum sp_next answer_full(struct sp_exchange *x, enum sp_refusal reason)
 {
-    if (!sp_h1_is_idle(s->stream))
+    x->retry_after_s = 1;
+    x->shed = true;
+    return sp_answer(x, 503, reason, NULL);
+}
+
+static enum sp_next wait_for_head(struct sp_exchange *x)
+{
+    struct sp_session *s = x->session;
+
+    if (!sp_h1_is_idle(s->stream)) {
+        if (!sp_admit_head(s)) {
+            x->seen = s->stream->ops->seen(s->stream);
+            sp_exchange_begin(x);
+            x->close = true;
+            return answer_full(x, SP_REFUSAL_out_of_buffers);
+        }
+        if (s->wait != SP_WAIT_HEAD)
+            s->head_began_ms = sp_mono_ms();
         sp_session_wait(s, SP_WAIT_HEAD, s->timeouts.header_ms, false);
-    else if (s->leaving)
+    } else if (s->leaving)
         sp_session_wait(s, SP_WAIT_LEAVE, s->worker->grace_ms, false);
     else
         sp_session_wait(s, SP_WAIT_IDLE, s->timeouts.idle_ms, false);
     return SP_NEXT_WAIT;
 }
 
-/* From here on there is something to record. */
-static void begin(struct sp_exchange *x)
+void sp_exchange_begin(struct sp_exchange *x)
 {
     struct sp_session *s = x->session;
 
@@ -72,7 +113,8 @@ static void begin(struct sp_exchange *x)
     x->view->users++;
     x->start_us = sp_mono_us();
     choose_id(x);
-    sp_meter_add(s->worker->o.meter, SP_METER_requests, 1);
+    if (!s->is_tcp)
+        sp_meter_add(s->worker->o.meter, SP_METER_requests, 1);
     sp_meter_add(s->worker->o.meter, SP_METER_requests_open, 1);
 }
 
@@ -83,13 +125,13 @@ static enum sp_next step_head(struct sp_exchange *x)
 
     switch (s->stream->ops->recv_head(s->stream, &x->head, &fault)) {
     case SP_AGAIN:
-        return wait_for_head(s);
+        return wait_for_head(x);
     case SP_EOF:
         return SP_NEXT_CLOSE;
     case SP_FAIL:
         x->head = NULL;
         x->seen = s->stream->ops->seen(s->stream);
-        begin(x);
+        sp_exchange_begin(x);
         x->close = true;
         if (fault.reason == SP_REFUSAL_client_gone) {
             sp_exchange_abandon(x, fault.reason, fault.detail);
@@ -99,7 +141,7 @@ static enum sp_next step_head(struct sp_exchange *x)
     case SP_OK:
         break;
     }
-    begin(x);
+    sp_exchange_begin(x);
     x->request = x->head->framing == SP_FRAMING_NONE ? SP_HALF_DONE : SP_HALF_BODY;
     x->close = !x->head->keep_alive || s->leaving;
     x->step = SP_STEP_JUDGE;
@@ -107,6 +149,46 @@ static enum sp_next step_head(struct sp_exchange *x)
 }
 
 /* ---- JUDGE ---- */
+
+/* timeouts.exchange counts from the first byte of the head. */
+static void set_deadline(struct sp_exchange *x, const struct sp_config_upstream *upstream)
+{
+    uint64_t began_ms = x->session->head_began_ms;
+
+    x->session->head_began_ms = 0;
+    if (upstream->exchange_ms == 0 || x->session->is_tcp)
+        return;
+    if (began_ms == 0)
+        began_ms = x->start_us / 1000;
+    sp_exchange_end_by(x, began_ms + upstream->exchange_ms, SP_REFUSAL_exchange_timeout);
+}
+
+static void on_backend_event(void *arg)
+{
+    sp_exchange_run(arg);
+}
+
+bool sp_exchange_set_out(struct sp_exchange *x, enum sp_next *refused)
+{
+    const struct sp_config_upstream *upstream = &x->view->snapshot->config->upstreams[x->decision.upstream];
+    struct sp_errand *e = &x->errand;
+    struct sp_err err = {0};
+
+    e->upstream = x->decision.upstream;
+    e->is_raw = x->session->is_tcp;
+    e->on_event = on_backend_event;
+    e->arg = x;
+    if (upstream->balance == SP_BALANCE_HASH)
+        e->hash = sp_hash_of(x->session->who, x->head, upstream);
+    set_deadline(x, upstream);
+    if (upstream->proxy_protocol == SP_PROXY_OFF || sp_preface_make(x, &err) == SP_OK)
+        return true;
+    *refused =
+        err.sys == ENOMEM
+            ? sp_exchange_refuse(x, 503, SP_REFUSAL_overloaded, "no memory for the PROXY header")
+            : sp_exchange_refuse(x, 431, SP_REFUSAL_identity_too_large, "the PROXY header is over 64 KiB");
+    return false;
+}
 
 static enum sp_next step_judge(struct sp_exchange *x)
 {
@@ -116,17 +198,22 @@ static enum sp_next step_judge(struct sp_exchange *x)
     char host[SP_HOST_MAX];
     enum sp_next refused;
 
+    enum sp_refusal full = sp_admit(x);
+    if (full != SP_REFUSAL_none)
+        return answer_full(x, full);
     if (sp_request_check(x->view->snapshot->headers, x->view->snapshot->policy, head, &fault) != SP_OK)
         return sp_answer(x, fault.status, fault.reason, fault.detail);
     struct sp_slice canonical = sp_host_canonical(head->host, host);
     if (sp_is_misdirected(x->session, canonical))
         return sp_answer_misdirected(x, canonical);
+    if (sp_exchange_aim(x, canonical, &fault) != SP_OK)
+        return sp_answer(x, fault.status, fault.reason, fault.detail);
     if (!sp_session_has_standing(x->session))
         return sp_answer(x, 503, SP_REFUSAL_overloaded, "no memory to tell who the caller is");
     if (sp_headers_check_passed(x->view->snapshot->headers, sp_proxy_of(x->session), head, &fault) != SP_OK)
         return sp_answer(x, fault.status, fault.reason, fault.detail);
     struct sp_policy_request request = {.host = canonical,
-        .path = head->path,
+        .path = x->target.path,
         .method = head->method_text,
         .headers = head->headers,
         .header_count = head->header_count};
@@ -137,42 +224,80 @@ static enum sp_next step_judge(struct sp_exchange *x)
     if (limits->body_bytes != 0 && head->framing == SP_FRAMING_LENGTH &&
         head->content_length > limits->body_bytes)
         return sp_answer(x, 413, SP_REFUSAL_body_too_large, "Content-Length is over limits.body_bytes");
+    if (sp_upgrade_judge(x, &fault) != SP_OK)
+        return sp_answer(x, fault.status, fault.reason, fault.detail);
     if (!sp_exchange_enter(x, &refused))
         return refused;
-    x->first = sp_targets_next(x->view->targets, x->decision.upstream);
+    if (sp_request_is_for_us(head))
+        return sp_answer(x, 200, SP_REFUSAL_none, NULL);
+    if (!sp_exchange_set_out(x, &refused))
+        return refused;
+    sp_retry_begin(x);
     x->step = SP_STEP_CONNECT;
     return SP_NEXT_STEP;
 }
 
 /* ---- CONNECT, CONNECTING ---- */
 
-static void on_backend_edge(void *arg)
+/* In mode tcp a client may have ended its direction and wait for the answer. */
+static bool client_is_gone(const struct sp_session *s)
 {
-    sp_exchange_run(arg);
+    return s->is_tcp ? s->reset : s->who->transport->peer_ended;
+}
+
+static enum sp_next wait_for_backend(struct sp_exchange *x, enum sp_wait wait, uint64_t ms)
+{
+    if (client_is_gone(x->session)) {
+        sp_exchange_abandon(x, SP_REFUSAL_client_gone, "while connecting to the backend");
+        return SP_NEXT_CUT;
+    }
+    sp_session_wait(x->session, wait, ms, false);
+    return SP_NEXT_WAIT;
+}
+
+static enum sp_next answer_queue(struct sp_exchange *x, enum sp_refusal reason)
+{
+    x->retry_after_s = 1;
+    return sp_exchange_refuse(x, 503, reason, NULL);
+}
+
+/* Nobody is left to ask. */
+static enum sp_next answer_no_endpoint(struct sp_exchange *x)
+{
+    if (x->fault == SP_REFUSAL_none)
+        return sp_exchange_refuse(x, 502, SP_REFUSAL_no_endpoint, NULL);
+    return sp_exchange_refuse(x, x->fault_status, x->fault, x->own_detail);
 }
 
 static enum sp_next step_connect(struct sp_exchange *x)
 {
-    size_t upstream = x->decision.upstream;
+    const struct sp_config_upstream *upstream = &x->view->snapshot->config->upstreams[x->decision.upstream];
 
     if (x->connect_start_us == 0)
         x->connect_start_us = sp_mono_us();
-    for (; x->attempt < sp_targets_endpoints(x->view->targets, upstream); x->attempt++) {
-        if (sp_upconn_take(x->view->targets, upstream, x->first, x->attempt, x->fresh, on_backend_edge, x,
-                &x->up, &x->endpoint) == SP_OK) {
-            x->step = SP_STEP_CONNECTING;
-            return SP_NEXT_STEP;
-        }
+    switch (sp_upconn_take(x->view->targets, &x->errand, &x->up)) {
+    case SP_OK:
+        sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
+        x->step = SP_STEP_CONNECTING;
+        return SP_NEXT_STEP;
+    case SP_AGAIN:
+        return wait_for_backend(x, SP_WAIT_QUEUE, upstream->queue_ms);
+    case SP_EOF:
+        return answer_queue(x, SP_REFUSAL_queue_full);
+    default:
+        return answer_no_endpoint(x);
     }
-    if (x->timed_out)
-        return sp_answer(x, 504, SP_REFUSAL_connect_timeout, NULL);
-    return sp_answer(x, 502, SP_REFUSAL_no_endpoint, NULL);
 }
 
-static enum sp_next next_endpoint(struct sp_exchange *x)
+/* The next one is asked; what is told if there is none is how this one failed. */
+static enum sp_next next_endpoint(
+    struct sp_exchange *x, enum sp_refusal fault, unsigned status, const char *detail)
 {
     leave_backend(x);
-    x->attempt++;
+    x->fault = fault;
+    x->fault_status = status;
+    (void)sp_exchange_own_detail(x, detail);
+    sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
     x->step = SP_STEP_CONNECT;
     return SP_NEXT_STEP;
 }
@@ -180,23 +305,23 @@ static enum sp_next next_endpoint(struct sp_exchange *x)
 static enum sp_next step_connecting(struct sp_exchange *x)
 {
     const struct sp_config_upstream *upstream = &x->view->snapshot->config->upstreams[x->decision.upstream];
+    struct sp_err err = {0};
 
-    switch (sp_upconn_connected(x->up)) {
+    switch (sp_upconn_connected(x->up, &err)) {
     case SP_OK:
         break;
     case SP_AGAIN:
-        if (x->session->who->transport->peer_ended) {
-            sp_exchange_abandon(x, SP_REFUSAL_client_gone, "while connecting to the backend");
-            return SP_NEXT_CUT;
-        }
-        sp_session_wait(x->session, SP_WAIT_CONNECT, upstream->connect_ms, false);
-        return SP_NEXT_WAIT;
+        return wait_for_backend(x, SP_WAIT_CONNECT, upstream->connect_ms);
     default:
-        sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
-        return next_endpoint(x);
+        return next_endpoint(
+            x, err.sys == EPROTO ? SP_REFUSAL_backend_tls : SP_REFUSAL_no_endpoint, 502, err.text);
     }
     sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
     x->connect_us = sp_mono_us();
+    if (x->session->is_tcp) {
+        sp_upconn_went_well(x->up);
+        return sp_tunnel_begin(x);
+    }
     x->step = SP_STEP_SEND;
     return SP_NEXT_STEP;
 }
@@ -229,8 +354,7 @@ static enum sp_next step_send(struct sp_exchange *x)
         if (err.sys == EMSGSIZE)
             return sp_answer(
                 x, 431, SP_REFUSAL_identity_too_large, "the request head with its identity is over 32 KiB");
-        x->own_detail = sp_detail_copy(err.text);
-        return sp_answer(x, 403, SP_REFUSAL_identity_not_expressible, x->own_detail);
+        return sp_answer(x, 403, SP_REFUSAL_identity_not_expressible, sp_exchange_own_detail(x, err.text));
     }
     if (up->ops->send_head(up, &out) != SP_OK) {
         leave_backend(x);
@@ -238,31 +362,35 @@ static enum sp_next step_send(struct sp_exchange *x)
             x, 431, SP_REFUSAL_identity_too_large, "the request head with its identity is over 32 KiB");
     }
     x->sent_us = x->connect_us;
-    if (x->request == SP_HALF_DONE && (up->ops->send_end(up) != SP_OK || up->ops->flush(up) == SP_FAIL))
+    if (x->request == SP_HALF_DONE &&
+        (up->ops->send_end(up, NULL, 0) != SP_OK || up->ops->flush(up) == SP_FAIL))
         return sp_exchange_backend_failed(x, SP_REFUSAL_backend_closed, 502, "it took no request");
-    x->step = SP_STEP_RELAY;
+    x->step = x->kept.len > 0 ? SP_STEP_REPLAY : SP_STEP_RELAY;
     return SP_NEXT_STEP;
 }
 
-/* Not a byte of an answer has come. A kept-alive connection may have been closed just as we wrote, which is
- * nobody's fault: a request that can be repeated and whose body has not been touched is repeated once, on a new
- * connection. */
 enum sp_next sp_exchange_backend_failed(
     struct sp_exchange *x, enum sp_refusal reason, unsigned status, const char *detail)
 {
-    bool repeatable = x->up->reused && !x->fresh && x->bytes_in == 0 && !x->answered &&
-                      !sp_h1_has_received(x->up->stream) && sp_method_is_idempotent(x->head->method);
-
+    if (!x->answered && !sp_retry_is_stale(x, reason))
+        sp_upconn_failed(x->up);
+    if (sp_retry_may(x, reason)) {
+        enum sp_next next = next_endpoint(x, reason, status, detail);
+        sp_retry_again(x);
+        return next;
+    }
     leave_backend(x);
     sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
-    if (repeatable) {
-        sp_meter_add(x->session->worker->o.meter, SP_METER_upstream_retries, 1);
-        x->fresh = true;
-        x->request_broken = false; /* it was the old connection's */
-        x->step = SP_STEP_CONNECT;
-        return SP_NEXT_STEP;
-    }
     if (!x->answered)
+        return sp_answer(x, status, reason, detail);
+    sp_exchange_abandon(x, reason, detail);
+    return SP_NEXT_CUT;
+}
+
+enum sp_next sp_exchange_refuse(
+    struct sp_exchange *x, unsigned status, enum sp_refusal reason, const char *detail)
+{
+    if (!x->session->is_tcp)
         return sp_answer(x, status, reason, detail);
     sp_exchange_abandon(x, reason, detail);
     return SP_NEXT_CUT;
@@ -280,12 +408,15 @@ static enum sp_next step_flush(struct sp_exchange *x)
         x->step = SP_STEP_DONE;
         return SP_NEXT_STEP;
     case SP_AGAIN:
+        if (x->shed) /* it has no block to wait in */
+            break;
         sp_session_wait(s, SP_WAIT_CLIENT, s->timeouts.write_ms, false);
         return SP_NEXT_WAIT;
     default:
-        sp_exchange_abandon(x, SP_REFUSAL_client_gone, "it took no more of the answer");
-        return SP_NEXT_CUT;
+        break;
     }
+    sp_exchange_abandon(x, SP_REFUSAL_client_gone, "it took no more of the answer");
+    return SP_NEXT_CUT;
 }
 
 /* Lets go of everything but the session. */
@@ -297,6 +428,14 @@ static void end(struct sp_exchange *x)
         return;
     sp_exchange_leave(x);
     sp_record_exchange(x);
+    sp_errand_end(&x->errand); /* the record names the endpoint */
+    sp_buf_free(&x->preface);
+    sp_exchange_unaim(x);
+    sp_retry_forget(x);
+    sp_tunnel_end(x);
+    sp_admit_end(x);
+    sp_admit_head_end(s);
+    x->deadline_ms = 0;
     sp_meter_sub(s->worker->o.meter, SP_METER_requests_open, 1);
     sp_view_drop(x->view);
     x->view = NULL;
@@ -343,11 +482,14 @@ void sp_exchange_abandon(struct sp_exchange *x, enum sp_refusal reason, const ch
 
 static enum sp_next (*const STEPS[])(struct sp_exchange *x) = {
     [SP_STEP_HEAD] = step_head,
+    [SP_STEP_TCP] = sp_tcp_enter,
     [SP_STEP_JUDGE] = step_judge,
     [SP_STEP_CONNECT] = step_connect,
     [SP_STEP_CONNECTING] = step_connecting,
     [SP_STEP_SEND] = step_send,
+    [SP_STEP_REPLAY] = sp_replay,
     [SP_STEP_RELAY] = sp_relay,
+    [SP_STEP_TUNNEL] = sp_tunnel,
     [SP_STEP_FLUSH] = step_flush,
     [SP_STEP_DONE] = step_done,
 };
@@ -376,20 +518,30 @@ void sp_exchange_run(struct sp_exchange *x)
     sp_loop_defer(s->worker->o.loop, &s->resume);
 }
 
+static enum sp_next overdue(struct sp_exchange *x)
+{
+    leave_backend(x);
+    if (!x->answered && !x->session->is_tcp)
+        return sp_answer(x, 504, x->deadline_reason, NULL);
+    sp_exchange_abandon(x, x->deadline_reason, NULL);
+    return SP_NEXT_CUT;
+}
+
 /* What a deadline means depends on what was waited for. The loop goes on from the answer, or the session ends. */
 static enum sp_next timed_out(struct sp_exchange *x, enum sp_wait wait)
 {
     switch (wait) {
     case SP_WAIT_HEAD:
         x->seen = x->session->stream->ops->seen(x->session->stream);
-        begin(x);
+        sp_exchange_begin(x);
         x->close = true;
         return sp_answer(
             x, 408, SP_REFUSAL_request_timeout, "the head was not complete within timeouts.header");
+    case SP_WAIT_QUEUE:
+        return answer_queue(x, SP_REFUSAL_queue_timeout);
     case SP_WAIT_CONNECT:
-        sp_meter_add(x->session->worker->o.meter, SP_METER_upstream_connect_failures, 1);
-        x->timed_out = true;
-        return next_endpoint(x);
+        sp_upconn_timed_out(x->up);
+        return next_endpoint(x, SP_REFUSAL_connect_timeout, 504, "");
     case SP_WAIT_REQUEST_BODY:
         leave_backend(x);
         if (!x->answered)
@@ -398,8 +550,10 @@ static enum sp_next timed_out(struct sp_exchange *x, enum sp_wait wait)
         sp_exchange_abandon(x, SP_REFUSAL_request_timeout, "nothing of the body came for timeouts.body");
         return SP_NEXT_CUT;
     case SP_WAIT_RESPONSE:
-        x->fresh = true; /* it had its time: not repeated */
         return sp_exchange_backend_failed(x, SP_REFUSAL_response_timeout, 504, NULL);
+    case SP_WAIT_TUNNEL:
+        sp_exchange_abandon(x, SP_REFUSAL_tunnel_idle, NULL);
+        return SP_NEXT_CUT;
     default: /* SP_WAIT_CLIENT */
         sp_exchange_abandon(x, SP_REFUSAL_client_gone, "it took nothing of the answer for timeouts.write");
         return SP_NEXT_CUT;
@@ -410,7 +564,7 @@ void sp_exchange_timeout(struct sp_exchange *x, enum sp_wait wait)
 {
     struct sp_session *s = x->session;
 
-    switch (timed_out(x, wait)) {
+    switch (sp_exchange_is_overdue(x) ? overdue(x) : timed_out(x, wait)) {
     case SP_NEXT_CUT:
         sp_session_cut(s);
         break;

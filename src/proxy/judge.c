@@ -143,17 +143,24 @@ static void judge_exchange(
     const struct sp_session *s, const struct sp_standing *standing, struct sp_judgement *out)
 {
     const struct sp_exchange *x = &s->exchange;
+    const struct sp_config *config = s->worker->view->snapshot->config;
+    struct sp_policy_request request;
     struct sp_decision decision;
     char host[SP_HOST_MAX];
-    struct sp_policy_request request = {.host = sp_host_canonical(x->head->host, host),
-        .path = x->head->path,
-        .method = x->head->method_text,
-        .headers = x->head->headers,
-        .header_count = x->head->header_count};
 
+    if (s->is_tcp)
+        sp_tcp_request(s, &request);
+    else
+        request = (struct sp_policy_request){.host = sp_host_canonical(x->head->host, host),
+            .path = x->target.path,
+            .method = x->head->method_text,
+            .headers = x->head->headers,
+            .header_count = x->head->header_count};
     sp_policy_decide(standing, &request, &decision);
     if (!decision.allowed)
         refuse(out, decision.reason, "the rules changed while it was under way");
+    else if (!sp_upgrade_is_allowed(&config->rules[decision.rule], x->upgrade))
+        refuse(out, SP_REFUSAL_upgrade_not_allowed, "the rules changed while it was under way");
 }
 
 /* Requirements of a caller are asked of the certificate: who does not meet them may ask for nothing, and so does not stay

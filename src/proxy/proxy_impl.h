@@ -2,7 +2,8 @@
  *
  *   worker    worker.c            one a thread: sessions, view of the snapshot, scratch space
  *   session   session.c           one connection that was let in: its transport, who it is, its one timer
- *   exchange  exchange.c relay.c  one request and its response
+ *   exchange  exchange.c relay.c  one request and its response; retry.c: what may be repeated; admission.c: what finds room
+ *   tunnel    tunnel.c tcp.c      bytes both ways, after an upgrade or in mode tcp
  *   reach     reach.c judge.c ending.c census.c wheel.c  what a change, or the clock, means for open sessions
  *
  * Everything here belongs to one worker's thread. */
@@ -16,9 +17,8 @@
 #include "sallyport/proxy/request.h"
 #include "sallyport/proxy/worker.h"
 #include "sallyport/upstream/upstream.h"
+#include "tunnel.h"
 #include "wheel.h"
-
-#define SP_LINES_MAX (SP_HEADERS_MAX + 3 + SP_DECISION_LINES_MAX)
 
 /* The worker's own handle on a snapshot: the shared count is touched once a reload, not once a request. */
 struct sp_view {
@@ -59,29 +59,34 @@ struct sp_worker {
     struct sp_random random;
     uint64_t grace_ms; /* how long a session that is to leave may still begin a request */
     bool draining;
-    struct sp_line lines[SP_LINES_MAX]; /* scratch for one head on its way out */
-    char xfcc[SP_IO_BLOCK];             /* likewise, for a value made of two */
-    char date[SP_HTTP_DATE_MAX];        /* of date_s, made once a second */
+    struct sp_request_room room; /* scratch for one head on its way out */
+    char date[SP_HTTP_DATE_MAX]; /* of date_s, made once a second */
     int64_t date_s;
 };
 
 /* ---- exchange ---- */
 /*
- *   HEAD --> JUDGE --> CONNECT --> CONNECTING --> SEND --> RELAY --> FLUSH --> DONE --> HEAD
- *                       ^   ^          |           |         |
- *                       |   +----------+           |         |    next_endpoint
- *                       +--------------------------+---------+    sp_exchange_backend_failed: once, if harmless
+ *   HEAD --> JUDGE --> CONNECT --> CONNECTING --> SEND --> REPLAY --> RELAY --> FLUSH --> DONE --> HEAD
+ *                      ^  ^  |        |  |         |          |        |  |
+ *      waits for a ----+  |  |        |  |         |          |        |  +-- 101 that was asked for
+ *      connection,        |  |        |  |         |          |        |      (sp_tunnel_begin) --> TUNNEL
+ *      SP_WAIT_QUEUE      +--(failed: the next endpoint)-- or --(reset: sp_retry_may)
  *
- * From every step before FLUSH, sp_answer leads to FLUSH with an answer of our own. The session may end after DONE,
- * or at any step when the client is gone or its answer cannot be completed.
+ *   TCP --> CONNECT --> CONNECTING --> TUNNEL --> (the session ends)
+ *
+ * From every step before FLUSH, sp_exchange_refuse leads to FLUSH with an answer of our own, or in mode tcp to the end. The
+ * session may end after DONE, or at any step when the client is gone or its answer cannot be completed.
  */
 enum sp_step {
     SP_STEP_HEAD,
+    SP_STEP_TCP, /* mode tcp: the first; there is no head, and no second exchange */
     SP_STEP_JUDGE,
     SP_STEP_CONNECT,
     SP_STEP_CONNECTING,
     SP_STEP_SEND,
+    SP_STEP_REPLAY, /* of a body that another connection has had already */
     SP_STEP_RELAY,
+    SP_STEP_TUNNEL,
     SP_STEP_FLUSH,
     SP_STEP_DONE
 };
@@ -98,6 +103,15 @@ enum sp_half { SP_HALF_HEAD, SP_HALF_BODY, SP_HALF_DONE };
 
 #define SP_REQUEST_ID_MAX 64
 
+/* What was sent of a request's body, for another endpoint (retry.c). */
+struct sp_kept {
+    char *block;  /* of the worker's, or NULL */
+    size_t len;   /* bytes in it: the first of the body */
+    size_t at;    /* of these, what REPLAY has sent */
+    size_t room;  /* retries.body, but a block at most; 0: such a request is not repeated */
+    bool overrun; /* more was sent than there was room for: not to be repeated */
+};
+
 struct sp_exchange {
     struct sp_session *session;
     struct sp_view *view; /* from the end of HEAD to DONE; NULL: there is nothing to record */
@@ -105,18 +119,31 @@ struct sp_exchange {
     const struct sp_head *head; /* the request; valid until DONE is over */
     const struct sp_head *seen; /* of a request without a head: what the record may tell of it, or NULL */
     char id[SP_REQUEST_ID_MAX + 1];
+    struct sp_request_target
+        target;            /* from JUDGE on (sp_exchange_aim); until then, and in mode tcp, absent */
+    struct sp_trace trace; /* likewise */
     struct sp_decision decision;
-    bool counted; /* by the limits of the decision's caller */
+    bool counted;            /* by the limits of the decision's caller */
+    bool admitted;           /* its blocks are reserved (admission.c) */
+    struct sp_slice upgrade; /* the protocol that it asks for and its rule lists, in the head; absent: none */
+    /* The latest end, monotonic ms; 0: any. It comes by the session's one timer. */
+    uint64_t deadline_ms;
+    enum sp_refusal deadline_reason;
     /* the backend's side */
+    struct sp_errand errand;
+    struct sp_buf preface; /* what errand.preface points to */
     struct sp_upconn *up;
-    const struct sp_endpoint *endpoint;
-    unsigned first, attempt;
-    bool fresh;     /* a kept-alive connection failed us: not another one */
-    bool timed_out; /* an endpoint did not take the connection in time */
+    /* How the last endpoint failed, which is told when there is no other: own_detail says more. */
+    enum sp_refusal fault;
+    unsigned fault_status;
+    struct sp_kept kept;
+    struct sp_tunnel tunnel;
     /* the two halves of a relay */
-    enum sp_half request;   /* BODY: more of it may come; DONE */
-    enum sp_half response;  /* HEAD: none yet; BODY; DONE: all of it given to the client's codec */
+    enum sp_half request;  /* BODY: more of it may come; DONE */
+    enum sp_half response; /* HEAD: none yet; BODY; DONE: all of it given to the client's codec */
+    const struct sp_head *response_head; /* the backend's final one; valid while `up` is */
     bool request_broken;    /* the backend takes no more of the body: only its answer still counts */
+    bool shed;              /* turned away for want of room: its answer goes out at once or not at all */
     bool close;             /* the client's connection ends with this exchange */
     bool answered;          /* a final response head was given to the client's codec */
     bool continued;         /* 100 Continue was passed on */
@@ -135,10 +162,12 @@ enum sp_wait {
     SP_WAIT_NOTHING,
     SP_WAIT_IDLE,
     SP_WAIT_HEAD,
+    SP_WAIT_QUEUE,
     SP_WAIT_CONNECT,
     SP_WAIT_REQUEST_BODY,
     SP_WAIT_RESPONSE,
     SP_WAIT_CLIENT,
+    SP_WAIT_TUNNEL,
     SP_WAIT_LINGER,
     SP_WAIT_LEAVE
 };
@@ -149,11 +178,11 @@ struct sp_session {
     struct sp_worker *worker;
     struct sp_view *view;
     const struct sp_snapshot_listener *listener; /* of the view; NULL: it is gone */
-    size_t host;             /* of the listener's: the one that the client asked for by SNI */
-    bool had_hosts;          /* the listener has, or had, more than one */
-    struct sp_trust *trust;  /* by which the client was last accepted; one reference; NULL: judge it again */
-    struct sp_handover *who; /* listener, peer, SNI, TLS version, identity, transport: owned */
-    struct sp_stream *stream;
+    size_t host;              /* of the listener's: the one that the client asked for by SNI */
+    bool had_hosts;           /* the listener has, or had, more than one */
+    struct sp_trust *trust;   /* by which the client was last accepted; one reference; NULL: judge it again */
+    struct sp_handover *who;  /* listener, peer, SNI, TLS version, identity, transport: owned */
+    struct sp_stream *stream; /* NULL in mode tcp, and while lingering */
     struct sp_watch *watch;
     struct sp_timer *timer;
     struct sp_task resume; /* more to do than one turn may take */
@@ -170,14 +199,18 @@ struct sp_session {
     uint64_t began_ms;          /* monotonic */
     enum sp_refusal end_reason; /* why we end it, or none; `end_detail` may be NULL */
     char *end_detail;
-    enum sp_refusal held; /* for what it would be ended but for the brake */
-    bool cut;             /* an exchange was broken off */
-    bool told;            /* its end was logged */
-    unsigned served;      /* requests begun; may wrap */
-    bool leaving;         /* no exchange after the present one */
-    bool lingering;       /* our direction is being closed; what still comes is read and dropped */
-    bool ended;           /* our direction is closed */
-    size_t lingered;      /* bytes of that */
+    enum sp_refusal held;   /* for what it would be ended but for the brake */
+    bool is_tcp;            /* its bytes are relayed as they come */
+    bool reset;             /* by the client; told by the kernel while nobody read */
+    uint64_t head_began_ms; /* monotonic; 0: the head was there at once */
+    bool has_head_block;    /* a block is reserved for a head that is not complete (admission.c) */
+    bool cut;               /* an exchange was broken off */
+    bool told;              /* its end was logged */
+    unsigned served;        /* requests begun; may wrap */
+    bool leaving;           /* no exchange after the present one */
+    bool lingering;         /* our direction is being closed; what still comes is read and dropped */
+    bool ended;             /* our direction is closed */
+    size_t lingered;        /* bytes of that */
     struct sp_exchange exchange;
 };
 
@@ -205,6 +238,8 @@ void sp_session_move(struct sp_session *s);
 void sp_session_trust(struct sp_session *s, struct sp_trust *trust);
 /* What the timer is for from now on. The same wait again goes on with the old deadline unless `renew`. */
 void sp_session_wait(struct sp_session *s, enum sp_wait wait, uint64_t ms, bool renew);
+/* The exchange has an end by now (sp_exchange_end_by) that may be earlier than what is waited for. */
+void sp_session_wait_at_most(struct sp_session *s);
 
 /* ending.c */
 /* It may not stay: idle, it is closed; with an exchange in flight, it is cut, or (revocation_in_flight:
@@ -237,6 +272,12 @@ void sp_reach_answer(struct sp_worker *w, const struct sp_census *census, enum s
 void sp_census_sign(struct sp_census *c, uint64_t open, uint64_t refused, bool complete);
 
 /* exchange.c */
+/* From here on there is something to record. */
+void sp_exchange_begin(struct sp_exchange *x);
+/* What it wants of the pool, once it is judged; false: *refused is the next step. */
+bool sp_exchange_set_out(struct sp_exchange *x, enum sp_next *refused);
+/* x->own_detail, in place of the one before. Returns it; NULL without memory. */
+const char *sp_exchange_own_detail(struct sp_exchange *x, const char *text);
 void sp_exchange_init(struct sp_exchange *x, struct sp_session *s);
 /* Goes on as far as it can; afterwards the session may be gone. */
 void sp_exchange_run(struct sp_exchange *x);
@@ -244,13 +285,62 @@ void sp_exchange_run(struct sp_exchange *x);
 void sp_exchange_timeout(struct sp_exchange *x, enum sp_wait wait);
 /* Writes the record (if a request was read) and lets go of the backend: the session ends now. */
 void sp_exchange_abandon(struct sp_exchange *x, enum sp_refusal reason, const char *detail);
-/* The backend failed: the request is repeated on a new connection if that can do no harm, else answered with
- * `status`; when an answer has begun already, the session is cut. */
+/* The end of the exchange at `ms` (monotonic), unless it has an earlier one. */
+void sp_exchange_end_by(struct sp_exchange *x, uint64_t ms, enum sp_refusal reason);
+/* It is past that end. */
+bool sp_exchange_is_overdue(const struct sp_exchange *x);
+/* Answers it (sp_answer), or in mode tcp, where nothing can be said, ends the session. `detail` is borrowed. */
+enum sp_next sp_exchange_refuse(struct sp_exchange *x, unsigned status, enum sp_refusal reason, const char *detail);
+/* The backend failed: the request is repeated if that can do no harm (retry.c), else answered with `status`; when an answer
+ * has begun already, the session is cut. */
 enum sp_next sp_exchange_backend_failed(
     struct sp_exchange *x, enum sp_refusal reason, unsigned status, const char *detail);
 
 /* relay.c */
 enum sp_next sp_relay(struct sp_exchange *x);
+
+/* trailers.c: send_end of either side, with the trailers that may go on. */
+enum sp_rc sp_send_request_end(struct sp_exchange *x);
+enum sp_rc sp_send_response_end(struct sp_exchange *x);
+
+/* retry.c */
+/* Once a request is judged: how much of its body is kept. */
+void sp_retry_begin(struct sp_exchange *x);
+/* These bytes of the body went to the backend. */
+void sp_retry_keep(struct sp_exchange *x, struct sp_slice data);
+void sp_retry_forget(struct sp_exchange *x); /* it will not be repeated; once, or any number of times */
+/* The connection broke, not a byte of a response has come. Whether to try again (sp_retry_again, once it
+ * has left the backend). Takes from the budget. */
+bool sp_retry_may(struct sp_exchange *x, enum sp_refusal reason);
+void sp_retry_again(struct sp_exchange *x);
+/* It was a kept-alive connection that turned out closed, which is not the endpoint's fault. */
+bool sp_retry_is_stale(const struct sp_exchange *x, enum sp_refusal reason);
+enum sp_next sp_replay(struct sp_exchange *x); /* the step */
+
+/* admission.c: limits.requests and limits.memory, over all workers */
+/* A head has begun and is not complete: a block of its own. False: there is none, and it is to be refused. */
+bool sp_admit_head(struct sp_session *s);
+void sp_admit_head_end(struct sp_session *s); /* once, or any number of times */
+/* A request (a connection in mode tcp) and all the blocks that it can need. none, or why not. */
+enum sp_refusal sp_admit(struct sp_exchange *x);
+void sp_admit_end(struct sp_exchange *x); /* once, or any number of times */
+
+/* upgrade.c: x->upgrade, or what to answer. */
+SP_MUST_USE enum sp_rc sp_upgrade_judge(struct sp_exchange *x, struct sp_fault *fault);
+/* Whether what was changed to may go on by that rule; an absent token always. */
+bool sp_upgrade_is_allowed(const struct sp_config_rule *rule, struct sp_slice token);
+
+/* hashing.c: what balance: hash goes by. */
+/* `head` NULL: mode tcp. */
+uint64_t sp_hash_of(
+    const struct sp_handover *who, const struct sp_head *head, const struct sp_config_upstream *u);
+
+/* preface.c: the PROXY header into x->errand. SP_FAIL: `err`, EMSGSIZE or ENOMEM in err->sys. */
+SP_MUST_USE enum sp_rc sp_preface_make(struct sp_exchange *x, struct sp_err *err);
+
+/* tcp.c: the first step of a connection in mode tcp. */
+enum sp_next sp_tcp_enter(struct sp_exchange *x);
+void sp_tcp_request(const struct sp_session *s, struct sp_policy_request *out);
 
 /* answer.c: a small answer of our own; leads to FLUSH. */
 enum sp_next sp_answer(struct sp_exchange *x, unsigned status, enum sp_refusal reason, const char *detail);
@@ -272,11 +362,15 @@ void sp_exchange_leave(struct sp_exchange *x); /* once, or any number of times *
 bool sp_is_misdirected(const struct sp_session *s, struct sp_slice host);
 enum sp_next sp_answer_misdirected(struct sp_exchange *x, struct sp_slice host);
 
-/* request_head.c; also sp_request_check */
+/* aim.c: what it asks for and which trace it belongs to, before it is judged: x->target, x->trace. SP_FAIL: `fault`. */
+SP_MUST_USE enum sp_rc sp_exchange_aim(struct sp_exchange *x, struct sp_slice host, struct sp_fault *fault);
+void sp_exchange_unaim(struct sp_exchange *x); /* it is over: once, or any number of times */
 /* Fills `out` with lines from the worker's scratch. SP_FAIL: `err` says why, as sp_headers_make does. */
 enum sp_rc sp_request_head_out(struct sp_exchange *x, struct sp_head_out *out, struct sp_err *err);
 /* response_head.c */
 void sp_response_head_out(struct sp_exchange *x, const struct sp_head *head, struct sp_head_out *out);
+/* The same for a 1xx, a 101 included: it has no body, and says nothing about the connection's end. */
+void sp_interim_head_out(struct sp_exchange *x, const struct sp_head *head, struct sp_head_out *out);
 
 /* identity_headers.c: made once a session, view and upstream. NULL: `err` says why, as sp_headers_make does. */
 const struct sp_header_lines *sp_identity_lines_of(struct sp_session *s, size_t upstream, struct sp_err *err);

@@ -12,6 +12,8 @@ static void count(struct sp_meter_block *meter, const struct sp_exchange *x)
 
     if (x->status >= 100 && x->status < 600)
         sp_meter_add(meter, CLASSES[x->status / 100 - 1], 1);
+    if (x->tunnel.open) /* counted as they went */
+        return;
     sp_meter_add(meter, SP_METER_bytes_in, x->bytes_in);
     sp_meter_add(meter, SP_METER_bytes_out, x->bytes_out);
 }
@@ -36,6 +38,8 @@ void sp_record_exchange(const struct sp_exchange *x)
     r.fields[r.n++] = SP_LOG_C("id", x->id);
     r.fields[r.n++] = SP_LOG_C("listener", who->listener);
     r.fields[r.n++] = SP_LOG_C("peer", who->peer);
+    if (who->via[0] != '\0')
+        r.fields[r.n++] = SP_LOG_C("via", who->via);
     r.fields[r.n++] = SP_LOG_C("tls", who->tls);
     if (who->sni[0] != '\0')
         r.fields[r.n++] = SP_LOG_C("sni", who->sni);
@@ -47,7 +51,14 @@ void sp_record_exchange(const struct sp_exchange *x)
     r.fields[r.n++] = SP_LOG_C("rule", x->decision.rule_name);
     sp_record_add_reports(&r, x);
     sp_record_add_request(&r, x);
-    r.fields[r.n++] = SP_LOG_N("status", x->status);
+    if (x->trace.id[0] != '\0')
+        r.fields[r.n++] = SP_LOG_C("trace", x->trace.id);
+    if (s->is_tcp)
+        r.fields[r.n++] = SP_LOG_W("mode", "tcp");
+    else
+        r.fields[r.n++] = SP_LOG_N("status", x->status);
+    if (x->tunnel.open && !s->is_tcp)
+        r.fields[r.n++] = SP_LOG_S("upgrade", x->upgrade);
     if (x->reason != SP_REFUSAL_none)
         r.fields[r.n++] = SP_LOG_W("reason", sp_refusal_name(x->reason));
     if (x->detail != NULL)
@@ -55,10 +66,12 @@ void sp_record_exchange(const struct sp_exchange *x)
     r.fields[r.n++] = SP_LOG_N("bytes_in", x->bytes_in);
     r.fields[r.n++] = SP_LOG_N("bytes_out", x->bytes_out);
     r.fields[r.n++] = SP_LOG_T("duration_ms", since(x->start_us, sp_mono_us()));
-    if (x->endpoint != NULL) {
+    if (x->errand.endpoint != NULL) {
         const struct sp_config *config = x->view->snapshot->config;
         r.fields[r.n++] = SP_LOG_C("upstream", config->upstreams[x->decision.upstream].name);
-        r.fields[r.n++] = SP_LOG_C("endpoint", sp_endpoint_text(x->endpoint));
+        r.fields[r.n++] = SP_LOG_C("endpoint", x->errand.endpoint->text);
+        if (x->errand.tries > 1)
+            r.fields[r.n++] = SP_LOG_N("tries", x->errand.tries);
         r.fields[r.n++] = SP_LOG_T("connect_ms", since(x->connect_start_us, x->connect_us));
         if (x->response_us != 0)
             r.fields[r.n++] = SP_LOG_T("response_ms", since(x->sent_us, x->response_us));

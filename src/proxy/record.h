@@ -19,7 +19,7 @@ struct sp_record {
 void sp_record_add_reports(struct sp_record *r, const struct sp_exchange *x);
 /* Names, issuer, serial and digest: all but the subject. NULL: nothing. */
 void sp_record_add_certificate(struct sp_record *r, const struct sp_identity *id);
-/* Method, host and path, as far as they are known. */
+/* Method, host and path (as it was judged, and before a rewrite), as far as they are known. */
 void sp_record_add_request(struct sp_record *r, const struct sp_exchange *x);
 
 #endif

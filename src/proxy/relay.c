@@ -49,10 +49,13 @@ static enum stop end_request(struct relay *r)
     struct sp_exchange *x = r->x;
     struct sp_stream *up = x->up->stream;
 
+    enum sp_rc rc = sp_send_request_end(x);
+    if (rc == SP_AGAIN)
+        return STOP_WRITER;
     x->request = SP_HALF_DONE;
     x->sent_us = sp_mono_us();
     r->progress = true;
-    if (up->ops->send_end(up) != SP_OK || up->ops->flush(up) == SP_FAIL)
+    if (rc != SP_OK || up->ops->flush(up) == SP_FAIL)
         return backend_takes_no_more(r);
     return STOP_DONE;
 }
@@ -109,6 +112,7 @@ static enum stop pump_request(struct relay *r)
         default:
             return backend_takes_no_more(r);
         }
+        sp_retry_keep(x, sp_slice_sub(data, 0, taken));
         down->ops->consume(down, taken);
         x->bytes_in += taken;
         r->progress = true;
@@ -142,52 +146,6 @@ static enum stop backend_fault(struct relay *r, const struct sp_fault *fault)
     return leave(r, sp_exchange_backend_failed(r->x, fault->reason, 502, fault->detail));
 }
 
-/* 100 Continue is passed on to a client that asked for it; other interim answers are for this hop only. */
-static enum stop interim(struct relay *r, const struct sp_head *head)
-{
-    struct sp_exchange *x = r->x;
-    struct sp_stream *down = x->session->stream;
-    struct sp_head_out out = {.status = 100, .reason = SP_SLICE("Continue")};
-
-    r->progress = true;
-    if (head->status != 100 || !x->head->expect_continue || x->continued)
-        return STOP_DONE;
-    x->continued = true;
-    if (down->ops->send_head(down, &out) != SP_OK || down->ops->flush(down) == SP_FAIL)
-        return client_gone(r, "it took no 100 Continue");
-    return STOP_DONE;
-}
-
-/* A client that waits for 100 Continue, or still sends a body that the backend has refused, may or may not send
- * the rest: where the next request begins is then in doubt, so this one is the last. */
-static bool leaves_doubt(const struct sp_exchange *x, unsigned status)
-{
-    if (x->request == SP_HALF_DONE)
-        return false;
-    return x->request_broken || status >= 400 || (x->head->expect_continue && !x->continued);
-}
-
-static enum stop final(struct relay *r, const struct sp_head *head)
-{
-    struct sp_exchange *x = r->x;
-    struct sp_stream *down = x->session->stream;
-    struct sp_head_out out;
-
-    x->response_us = sp_mono_us();
-    x->status = head->status;
-    x->close = x->close || x->session->leaving || leaves_doubt(x, head->status);
-    sp_response_head_out(x, head, &out);
-    if (down->ops->send_head(down, &out) != SP_OK) {
-        struct sp_fault fault = {SP_REFUSAL_response_too_large, 502, "its head is over 32 KiB"};
-        x->status = 0;
-        return backend_fault(r, &fault);
-    }
-    x->answered = true;
-    x->response = SP_HALF_BODY;
-    r->progress = true;
-    return STOP_DONE;
-}
-
 static enum stop flush_client(struct relay *r)
 {
     struct sp_stream *down = r->x->session->stream;
@@ -202,7 +160,91 @@ static enum stop flush_client(struct relay *r)
     }
 }
 
-/* The codec bounds the interim answers. One that was passed on may still wait for the client's socket. */
+/* 100 Continue goes to a client that asked for it, once; the others to any that knows them (RFC 9110 §15.2). */
+static bool is_for_client(const struct sp_exchange *x, unsigned status)
+{
+    if (status == 100)
+        return x->head->expect_continue && !x->continued;
+    return x->head->minor >= 1;
+}
+
+/* STOP_DONE: the next head may be asked for. One that does not fit what a client has room for is not worth the exchange. */
+static enum stop interim(struct relay *r, const struct sp_head *head)
+{
+    struct sp_exchange *x = r->x;
+    struct sp_stream *down = x->session->stream;
+    struct sp_head_out out;
+
+    r->progress = true;
+    if (!is_for_client(x, head->status))
+        return STOP_DONE;
+    sp_interim_head_out(x, head, &out);
+    if (down->ops->send_head(down, &out) != SP_OK)
+        return STOP_DONE;
+    x->continued = x->continued || head->status == 100;
+    enum stop stop = flush_client(r);
+    return stop == STOP_READER ? STOP_DONE : stop;
+}
+
+/* A client that still sends its body when it hears the answer, or waits for 100 Continue, may or may not send the rest; and the
+ * backend may or may not take it. Where the next request begins is then in doubt, so this one is the last. */
+static bool leaves_doubt(const struct sp_exchange *x)
+{
+    return x->request != SP_HALF_DONE || x->request_broken;
+}
+
+static enum stop too_large(struct relay *r)
+{
+    struct sp_fault fault = {SP_REFUSAL_response_too_large, 502, "its head is over 32 KiB"};
+
+    r->x->status = 0;
+    return backend_fault(r, &fault);
+}
+
+/* The codec has seen to it that a change was asked for. */
+static enum stop upgraded(struct relay *r, const struct sp_head *head)
+{
+    struct sp_exchange *x = r->x;
+    struct sp_stream *down = x->session->stream;
+    struct sp_head_out out;
+
+    if (!sp_slice_equal_nocase(head->upgrade, x->upgrade)) {
+        struct sp_fault fault = {SP_REFUSAL_bad_upgrade, 502, "101 to a protocol that was not asked for"};
+        return backend_fault(r, &fault);
+    }
+    sp_upconn_went_well(x->up);
+    x->response_us = sp_mono_us();
+    x->status = head->status;
+    sp_response_head_out(x, head, &out);
+    out.close = false; /* what comes is no exchange any more */
+    if (down->ops->send_head(down, &out) != SP_OK)
+        return too_large(r);
+    x->answered = true;
+    x->response = SP_HALF_DONE;
+    return leave(r, sp_tunnel_begin(x));
+}
+
+static enum stop final(struct relay *r, const struct sp_head *head)
+{
+    struct sp_exchange *x = r->x;
+    struct sp_stream *down = x->session->stream;
+    struct sp_head_out out;
+
+    sp_upconn_went_well(x->up);
+    x->response_us = sp_mono_us();
+    x->status = head->status;
+    x->response_head = head;
+    x->close = x->close || x->session->leaving || leaves_doubt(x);
+    sp_response_head_out(x, head, &out);
+    if (down->ops->send_head(down, &out) != SP_OK)
+        return too_large(r);
+    x->answered = true;
+    x->response = SP_HALF_BODY;
+    r->progress = true;
+    return STOP_DONE;
+}
+
+/* The codec bounds the interim answers. While one that was passed on waits for the client's socket, the next is not read. */
 static enum stop receive_head(struct relay *r)
 {
     struct sp_exchange *x = r->x;
@@ -210,10 +252,13 @@ static enum stop receive_head(struct relay *r)
     const struct sp_head *head;
     struct sp_fault fault = {0};
 
+    enum stop stop = flush_client(r);
+    if (stop != STOP_READER)
+        return stop;
     for (;;) {
         switch (up->ops->recv_head(up, &head, &fault)) {
         case SP_AGAIN:
-            return flush_client(r);
+            return STOP_READER;
         case SP_EOF:
             fault = (struct sp_fault){SP_REFUSAL_backend_closed, 502, "it closed without an answer"};
             return backend_fault(r, &fault);
@@ -224,17 +269,22 @@ static enum stop receive_head(struct relay *r)
         }
         if (head->status >= 200)
             return final(r, head);
-        if (interim(r, head) == STOP_EXCHANGE)
-            return STOP_EXCHANGE;
+        if (head->status == 101)
+            return upgraded(r, head);
+        stop = interim(r, head);
+        if (stop != STOP_DONE)
+            return stop;
     }
 }
 
 static enum stop end_response(struct relay *r)
 {
     struct sp_exchange *x = r->x;
-    struct sp_stream *down = x->session->stream;
 
-    if (down->ops->send_end(down) != SP_OK)
+    enum sp_rc rc = sp_send_response_end(x);
+    if (rc == SP_AGAIN)
+        return STOP_WRITER;
+    if (rc != SP_OK)
         return client_gone(r, "the answer could not be completed");
     x->response = SP_HALF_DONE;
     x->close = x->close || x->request != SP_HALF_DONE;

@@ -46,6 +46,7 @@ static void leave(struct sp_session *s)
     struct sp_worker *w = s->worker;
 
     abandon_exchange(s);
+    sp_admit_head_end(s);
     sp_session_uncount(s);
     sp_session_tell_end(s);
     sp_session_release(s);
@@ -101,6 +102,10 @@ static void go_on_closing(struct sp_session *s)
 void sp_session_close(struct sp_session *s)
 {
     abandon_exchange(s);
+    sp_admit_head_end(s);
+    if (s->stream != NULL) /* nothing is left in it; its blocks go */
+        s->stream->ops->free(s->stream);
+    s->stream = NULL;
     sp_session_tell_end(s);
     sp_session_release(s);
     s->lingering = true;
@@ -110,20 +115,40 @@ void sp_session_close(struct sp_session *s)
 
 /* ---- what happens to it ---- */
 
+/* The one timer serves the exchange's end as well. A little later, so that it is past it when the timer fires. */
+static uint64_t at_most(const struct sp_session *s, uint64_t ms)
+{
+    uint64_t deadline_ms = s->exchange.deadline_ms, now_ms;
+
+    if (deadline_ms == 0)
+        return ms;
+    now_ms = sp_mono_ms();
+    uint64_t left_ms = (deadline_ms > now_ms ? deadline_ms - now_ms : 0) + 2;
+    return left_ms < ms ? left_ms : ms;
+}
+
 void sp_session_wait(struct sp_session *s, enum sp_wait wait, uint64_t ms, bool renew)
 {
     if (wait == s->wait && !renew)
         return;
     s->wait = wait;
     if (wait != SP_WAIT_NOTHING)
-        sp_timer_set(s->timer, ms);
+        sp_timer_set(s->timer, at_most(s, ms));
+}
+
+/* What is waited for begins anew; it could have ended no earlier than the exchange began, and that is over soon. */
+void sp_session_wait_at_most(struct sp_session *s)
+{
+    sp_timer_set(s->timer, at_most(s, s->wait == SP_WAIT_TUNNEL ? s->timeouts.tunnel_ms : UINT32_MAX));
 }
 
 /* libevent shows a reset as an ordinary edge. While an exchange reads nothing from its client, no read would
  * find out. */
 static bool is_reset(const struct sp_session *s, unsigned events)
 {
-    bool reads = s->lingering || s->exchange.view == NULL || s->wait == SP_WAIT_REQUEST_BODY;
+    const struct sp_exchange *x = &s->exchange;
+    bool reads = s->lingering || x->view == NULL || s->wait == SP_WAIT_REQUEST_BODY ||
+                 (x->step == SP_STEP_TUNNEL && !x->tunnel.in.read_ended);
     int errnum;
 
     return !reads && (events & SP_EV_READ) != 0 &&
@@ -136,7 +161,7 @@ static void on_edge(void *arg, unsigned events)
 
     sp_transport_ready(s->who->transport, events);
     if (is_reset(s, events))
-        s->who->transport->peer_ended = true;
+        s->reset = s->who->transport->peer_ended = true;
     if (s->lingering)
         go_on_closing(s);
     else
@@ -163,8 +188,14 @@ static void on_timer(void *arg)
     enum sp_wait wait = s->wait;
 
     s->wait = SP_WAIT_NOTHING;
+    if (!s->lingering && sp_exchange_is_overdue(&s->exchange)) {
+        sp_exchange_timeout(&s->exchange, wait);
+        return;
+    }
     switch (wait) {
     case SP_WAIT_NOTHING:
+        if (!s->lingering && s->exchange.deadline_ms != 0)
+            sp_session_wait_at_most(s);
         break;
     case SP_WAIT_IDLE:
     case SP_WAIT_LEAVE:
@@ -247,7 +278,8 @@ static void refuse(struct sp_worker *w, struct sp_session *s, struct sp_handover
     struct sp_log_field fields[] = {
         SP_LOG_W("decision", "refused"), /* the first and the last for the audit */
         SP_LOG_W("reason", sp_refusal_name(SP_REFUSAL_out_of_memory)), SP_LOG_C("listener", h->listener),
-        SP_LOG_C("peer", h->peer), SP_LOG_N("generation", w->view->snapshot->generation)};
+        SP_LOG_C("peer", h->peer), SP_LOG_C("via", h->via[0] != '\0' ? h->via : NULL),
+        SP_LOG_N("generation", w->view->snapshot->generation)};
 
     sp_log_event(w->o.logger, SP_LOG_WARN, "refused", fields + 1, SP_COUNTOF(fields) - 2);
     sp_log_audit(w->o.logger, fields, SP_COUNTOF(fields));
@@ -272,10 +304,12 @@ void sp_session_start(struct sp_worker *w, struct sp_handover *h)
         return;
     }
     s->worker = w;
-    s->stream = sp_h1_new(SP_SERVER, h->transport, &w->blocks, &w->limits);
+    s->is_tcp = h->mode == SP_MODE_TCP;
+    if (!s->is_tcp)
+        s->stream = sp_h1_new(SP_SERVER, h->transport, &w->blocks, &w->limits);
     s->watch = sp_watch_new(w->o.loop, h->transport->fd, on_edge, s);
     s->timer = sp_timer_new(w->o.loop, on_timer, s);
-    if (s->stream == NULL || s->watch == NULL || s->timer == NULL) {
+    if ((s->stream == NULL && !s->is_tcp) || s->watch == NULL || s->timer == NULL) {
         refuse(w, s, h);
         return;
     }

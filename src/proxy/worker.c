@@ -1,10 +1,10 @@
 /* The worker as a whole: its view of the snapshot, its sessions, and how both change while it runs. */
 #include "proxy_impl.h"
 
-/* Blocks kept for the next taker, and how many there may be at all: what bounds the memory of bodies on their
- * way. */
-#define BLOCKS_KEPT 64
-#define BLOCKS_MAX  65536
+/* Blocks kept for the next taker. How many there may be at all is bounded by what is admitted (admission.c), over all
+ * workers; those beside are of answers to whom was not. */
+#define BLOCKS_KEPT   64
+#define BLOCKS_BESIDE 1024
 
 /* For a session whose listener is gone; a drain says its own. */
 #define GRACE_MS 3000
@@ -20,7 +20,7 @@ static struct sp_view *view_new(struct sp_worker *w, struct sp_snapshot *snapsho
 
     if (v == NULL)
         return NULL;
-    v->targets = sp_targets_new(w->upstreams, snapshot->config);
+    v->targets = sp_targets_new(w->upstreams, snapshot->fleet, snapshot->config);
     if (v->targets == NULL) {
         sp_free(v);
         return NULL;
@@ -76,6 +76,9 @@ static void apply_limits(struct sp_worker *w)
     const struct sp_config_limits *limits = &w->view->snapshot->config->limits;
 
     w->limits = (struct sp_h1_limits){limits->header_bytes, limits->headers, limits->target_bytes};
+    size_t blocks = (size_t)(limits->memory_bytes / SP_IO_BLOCK) + BLOCKS_BESIDE;
+    if (blocks > w->blocks.max) /* never lower: who was admitted by the old one has its word */
+        w->blocks.max = blocks;
 }
 
 static bool take_view(struct sp_worker *w, struct sp_snapshot *snapshot)
@@ -179,6 +182,20 @@ void sp_worker_drain(struct sp_worker *w, uint64_t grace_ms)
 
 /* ---- life ---- */
 
+static struct sp_upstreams *upstreams_new(struct sp_worker *w)
+{
+    const struct sp_upstreams_options options = {
+        .loop = w->o.loop,
+        .blocks = &w->blocks,
+        .meter = w->o.meter,
+        .random = &w->random,
+        .roster = w->o.roster,
+        .worker = w->o.index,
+    };
+
+    return sp_upstreams_new(&options);
+}
+
 struct sp_worker *sp_worker_new(const struct sp_worker_options *options)
 {
     struct sp_worker *w = SP_NEW(struct sp_worker);
@@ -188,14 +205,15 @@ struct sp_worker *sp_worker_new(const struct sp_worker_options *options)
     w->o = *options;
     w->o.snapshot = NULL; /* borrowed for this call only */
     w->grace_ms = GRACE_MS;
-    sp_pool_init(&w->blocks, SP_IO_BLOCK, BLOCKS_KEPT, BLOCKS_MAX);
+    sp_pool_init(&w->blocks, SP_IO_BLOCK, BLOCKS_KEPT, BLOCKS_BESIDE);
     sp_list_init(&w->sessions);
     sp_reach_init(w);
     w->desk = (struct sp_desk){.loop = options->loop, .receive = receive, .worker = w};
-    w->upstreams = sp_upstreams_new(options->loop, &w->blocks, options->meter);
     w->retry = sp_timer_new(options->loop, on_retry, w);
-    if (w->upstreams == NULL || w->retry == NULL || sp_random_init(&w->random) != SP_OK ||
-        sp_clock_init(w) != SP_OK)
+    if (w->retry == NULL || sp_random_init(&w->random) != SP_OK || sp_clock_init(w) != SP_OK)
+        goto fail;
+    w->upstreams = upstreams_new(w);
+    if (w->upstreams == NULL)
         goto fail;
     w->view = view_new(w, options->snapshot);
     if (w->view == NULL)

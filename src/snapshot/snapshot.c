@@ -2,6 +2,8 @@
  * is collected over all parts before giving up, so that an operator mends a file once. */
 #include "sallyport/snapshot/snapshot.h"
 
+#include "proxies.h"
+
 enum sp_rc sp_snapshot_memory_init(struct sp_snapshot_memory *m, struct sp_err *err)
 {
     m->shelf = sp_shelf_new();
@@ -27,6 +29,7 @@ static void free_listener(struct sp_snapshot_listener *l, unsigned gates)
     for (size_t h = 0; l->trusts != NULL && h < l->config->host_count; h++)
         sp_trust_free(l->trusts[h]);
     sp_free(l->trusts);
+    sp_free(l->proxies);
 }
 
 static void snapshot_free(struct sp_snapshot *s)
@@ -37,6 +40,7 @@ static void snapshot_free(struct sp_snapshot *s)
     sp_policy_free(s->policy);
     sp_headers_free(s->headers);
     sp_rule_meters_free(s->rule_meters);
+    sp_fleet_unref(s->fleet);
     sp_config_free(s->config);
     sp_free(s);
 }
@@ -166,6 +170,7 @@ static bool build_listener(const struct build *b, struct sp_snapshot_listener *l
 {
     struct sp_tickets *tickets = NULL;
     bool trusted = build_trusts(b, l), complete = false;
+    bool fronted = proxies_compile(b->s->config->file, l, b->diags);
     bool sealed = b->crls_only || find_tickets(b, l->config, &tickets);
 
     if (trusted && sealed)
@@ -173,7 +178,7 @@ static bool build_listener(const struct build *b, struct sp_snapshot_listener *l
     else if (!b->crls_only) /* for what it tells */
         sp_tls_server_free(sp_tls_server_new(b->s->config->file, l->config, NULL, NULL, b->diags));
     sp_tickets_free(tickets);
-    return complete;
+    return complete && fronted;
 }
 
 /* ---- the whole ---- */
@@ -197,6 +202,19 @@ static struct sp_rule_meters *make_rule_meters(const struct build *b)
     return made;
 }
 
+/* With crls_only, too, all of it: what cannot be read any more is no error where the one before can be taken over. */
+static struct sp_fleet *make_fleet(const struct build *b)
+{
+    const struct sp_snapshot_options *o = b->options;
+    struct sp_fleet_options options = {.roster = o->roster,
+        .shelf = o->memory != NULL ? o->memory->shelf : NULL,
+        .before = o->before != NULL ? o->before->fleet : NULL,
+        .workers = o->workers != 0 ? o->workers : b->s->config->workers,
+        .crls_only = b->crls_only};
+
+    return sp_fleet_new(b->s->config, &options, b->diags);
+}
+
 /* False: something is missing, whether or not `diags` was told what. */
 static bool build(const struct build *b)
 {
@@ -215,7 +233,8 @@ static bool build(const struct build *b)
     s->policy = b->crls_only ? sp_policy_ref(before) : sp_policy_new(s->config, before, b->diags);
     s->headers = sp_headers_new(s->config, b->diags);
     s->rule_meters = make_rule_meters(b);
-    return complete && s->policy != NULL && s->headers != NULL && s->rule_meters != NULL;
+    s->fleet = make_fleet(b);
+    return complete && s->fleet != NULL && s->policy != NULL && s->headers != NULL && s->rule_meters != NULL;
 }
 
 /* Takes over `config`. */
@@ -256,8 +275,8 @@ enum sp_rc sp_snapshot_load(const char *file, const struct sp_snapshot_options *
     struct sp_config *config = NULL;
 
     *out = NULL;
-    if (sp_config_load(file, &config, diags) != SP_OK && config == NULL)
-        return SP_FAIL; /* with one, `diags` has the error that ends this below, after all others are told */
+    if (sp_config_load(file, &config, diags) != SP_OK)
+        return SP_FAIL;
     return make(config, options, false, out, diags);
 }
 
@@ -275,6 +294,10 @@ static bool has_same_trusts(const struct sp_snapshot *a, const struct sp_snapsho
             if (a->listeners[i].trusts[h] != b->listeners[i].trusts[h])
                 return false;
         }
+    }
+    for (size_t i = 0; i < a->config->upstream_count; i++) {
+        if (sp_fleet_tls(a->fleet, i, 0) != sp_fleet_tls(b->fleet, i, 0))
+            return false;
     }
     return true;
 }

@@ -18,68 +18,68 @@
 
 /* OpenSSL bounds single messages: a ClientHello by 128 KiB, of which it makes a buffer as soon as it is announced, and
  * with records of one byte each a client could keep it busy until the deadline. */
-static bool is_flood(struct conn *c)
+static bool is_flood(struct wire *w)
 {
-    if (c->stage != STAGE_SHAKING || c->proof->received < HANDSHAKE_BYTES_MAX)
+    if (w->stage != STAGE_SHAKING || w->received < HANDSHAKE_BYTES_MAX)
         return false;
-    c->proof->flooded = true;
+    w->flooded = true;
     return true;
 }
 
 static int socket_read(BIO *b, char *buf, size_t room, size_t *n)
 {
-    struct conn *c = BIO_get_data(b);
+    struct wire *w = BIO_get_data(b);
     BIO_clear_retry_flags(b);
     *n = 0;
-    if (c->broken || is_flood(c))
+    if (w->broken || is_flood(w))
         return 0;
-    if (!c->t.can_read) {
+    if (!w->t.can_read) {
         BIO_set_retry_read(b);
         return 0;
     }
     ssize_t got;
     do
-        got = recv(c->t.fd, buf, room, 0);
+        got = recv(w->t.fd, buf, room, 0);
     while (got < 0 && errno == EINTR);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-        c->t.can_read = false;
+        w->t.can_read = false;
         BIO_set_retry_read(b);
         return 0;
     }
     if (got <= 0) {
-        c->tcp_ended = got == 0;
+        w->tcp_ended = got == 0;
         return 0;
     }
-    if ((size_t)got < room && !c->t.peer_ended && c->stage == STAGE_OPEN)
-        c->t.can_read = false;
-    if (c->stage == STAGE_SHAKING)
-        c->proof->received += (size_t)got;
+    if ((size_t)got < room && !w->t.peer_ended && w->stage == STAGE_OPEN)
+        w->t.can_read = false;
+    if (w->stage == STAGE_SHAKING)
+        w->received += (size_t)got;
     *n = (size_t)got;
     return 1;
 }
 
 static int socket_write(BIO *b, const char *bytes, size_t len, size_t *n)
 {
-    struct conn *c = BIO_get_data(b);
+    struct wire *w = BIO_get_data(b);
     BIO_clear_retry_flags(b);
     *n = 0;
-    if (!c->t.can_write) {
+    if (!w->t.can_write) {
         BIO_set_retry_write(b);
         return 0;
     }
     ssize_t sent;
     do
-        sent = send(c->t.fd, bytes, len, MSG_NOSIGNAL);
+        sent = send(w->t.fd, bytes, len, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
     if (sent < 0) {
         if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            c->t.can_write = false;
+            w->t.can_write = false;
             BIO_set_retry_write(b);
         }
         return 0;
     }
     if ((size_t)sent < len)
-        c->t.can_write = false;
+        w->t.can_write = false;
     *n = (size_t)sent;
     return 1;
 }
@@ -88,12 +88,12 @@ static long socket_ctrl(BIO *b, int command, long number, void *ptr)
 {
     (void)number;
     (void)ptr;
-    struct conn *c = BIO_get_data(b);
+    struct wire *w = BIO_get_data(b);
     switch (command) {
     case BIO_CTRL_FLUSH:
         return 1;
     case BIO_CTRL_EOF: /* how OpenSSL tells a truncation from an error */
-        return c != NULL && c->tcp_ended;
+        return w != NULL && w->tcp_ended;
     default:
         return 0;
     }

@@ -1,4 +1,4 @@
-/* A server certificate as the operator gave it: chain file, key file, the names that clients may ask for.
+/* A certificate of ours as the operator gave it: chain file, key file, the names that clients may ask for.
  *
  * Whatever makes it unusable is an error that names the file; what makes it useless is a warning. That it nears its end
  * is told elsewhere, from report.c's list. Keys stay inside OpenSSL, which cleanses them. */
@@ -155,7 +155,7 @@ static bool read_names(struct certificate *c)
 /* ---- what deserves a warning ---- */
 
 static void check_validity(const char *config_file, const struct sp_config_certificate *config,
-    const struct certificate *c, struct sp_diags *diags)
+    const char *peers, const struct certificate *c, struct sp_diags *diags)
 {
     time_t now = (time_t)(sp_wall_s());
     const ASN1_TIME *not_after = X509_get0_notAfter(c->leaf);
@@ -165,22 +165,22 @@ static void check_validity(const char *config_file, const struct sp_config_certi
         sp_time_rfc3339((int64_t)timegm(&tm) * 1000000, false, when);
     /* X509_cmp_time: -1 earlier or the same, 1 later, 0 not readable */
     if (X509_cmp_time(not_after, &now) != 1)
-        WARN("certificate %s: expired at %s; clients will refuse it", config->chain, when);
+        WARN("certificate %s: expired at %s; %s will refuse it", config->chain, when, peers);
     if (X509_cmp_time(X509_get0_notBefore(c->leaf), &now) == 1)
-        WARN("certificate %s: is not valid yet; clients will refuse it", config->chain);
+        WARN("certificate %s: is not valid yet; %s will refuse it", config->chain, peers);
 }
 
 static void check_order(const char *config_file, const struct sp_config_certificate *config,
-    const struct certificate *c, struct sp_diags *diags)
+    const char *peers, const struct certificate *c, struct sp_diags *diags)
 {
     const X509 *below = c->leaf;
     for (int i = 0; i < sk_X509_num(c->chain); i++) {
         const X509 *above = sk_X509_value(c->chain, i);
         if (X509_NAME_cmp(X509_get_issuer_name(below), X509_get_subject_name(above)) != 0) {
             WARN(
-                "certificate %s: item %d of the file did not issue item %d; clients want the leaf first, then each "
+                "certificate %s: item %d of the file did not issue item %d; %s want the leaf first, then each "
                 "issuer in turn",
-                config->chain, i + 2, i + 1);
+                config->chain, i + 2, i + 1, peers);
             return;
         }
         below = above;
@@ -188,7 +188,7 @@ static void check_order(const char *config_file, const struct sp_config_certific
 }
 
 enum sp_rc certificate_load(const char *config_file, const struct sp_config_certificate *config,
-    struct certificate *out, struct sp_diags *diags)
+    const char *peers, struct certificate *out, struct sp_diags *diags)
 {
     struct sp_err err;
     *out = (struct certificate){0};
@@ -209,8 +209,8 @@ enum sp_rc certificate_load(const char *config_file, const struct sp_config_cert
         ERROR("certificate %s: out of memory", config->chain);
         return SP_FAIL;
     }
-    check_validity(config_file, config, out, diags);
-    check_order(config_file, config, out, diags);
+    check_validity(config_file, config, peers, out, diags);
+    check_order(config_file, config, peers, out, diags);
     return SP_OK;
 }
 

@@ -1,5 +1,5 @@
-/* The settings that every SSL_CTX of a listener has, whichever certificate it presents. One place, so that no
- * certificate can be laxer than another. */
+/* The settings that every SSL_CTX of a listener has, whichever certificate it presents, and those of every SSL_CTX there
+ * is. One place, so that no certificate can be laxer than another. */
 #include "tls_private.h"
 
 /* Handshake messages of certificates: 261 junk certificates in OpenSSL's default of 100 KiB cost 50 ms before
@@ -38,8 +38,9 @@ static void set_plain_options(SSL_CTX *ctx)
     SSL_CTX_set_max_cert_list(ctx, MAX_CERT_LIST_BYTES);
 }
 
-static bool set_protocol(SSL_CTX *ctx, enum sp_tls_version min_version)
+bool context_set_common(SSL_CTX *ctx, enum sp_tls_version min_version)
 {
+    set_plain_options(ctx);
     return SSL_CTX_set_min_proto_version(ctx, min_version == SP_TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) &&
            SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) && SSL_CTX_set_cipher_list(ctx, CIPHERS_1_2) &&
            SSL_CTX_set1_groups_list(ctx, GROUPS) && SSL_CTX_set_max_early_data(ctx, 0);
@@ -79,8 +80,7 @@ SSL_CTX *context_new(const struct sp_tls_server *server, const struct host *host
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (ctx == NULL)
         goto failed;
-    set_plain_options(ctx);
-    if (!set_protocol(ctx, server->listener->min_version) || !set_tickets(ctx, server) ||
+    if (!context_set_common(ctx, server->listener->min_version) || !set_tickets(ctx, server) ||
         (host->trust != NULL && !set_trust(ctx, host)))
         goto failed;
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);

@@ -33,7 +33,7 @@ static const char plain_http_answer[] = "HTTP/1.1 400 Bad Request\r\n"
 static enum sp_rc refuse(
     struct conn *c, struct sp_tls_refusal *out, enum sp_refusal reason, const char *detail)
 {
-    c->stage = STAGE_REFUSED;
+    c->wire.stage = STAGE_REFUSED;
     memset(out, 0, sizeof *out);
     out->reason = reason;
     snprintf(out->detail, sizeof out->detail, "%s", detail);
@@ -47,7 +47,7 @@ static enum sp_rc drain(struct conn *c)
 {
     char buf[4096];
     while (c->drained < DRAIN_MAX) {
-        ssize_t got = recv(c->t.fd, buf, sizeof buf, MSG_DONTWAIT);
+        ssize_t got = recv(c->wire.t.fd, buf, sizeof buf, MSG_DONTWAIT);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -71,7 +71,7 @@ static enum sp_rc linger(struct conn *c, struct sp_tls_refusal *refusal)
 {
     /* A request that is complete without a body: nothing more will come that could destroy the answer. */
     if (drain(c) == SP_AGAIN && (c->blank_line < 4 || c->has_body)) {
-        c->t.can_read = false;
+        c->wire.t.can_read = false;
         return SP_AGAIN;
     }
     return refuse(c, refusal, SP_REFUSAL_plain_http, "answered 400");
@@ -79,11 +79,11 @@ static enum sp_rc linger(struct conn *c, struct sp_tls_refusal *refusal)
 
 static enum sp_rc answer_plain_http(struct conn *c, struct sp_tls_refusal *refusal)
 {
-    c->stage = STAGE_LINGERING;
+    c->wire.stage = STAGE_LINGERING;
     (void)drain(c);
     /* It fits any fresh socket's buffer; if not, it is lost. */
-    (void)!send(c->t.fd, plain_http_answer, sizeof plain_http_answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)shutdown(c->t.fd, SHUT_WR);
+    (void)!send(c->wire.t.fd, plain_http_answer, sizeof plain_http_answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)shutdown(c->wire.t.fd, SHUT_WR);
     return linger(c, refusal);
 }
 
@@ -93,17 +93,10 @@ static enum sp_rc start_tls(struct conn *c, struct sp_tls_refusal *refusal)
 {
     ERR_clear_error();
     c->proof = SP_NEW(struct proof);
-    c->ssl = SSL_new(c->server->hosts[0].sites[0].ctx);
-    BIO *bio = BIO_new(c->shared->bio_method);
-    if (c->proof == NULL || c->ssl == NULL || bio == NULL) {
-        BIO_free(bio);
+    if (c->proof == NULL || !wire_start(&c->wire, c->server->hosts[0].sites[0].ctx))
         return refuse(c, refusal, SP_REFUSAL_out_of_memory, "");
-    }
-    BIO_set_data(bio, c);
-    SSL_set_bio(c->ssl, bio, bio); /* takes it over */
-    SSL_set_app_data(c->ssl, c);
-    SSL_set_accept_state(c->ssl);
-    c->stage = STAGE_SHAKING;
+    SSL_set_app_data(c->wire.ssl, c);
+    SSL_set_accept_state(c->wire.ssl);
     return SP_OK;
 }
 
@@ -113,9 +106,9 @@ static enum sp_rc look_at_first_bytes(struct conn *c, struct sp_tls_refusal *ref
     char what[64];
     size_t n;
     int errnum;
-    if (!c->t.can_read)
+    if (!c->wire.t.can_read)
         return SP_AGAIN;
-    enum sp_rc rc = sp_socket_peek(c->t.fd, bytes, sizeof bytes, &n);
+    enum sp_rc rc = sp_socket_peek(c->wire.t.fd, bytes, sizeof bytes, &n);
     if (rc == SP_EOF || rc == SP_FAIL)
         return refuse(c, refusal, SP_REFUSAL_no_data, rc == SP_EOF ? "" : "reset");
     switch (first_bytes_judge(bytes, n, &c->has_body)) {
@@ -128,9 +121,9 @@ static enum sp_rc look_at_first_bytes(struct conn *c, struct sp_tls_refusal *ref
         return refuse(c, refusal, SP_REFUSAL_not_tls, what);
     default:
         /* A reset hides behind bytes that are only looked at. */
-        if (n > 0 && (c->t.peer_ended || sp_socket_connect_result(c->t.fd, &errnum) == SP_FAIL))
+        if (n > 0 && (c->wire.t.peer_ended || sp_socket_connect_result(c->wire.t.fd, &errnum) == SP_FAIL))
             return refuse(c, refusal, SP_REFUSAL_not_tls, "ended before its first bytes said what it is");
-        c->t.can_read = false;
+        c->wire.t.can_read = false;
         return SP_AGAIN;
     }
 }
@@ -154,7 +147,7 @@ int on_verify(X509_STORE_CTX *store_ctx, void *arg)
     p->identity = sp_trust_admit(c->server->hosts[c->host].trust, store_ctx, sp_wall_s(), &p->verdict);
     if (p->identity != NULL) {
         resume_consider(ssl, p, X509_STORE_CTX_get0_untrusted(store_ctx));
-        X509_STORE_CTX_set0_verified_chain(store_ctx, NULL); /* see forget_chain */
+        X509_STORE_CTX_set0_verified_chain(store_ctx, NULL); /* see wire_forget_chain */
         X509_STORE_CTX_set_error(store_ctx, X509_V_OK);
         return 1;
     }
@@ -173,11 +166,11 @@ refused:
 static enum sp_rc handshake_failed(struct conn *c, int ssl_error, int sys, struct sp_tls_refusal *refusal)
 {
     char detail[sizeof refusal->detail] = "";
-    enum sp_refusal reason = reason_of_queue(detail, sizeof detail);
+    enum sp_refusal reason = reason_of_queue("client", detail, sizeof detail);
     const struct proof *p = c->proof;
     if (p->hello_reason != SP_REFUSAL_none)
         return refuse(c, refusal, p->hello_reason, p->hello_detail);
-    if (p->flooded)
+    if (c->wire.flooded)
         return refuse(c, refusal, p->was_greeted ? SP_REFUSAL_too_large : SP_REFUSAL_hello_too_large,
             "more than 64 KiB in the handshake");
     if (p->judged && !p->verdict.accepted)
@@ -193,16 +186,11 @@ static enum sp_rc handshake_failed(struct conn *c, int ssl_error, int sys, struc
     return refuse(c, refusal, SP_REFUSAL_tls_error, "OpenSSL gives no reason");
 }
 
-/* The certificates above the leaf are in the identity by now, as the bytes that a backend is sent. OpenSSL
- * would hold them parsed, with their keys, for as long as the connection: 6 KiB each, a quarter of an idle
- * connection. Nothing asks for them again: there is no renegotiation, and tickets are out by now, which is also why
- * what they say can go. The list stays OpenSSL's; it is left empty. */
-static void forget_chain(SSL *ssl)
+/* What a ticket says of the chain is out by now, or never will be: there is no renegotiation. */
+static void forget_chain(struct conn *c)
 {
-    (void)SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), NULL, 0);
-    STACK_OF(X509) *sent = SSL_get_peer_cert_chain(ssl);
-    while (sent != NULL && sk_X509_num(sent) > 0)
-        X509_free(sk_X509_pop(sent));
+    (void)SSL_SESSION_set1_ticket_appdata(SSL_get_session(c->wire.ssl), NULL, 0);
+    wire_forget_chain(&c->wire);
 }
 
 /* A handshake that ends with the client's message, without a ticket behind it: nothing of ours goes out that could
@@ -219,14 +207,14 @@ static void acknowledge(int fd)
 static enum sp_rc let_in(struct conn *c, struct sp_tls_refusal *refusal)
 {
     struct proof *p = c->proof;
-    if (SSL_session_reused(c->ssl) && !resume_take(c))
+    if (SSL_session_reused(c->wire.ssl) && !resume_take(c))
         return refuse(c, refusal, SP_REFUSAL_tls_error, "a resumed session without a verdict");
-    bool has_certificate = SSL_get0_peer_certificate(c->ssl) != NULL, ticket_sent = p->ticket_sent;
+    bool has_certificate = SSL_get0_peer_certificate(c->wire.ssl) != NULL, ticket_sent = p->ticket_sent;
     if (has_certificate && !(p->judged && p->verdict.accepted && p->identity != NULL))
         return refuse(c, refusal, SP_REFUSAL_tls_error, "a certificate without a verdict");
     if (!has_certificate && (c->server->hosts[c->host].certificate_required || p->identity != NULL))
         return refuse(c, refusal, SP_REFUSAL_no_certificate, "");
-    forget_chain(c->ssl);
+    forget_chain(c);
     c->identity = p->identity;
     if (c->authenticated_at == 0)
         c->authenticated_at = sp_wall_s();
@@ -235,13 +223,13 @@ static enum sp_rc let_in(struct conn *c, struct sp_tls_refusal *refusal)
     proof_free(p);
     c->proof = NULL;
     c->server = NULL;
-    c->stage = STAGE_OPEN;
-    conn_watch_messages(c);
+    c->wire.stage = STAGE_OPEN;
+    wire_watch_messages(&c->wire);
     /* The first request may have come along with the client's last message. */
-    if (SSL_has_pending(c->ssl))
-        c->t.can_read = true;
+    if (SSL_has_pending(c->wire.ssl))
+        c->wire.t.can_read = true;
     else if (!ticket_sent)
-        acknowledge(c->t.fd);
+        acknowledge(c->wire.t.fd);
     return SP_OK;
 }
 
@@ -249,26 +237,26 @@ static enum sp_rc shake(struct conn *c, struct sp_tls_refusal *refusal)
 {
     ERR_clear_error();
     errno = 0;
-    int rc = SSL_do_handshake(c->ssl);
+    int rc = SSL_do_handshake(c->wire.ssl);
     int sys = errno;
     if (rc == 1)
         return let_in(c, refusal);
-    int ssl_error = SSL_get_error(c->ssl, rc);
+    int ssl_error = SSL_get_error(c->wire.ssl, rc);
     if (ssl_error == SSL_ERROR_WANT_READ || ssl_error == SSL_ERROR_WANT_WRITE)
         return SP_AGAIN;
     enum sp_rc failed = handshake_failed(c, ssl_error, sys, refusal);
-    c->alerted = !c->tcp_ended;
-    (void)shutdown(c->t.fd, SHUT_WR);
+    c->alerted = !c->wire.tcp_ended;
+    (void)shutdown(c->wire.t.fd, SHUT_WR);
     return failed;
 }
 
 enum sp_rc sp_tls_handshake(struct sp_transport *t, struct sp_tls_refusal *refusal)
 {
     struct conn *c = conn_of(t);
-    SP_ASSERT(c->stage != STAGE_OPEN && c->stage != STAGE_REFUSED);
-    if (c->stage == STAGE_LINGERING)
+    SP_ASSERT(c->wire.stage != STAGE_OPEN && c->wire.stage != STAGE_REFUSED);
+    if (c->wire.stage == STAGE_LINGERING)
         return linger(c, refusal);
-    if (c->stage == STAGE_WAITING) {
+    if (c->wire.stage == STAGE_WAITING) {
         enum sp_rc rc = look_at_first_bytes(c, refusal);
         if (rc != SP_OK)
             return rc;
@@ -280,17 +268,17 @@ enum sp_rc sp_tls_handshake(struct sp_transport *t, struct sp_tls_refusal *refus
 enum sp_rc sp_tls_linger(struct sp_transport *t)
 {
     struct conn *c = conn_of(t);
-    if (c->stage ==
+    if (c->wire.stage ==
         STAGE_OPEN) { /* refused for what TLS does not know of: there is no alert for that any more */
         (void)sp_transport_shutdown(t);
-        c->stage = STAGE_REFUSED;
-        c->alerted = !c->tcp_ended;
+        c->wire.stage = STAGE_REFUSED;
+        c->alerted = !c->wire.tcp_ended;
     }
     if (!c->alerted)
         return SP_EOF;
-    SSL_free(c->ssl); /* the alert is out; OpenSSL is not asked again */
-    c->ssl = NULL;
-    if (!c->t.can_read)
+    SSL_free(c->wire.ssl); /* the alert is out; OpenSSL is not asked again */
+    c->wire.ssl = NULL;
+    if (!c->wire.t.can_read)
         return SP_AGAIN;
     return drain(c);
 }
@@ -298,7 +286,7 @@ enum sp_rc sp_tls_linger(struct sp_transport *t)
 void sp_tls_handshake_expired(struct sp_transport *t, struct sp_tls_refusal *refusal)
 {
     struct conn *c = conn_of(t);
-    switch (c->stage) {
+    switch (c->wire.stage) {
     case STAGE_WAITING:
         (void)refuse(c, refusal, SP_REFUSAL_handshake_timeout, "no TLS record was sent");
         break;

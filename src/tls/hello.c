@@ -93,14 +93,14 @@ static int refuse(struct conn *c, int *alert, int with, enum sp_refusal reason, 
 /* Host, then certificate. Only a name that is nobody's can be an unknown one; none at all is the listener's own. */
 static int serve_name(struct conn *c, int *alert)
 {
-    const char *name = sp_tls_sni(&c->t);
+    const char *name = sp_tls_sni(&c->wire.t);
     const struct sp_tls_server *server = c->server;
     c->host = sp_config_host_of(server->listener, sp_slice_of(name));
     const struct host *host = &server->hosts[c->host];
     const struct site *site = site_for(host, name);
     if (site == NULL && c->host == 0 && name[0] != '\0' && server->listener->reject_unknown_sni)
         return refuse(c, alert, SSL_AD_UNRECOGNIZED_NAME, SP_REFUSAL_unknown_sni, "");
-    if (!adopt(c->ssl, (site != NULL ? site : &host->sites[0])->ctx, host))
+    if (!adopt(c->wire.ssl, (site != NULL ? site : &host->sites[0])->ctx, host))
         return refuse(c, alert, SSL_AD_INTERNAL_ERROR, SP_REFUSAL_out_of_memory, "");
     return SSL_CLIENT_HELLO_SUCCESS;
 }
@@ -122,7 +122,7 @@ int on_client_hello(SSL *ssl, int *alert, void *arg)
             return refuse(c, alert, SSL_AD_INTERNAL_ERROR, SP_REFUSAL_out_of_memory, "");
     }
     if (c->proof->was_greeted) { /* the second one, after a HelloRetryRequest (RFC 8446 §4.1.2) */
-        bool same = strcmp(sni != NULL ? sni : "", sp_tls_sni(&c->t)) == 0;
+        bool same = strcmp(sni != NULL ? sni : "", sp_tls_sni(&c->wire.t)) == 0;
         sp_free(sni);
         return same ? SSL_CLIENT_HELLO_SUCCESS
                     : refuse(c, alert, SSL_AD_ILLEGAL_PARAMETER, SP_REFUSAL_tls_error,
@@ -135,19 +135,35 @@ int on_client_hello(SSL *ssl, int *alert, void *arg)
     return serve_name(c, alert);
 }
 
-/* `in`: names, each behind a byte with its length; OpenSSL has checked the lengths. Called only if the client
- * sent any. */
+/* `in`: names, each behind a byte with its length; OpenSSL has checked the lengths. */
+static const unsigned char *find_offered(const unsigned char *in, size_t in_len, const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; i < in_len; i += 1 + (size_t)in[i]) {
+        if (in[i] == len && len <= in_len - i - 1 && memcmp(in + i + 1, name, len) == 0)
+            return in + i + 1;
+    }
+    return NULL;
+}
+
+/* Ours first. Called only if the client sent any. */
 int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
     unsigned in_len, void *arg)
 {
-    (void)ssl;
     (void)arg;
-    static const struct sp_slice http_1_1 = {"http/1.1", 8};
-    for (size_t i = 0; i < in_len; i += 1 + (size_t)in[i]) {
-        struct sp_slice offered = {(const char *)in + i + 1, in[i]};
-        if (in[i] <= in_len - i - 1 && sp_slice_equal(offered, http_1_1)) {
-            *out = in + i + 1;
-            *out_len = in[i];
+    static const char *const http_1_1[] = {"http/1.1"};
+    const struct conn *c = SSL_get_app_data(ssl);
+    const struct sp_config_listener *listener = c->server->listener;
+    struct sp_strings ours = {.items = http_1_1, .count = 1};
+    if (listener->mode == SP_MODE_TCP)
+        ours = listener->alpn;
+    if (ours.count == 0) /* what is spoken inside is none of our business */
+        return SSL_TLSEXT_ERR_NOACK;
+    for (size_t i = 0; i < ours.count; i++) {
+        const unsigned char *name = find_offered(in, in_len, ours.items[i]);
+        if (name != NULL) {
+            *out = name;
+            *out_len = (unsigned char)strlen(ours.items[i]);
             return SSL_TLSEXT_ERR_OK;
         }
     }

@@ -81,14 +81,15 @@ static bool is_alert(unsigned long error)
            reason < SSL_AD_REASON_OFFSET + 256;
 }
 
-enum sp_refusal reason_of_queue(char *detail, size_t room)
+enum sp_refusal reason_of_queue(const char *peer, char *detail, size_t room)
 {
     unsigned long error, weightiest = 0;
     size_t row = SP_COUNTOF(rows);
     while ((error = ERR_get_error()) != 0) {
         if (is_alert(error)) {
             int alert = ERR_GET_REASON(error) - SSL_AD_REASON_OFFSET;
-            snprintf(detail, room, "the client sent alert %d: %s", alert, SSL_alert_desc_string_long(alert));
+            snprintf(
+                detail, room, "the %s sent alert %d: %s", peer, alert, SSL_alert_desc_string_long(alert));
             ERR_clear_error();
             return SP_REFUSAL_client_alert;
         }

@@ -135,7 +135,7 @@ static bool add_certificate(struct sp_buf *b, const X509 *cert)
 
 static bool write_state(const struct conn *c, const STACK_OF(X509) * chain, struct sp_buf *out)
 {
-    const char *sni = sp_tls_sni(&c->t);
+    const char *sni = sp_tls_sni(&c->wire.t);
     size_t len = strlen(sni);
     int count = chain != NULL ? sk_X509_num(chain) : 0;
     SP_ASSERT(len <= UINT8_MAX && count <= TICKET_CHAIN_MAX);
@@ -190,7 +190,7 @@ static bool is_of_this_place(const struct conn *c, const struct ticket_state *s,
 {
     const struct host *host = &c->server->hosts[c->host];
     return memcmp(s->policy, host->policy, sizeof s->policy) == 0 &&
-           sp_slice_equal(s->sni, sp_slice_of(sp_tls_sni(&c->t))) &&
+           sp_slice_equal(s->sni, sp_slice_of(sp_tls_sni(&c->wire.t))) &&
            now - s->authenticated_at < host->session_s && s->authenticated_at - now <= MAX_SKEW_S;
 }
 
@@ -245,7 +245,7 @@ bool resume_take(struct conn *c)
     struct proof *p = c->proof;
     struct resumption *r = &p->resumption;
     /* The very session that was judged: OpenSSL may have been shown several tickets. */
-    if (!r->allowed || p->judged || r->leaf != SSL_get0_peer_certificate(c->ssl))
+    if (!r->allowed || p->judged || r->leaf != SSL_get0_peer_certificate(c->wire.ssl))
         return false;
     p->judged = r->leaf != NULL;
     p->verdict = r->verdict;

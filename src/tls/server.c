@@ -102,7 +102,7 @@ static void add_certificate(
     struct certificate *c = &host->loaded[index];
     host->loaded_count = index + 1;
     if (b->old == NULL) {
-        if (certificate_load(b->config_file, config, c, b->diags) == SP_OK)
+        if (certificate_load(b->config_file, config, "clients", c, b->diags) == SP_OK)
             place(b, host, config, c);
         return;
     }

@@ -27,9 +27,9 @@ struct certificate {
     char **names; /* its DNS names, canonical, sorted, without doubles */
     size_t name_count;
 };
-/* SP_FAIL: `diags` says why. The caller frees in both cases. */
+/* `peers` are those that it is shown to: "clients". SP_FAIL: `diags` says why. The caller frees in both cases. */
 SP_MUST_USE enum sp_rc certificate_load(const char *config_file, const struct sp_config_certificate *config,
-    struct certificate *out, struct sp_diags *diags);
+    const char *peers, struct certificate *out, struct sp_diags *diags);
 /* From one that is loaded; the files are not looked at. SP_FAIL without memory. The caller frees in both cases. */
 SP_MUST_USE enum sp_rc certificate_copy(const struct certificate *from, struct certificate *out);
 void certificate_free(struct certificate *c);
@@ -85,19 +85,66 @@ SP_MUST_USE bool staple_copy(
 void staple_free(struct sp_tls_server *server);
 int on_status_request(SSL *ssl, void *arg);
 
-/* ---- context.c: what all contexts of a listener have in common ---- */
+/* ---- context.c: what all contexts have in common, and all of a listener ---- */
+/* False: OpenSSL says why. */
+SP_MUST_USE bool context_set_common(SSL_CTX *ctx, enum sp_tls_version min_version);
 /* NULL: `err` says why. */
 SP_MUST_USE SSL_CTX *context_new(
     const struct sp_tls_server *server, const struct host *host, struct sp_err *err);
 
-/* ---- conn.c ---- */
-/*      WAITING ---first bytes are TLS---> SHAKING ---proven---> OPEN
+/* ---- wire.c: a TLS connection once it is open, whichever side of it is ours ---- */
+/* Of a client's:
+ *      WAITING ---first bytes are TLS---> SHAKING ---proven---> OPEN
  *         |                                  |
  *         +---plain HTTP---> LINGERING       |
  *         |                      |           |
- *         +----------------------+-----------+---> REFUSED                                                */
+ *         +----------------------+-----------+---> REFUSED
+ * Of a backend's: WAITING ---nothing has come---> SHAKING ---proven---> OPEN; REFUSED as above.                */
 enum stage { STAGE_WAITING, STAGE_LINGERING, STAGE_SHAKING, STAGE_OPEN, STAGE_REFUSED };
 
+struct wire {
+    struct sp_transport t;
+    enum stage stage;
+    struct tls_shared *shared;
+    SSL *ssl; /* of a client NULL until the first bytes look like TLS: an SSL takes 70 KiB in the handshake */
+    enum sp_refusal end_reason; /* why it was ended from our side */
+    size_t received;            /* bytes of the handshake, as the socket gave them */
+    bool flooded;               /* there would have been more than any handshake has */
+
+    /* open */
+    enum sp_rc read_end;   /* SP_EOF or SP_FAIL once reading is over */
+    bool broken;           /* a fatal TLS or socket error: OpenSSL must not be asked to go on */
+    bool tcp_ended;        /* the socket gave EOF */
+    bool read_wants_write; /* an answer of TLS itself (KeyUpdate) waits for the socket */
+    bool close_sent;
+    unsigned handshake_messages; /* received after the handshake, with little data between them */
+    size_t data_since;           /* plaintext since that was last set to 0 */
+    uint64_t counted_since_us;   /* when counting them began */
+    char *held; /* plaintext that OpenSSL has begun to send: the same bytes must be given again */
+    size_t held_len, held_from;
+};
+
+static inline struct wire *wire_of(struct sp_transport *t)
+{
+    return SP_CONTAINER_OF(t, struct wire, t);
+}
+
+/* WAITING -> SHAKING: makes the SSL. False without memory. */
+SP_MUST_USE bool wire_start(struct wire *w, SSL_CTX *ctx);
+/* Counts what a peer sends beside data; ends the connection when it is too much. */
+void wire_watch_messages(struct wire *w);
+/* After the handshake. */
+void wire_forget_chain(struct wire *w);
+/* What it is made of, but not itself; closes the descriptor. */
+void wire_end(struct wire *w);
+
+/* As struct sp_transport_ops has them. OPEN only. */
+SP_MUST_USE enum sp_rc wire_read(struct sp_transport *t, void *buf, size_t room, size_t *n);
+SP_MUST_USE enum sp_rc wire_writev(struct sp_transport *t, const struct iovec *iov, int count, size_t *taken);
+SP_MUST_USE enum sp_rc wire_flush(struct sp_transport *t);
+enum sp_rc wire_shutdown(struct sp_transport *t);
+
+/* ---- conn.c ---- */
 /* What came of the ticket that the client showed last. Counts only if OpenSSL resumes by that very one. */
 struct resumption {
     bool allowed;
@@ -116,8 +163,6 @@ struct proof {
     enum sp_refusal hello_reason; /* why hello.c ended it, or none */
     const char *hello_detail;
     bool was_greeted;         /* there has been a ClientHello: the name stands */
-    size_t received;          /* bytes of the handshake, as the socket gave them */
-    bool flooded;             /* there would have been more than any handshake has */
     bool has_extended_secret; /* the client offers it (RFC 7627) */
     unsigned opened;          /* tickets */
     bool no_ticket;           /* the client's chain is too large for one */
@@ -126,46 +171,28 @@ struct proof {
 };
 
 struct conn {
-    struct sp_transport t;
-    enum stage stage;
-    struct tls_shared *shared;
+    struct wire wire;
     struct sp_tls_server *server; /* NULL once the handshake is over: it may be freed then */
-    SSL *ssl; /* NULL until the first bytes look like TLS: an SSL takes 70 KiB in the handshake */
     struct proof *proof;
     struct sp_identity *identity;
     char *sni;                /* NULL: none */
     size_t host;              /* of listener->hosts */
     int64_t authenticated_at; /* seconds since 1970 */
     bool resumed, remembered;
-    enum sp_refusal end_reason; /* why it was ended from our side */
 
     /* lingering */
     bool alerted; /* a refusal was told by an alert that the client should be able to read */
     size_t drained;
     unsigned blank_line; /* how much of CR LF CR LF was seen at the end of what was drained */
     bool has_body;
-
-    /* open */
-    enum sp_rc read_end;   /* SP_EOF or SP_FAIL once reading is over */
-    bool broken;           /* a fatal TLS or socket error: OpenSSL must not be asked to go on */
-    bool tcp_ended;        /* the socket gave EOF */
-    bool read_wants_write; /* an answer of TLS itself (KeyUpdate) waits for the socket */
-    bool close_sent;
-    unsigned handshake_messages; /* received after the handshake, with little data between them */
-    size_t data_since;           /* plaintext since that was last set to 0 */
-    uint64_t counted_since_us;   /* when counting them began */
-    char *held; /* plaintext that OpenSSL has begun to send: the same bytes must be given again */
-    size_t held_len, held_from;
 };
 
 static inline struct conn *conn_of(struct sp_transport *t)
 {
-    return SP_CONTAINER_OF(t, struct conn, t);
+    return SP_CONTAINER_OF(t, struct conn, wire.t);
 }
 
 void proof_free(struct proof *p); /* takes NULL */
-/* Counts what a peer sends beside data; ends the connection when it is too much. */
-void conn_watch_messages(struct conn *c);
 
 /* ---- hello.c: callbacks of the handshake ---- */
 int on_client_hello(SSL *ssl, int *alert, void *arg);
@@ -221,7 +248,7 @@ enum first_bytes first_bytes_judge(const unsigned char *bytes, size_t len, bool 
 void first_bytes_describe(const unsigned char *bytes, size_t len, char *out, size_t room);
 
 /* ---- reasons.c: what OpenSSL said, in our words ---- */
-/* Reads OpenSSL's error queue empty. SP_REFUSAL_none if there is nothing in it. */
-enum sp_refusal reason_of_queue(char *detail, size_t room);
+/* Reads OpenSSL's error queue empty. SP_REFUSAL_none if there is nothing in it. `peer`: "client". */
+enum sp_refusal reason_of_queue(const char *peer, char *detail, size_t room);
 
 #endif

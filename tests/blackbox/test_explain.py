@@ -119,7 +119,7 @@ REQUESTS = [
     ("billing", ["--path", "/v1/../x"], "request", 400, "ambiguous_path", None),
     ("billing", ["--path", "v1"], "request", 400, "bad_target", None),
     ("billing", ["--host", "a b"], "request", 400, "bad_host", None),
-    ("billing", ["--method", "CONNECT"], "request", 501, "unsupported_method", None),
+    ("billing", ["--method", "CONNECT"], "request", 405, "unsupported_method", None),
     ("billing", ["--header", "X_Tenant: acme"], "request", 400, "bad_header_name", None),
     ("billing", ["--header", "Connection: X-Client-Verify"], "request", 400, "protected_header", None),
 ]

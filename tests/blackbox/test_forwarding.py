@@ -236,49 +236,6 @@ def test_hop_by_hop_fields_of_the_backend_stay_on_its_side(gate, world, backend)
     assert answer.one("X-Yours") == "2" and answer.all("Set-Cookie") == ["a=1", "b=2"]
 
 
-HOSTILE = [
-    b"garbage\r\n\r\n", b"HTTP/1.1 200\n\n", b"HTTP/1.1 99 X\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 600 X\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/1.1 20x OK\r\n\r\n", b"HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n", b"HTTP/3.0 200 OK\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok!",
-    b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nok!",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nX-A : b\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-A: b\x00c\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nX-A: b\rSet-Cookie: x\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nX: " + b"a" * 40000 + b"\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 300 + b"\r\n",
-    b"\x16\x03\x01\x00\x05hello", b"HTTP/1.1 200 OK\r\nContent-Length: 5",
-]
-
-
-@pytest.mark.parametrize("sent", HOSTILE, ids=lambda s: repr(s[:50]))
-def test_an_answer_that_is_no_clear_http_becomes_502(module_gate, world, shared_backend, sent):
-    shared_backend.answers = [lambda talk, request: talk.send(sent) or False] * 3
-    with raw.Client(module_gate, world.clients["billing"]) as client:
-        answer = client.ask(b"POST / HTTP/1.1\r\n" + H + b"Content-Length: 0\r\n\r\n", "POST")
-        assert answer.status == 502, answer
-        record = module_gate.wait_access(peer=client.peer)
-        assert record["reason"] in ("bad_response", "response_too_large", "backend_closed"), record
-    assert len(shared_backend.requests) == 1
-
-
-@pytest.mark.parametrize("sent", [
-    b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello",
-], ids=repr)
-def test_an_answer_that_breaks_off_is_never_shown_as_whole(module_gate, world, shared_backend, sent):
-    shared_backend.answers = [lambda talk, request: talk.send(sent) or False]
-    with raw.Client(module_gate, world.clients["billing"]) as client:
-        client.send(b"GET / HTTP/1.1\r\n" + H + b"\r\n")
-        try:
-            assert client.response().status == 502  # if nothing had gone out yet
-        except (raw.Closed, OSError):
-            pass
-        record = module_gate.wait_access(peer=client.peer)
-    assert record["reason"] in ("backend_closed", "bad_response", "bad_chunk"), record
-
-
 def test_bytes_after_an_answer_are_not_the_next_answer(gate, world, backend):
     backend.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"]
     with raw.Client(gate, world.clients["billing"]) as client:
@@ -310,7 +267,7 @@ def test_a_kept_connection_that_turns_out_closed_costs_no_safe_request(gate, wor
     assert [r.line.split()[1] for r in backend.requests] == ["/1", "/2"]
     numbers = gate.metrics()  # found closed before, or only when it was written to
     assert numbers["sallyport_upstream_connects_total"] == 2
-    assert numbers["sallyport_upstream_reuses_total"] == numbers["sallyport_upstream_retries_total"] <= 1
+    assert numbers["sallyport_upstream_reuses_total"] == numbers['sallyport_upstream_retries_total{cause="stale"}'] <= 1
 
 
 def test_a_backend_that_takes_no_connection_is_502_or_503(start_gate, world):

@@ -38,7 +38,10 @@ REFUSED = [
     (b"GET / HTTP/1.2\r\n" + H + b"\r\n", 505, "http_version"),
     (b"GET / http/1.1\r\n" + H + b"\r\n", 400, "bad_request_line"),
     (b"GET / HTTP/01.1\r\n" + H + b"\r\n", 400, "bad_request_line"),
-    (b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n", 501, "unsupported_method"),
+    (b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n", 405, "unsupported_method"),
+    (b"TRACE / HTTP/1.1\r\n" + H + b"\r\n", 405, "unsupported_method"),
+    (get(more=b"Connection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n"), 400, "bad_header"),
+    (get(more=b"Max-Forwards: 1\r\nMax-Forwards: 1\r\n"), 400, "bad_header"),
     # header lines
     (get(more=b"X-A : b\r\n"), 400, "bad_header"),
     (get(more=b" X-A: b\r\n"), 400, "bad_header"),

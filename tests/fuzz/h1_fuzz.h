@@ -47,6 +47,8 @@ static inline void parse_some(struct sp_h1_parser *p, const struct sp_h1_limits 
     check_inside(in, out->head.query);
     check_inside(in, out->head.host);
     check_inside(in, out->head.reason);
+    check_inside(in, out->head.upgrade);
+    CHECK(out->head.minor == 1 || (out->head.upgrade.ptr == NULL && !out->head.te_trailers));
     for (size_t i = 0; i < out->head.header_count; i++) {
         check_inside(in, out->head.headers[i].name);
         check_inside(in, out->head.headers[i].value);
@@ -89,6 +91,8 @@ static inline void parse_both_ways(
         check_same_slice(in, a->target, moved, b->target);
         check_same_slice(in, a->query, moved, b->query);
         check_same_slice(in, a->host, moved, b->host);
+        check_same_slice(in, a->upgrade, moved, b->upgrade);
+        CHECK(a->te_trailers == b->te_trailers);
         for (size_t i = 0; i < a->header_count; i++) {
             CHECK(a->headers[i].id == b->headers[i].id);
             check_same_slice(in, a->headers[i].name, moved, b->headers[i].name);

@@ -6,10 +6,11 @@
 
 # What builds the program.
 sp_build_packages=(gcc libc6-dev cmake ninja-build pkgconf libssl-dev libevent-dev libyaml-dev libsystemd-dev
-    libcurl4-openssl-dev)
+    libcurl4-openssl-dev libc-ares-dev)
 # What proves it, on top of that.
 sp_test_packages=(libcmocka-dev clang clang-format libclang-rt-dev binutils universal-ctags python3 python3-pytest
-    python3-pytest-xdist python3-cryptography python3-cryptography-vectors python3-yaml curl openssl nginx procps git ca-certificates)
+    python3-pytest-xdist python3-cryptography python3-cryptography-vectors python3-yaml curl openssl nginx procps git ca-certificates
+    python3-websockets)
 
 sp_say() {
     printf '%s\n' "$*"

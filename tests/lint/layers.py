@@ -31,12 +31,16 @@ FLOORS = {
 FOLDERS = {
     "pki": [{"x509"}, {"crl", "ocsp"}, {"chain"}],
     "policy": [{"common"}, {"callers", "limits"}, {"rules"}],
+    "upstream": [{"roster"}, {"pool"}],
 }
 
 # Libraries: pattern of the header -> the rooms that may include it. The first pattern that fits decides.
 LIBRARIES = [
     ("yaml.h", {"config"}),
     ("event2/*", {"io"}),
+    ("ares.h", {"io"}),
+    ("arpa/nameser.h", {"io"}),
+    ("resolv.h", {"io"}),
     ("openssl/ssl.h", {"tls", "demo"}),
     ("openssl/*", {"pki", "tls", "demo"}),
     ("nghttp2/*", {"http"}),

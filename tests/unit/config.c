@@ -340,50 +340,6 @@ static void test_the_shipped_files_are_right(void **state)
         sp_config_free(load(files[i], "", SP_OK));
 }
 
-static void test_a_name_becomes_each_of_its_addresses(void **state)
-{
-    struct sp_config *config = load_text(LISTENERS CALLERS RULES
-        "upstreams: {u: {endpoints: [\"10.0.0.1:80\", \"localhost:8080\", \"10.0.0.2:80\"]}}\n",
-        "", SP_OK);
-    const struct sp_config_upstream *u = config->upstreams;
-
-    (void)state;
-    assert_true(u->endpoint_count >= 3);
-    assert_address(&u->endpoints[0].address, "10.0.0.1:80");
-    assert_address(&u->endpoints[u->endpoint_count - 1].address, "10.0.0.2:80");
-    for (size_t i = 1; i + 1 < u->endpoint_count; i++) {
-        assert_true(sp_addr_is_loopback(&u->endpoints[i].address));
-        assert_int_equal(sp_addr_port(&u->endpoints[i].address), 8080);
-        assert_address(&u->endpoints[i].address, u->endpoints[i].text);
-        assert_at(u->endpoints[i].at, 4, 44);
-    }
-    sp_config_free(config);
-}
-
-static void test_a_name_that_has_no_address_is_told_with_its_place(void **state)
-{
-    struct sp_diags diags = {0};
-    struct sp_config *config = NULL;
-    char file[] = "/tmp/sp-unit-config-XXXXXX";
-    int fd = mkstemp(file);
-    static const char text[] =
-        LISTENERS CALLERS RULES "upstreams: {u: {endpoints: [\"10.0.0.1:80\", \"nowhere.invalid:8080\"]}}\n";
-
-    (void)state;
-    assert_int_equal(setenv("RES_OPTIONS", "timeout:1 attempts:1", 1), 0); /* where no resolver answers */
-    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    assert_int_equal(close(fd), 0);
-    assert_int_equal(sp_config_load(file, &config, &diags), SP_FAIL);
-    assert_non_null(config); /* for checking what else it names */
-    sp_config_free(config);
-    assert_int_equal(diags.errors, 1);
-    assert_at(diags.items[0].at, 4, 44);
-    assert_non_null(
-        strstr(diags.items[0].text, "upstreams.u.endpoints[1]: cannot resolve \"nowhere.invalid\": "));
-    assert_int_equal(unlink(file), 0);
-    sp_diags_free(&diags);
-}
-
 static void test_a_file_that_cannot_be_read_is_told_with_its_reason(void **state)
 {
     (void)state;
@@ -458,8 +414,6 @@ int main(void)
         cmocka_unit_test(test_the_bounds_themselves_are_inside),
         cmocka_unit_test(test_relative_paths_are_relative_to_the_file),
         cmocka_unit_test(test_the_shipped_files_are_right),
-        cmocka_unit_test(test_a_name_becomes_each_of_its_addresses),
-        cmocka_unit_test(test_a_name_that_has_no_address_is_told_with_its_place),
         cmocka_unit_test(test_a_file_that_cannot_be_read_is_told_with_its_reason),
         cmocka_unit_test(test_a_file_that_is_too_large_is_refused),
         cmocka_unit_test(test_the_reference_page_is_what_the_tables_say),

@@ -83,7 +83,7 @@ static void test_an_unknown_key_is_told_with_the_nearest_known_one(void **state)
         {"log: {colour: red}\n" REST,
             AT("1:7") "log.colour: unknown key; known here: level, format, output, access\n"},
         {"\"\": 1\n" REST,
-            AT("1:1") "\"\": unknown key; known here: workers, gates, drain_timeout, revocation_in_flight, revocation_max_kill_percent, certificate_warn_before, fetch, admin, log, audit, limits, "
+            AT("1:1") "\"\": unknown key; known here: workers, gates, drain_timeout, revocation_in_flight, revocation_max_kill_percent, certificate_warn_before, fetch, resolver, admin, log, audit, limits, "
                       "listeners, callers, rule_mode, rules, trusted_proxies, upstreams\n"},
         {CLIENT_AUTH("client_auth: {ca: [a], crl: [r], crl_mising: accept}"),
             AT("2:34") "listeners[0].client_auth.crl_mising: unknown key; did you mean \"crl_missing\"?\n"},
@@ -164,8 +164,11 @@ static void test_a_value_of_the_wrong_kind_is_told_with_both_kinds(void **state)
             AT("2:45") "listeners[0].client_auth.crl_stale: expected reject, accept or {grace: 24h}, found a list\n"},
         {UPSTREAM("[\"10.0.0.1:80\"]"), AT("1:16") "upstreams.u: expected a mapping, found a list\n"},
         {UPSTREAM("{endpoints: [{}]}"),
-            AT("1:29") "upstreams.u.endpoints[0]: expected an address such as 10.0.0.5:8080, "
-                       "backend.internal:8080 or unix:/path, found a mapping\n"},
+            AT("1:29") "upstreams.u.endpoints[0].address: required key is missing; expected an address such as "
+                       "10.0.0.5:8080, backend.internal:8080 or unix:/path\n"},
+        {UPSTREAM("{endpoints: [[]]}"),
+            AT("1:29") "upstreams.u.endpoints[0]: expected an address such as 10.0.0.5:8080, backend.internal:8080 or "
+                       "unix:/path, or a mapping with one, found a list\n"},
         {UPSTREAM("{endpoints: []}"),
             AT("1:28") "upstreams.u.endpoints: expected at least 1 entry, found 0\n"},
     };
@@ -214,8 +217,8 @@ static void test_a_word_is_told_with_the_words_that_there_are(void **state)
         {"log: {level: loud, format: xml}\n" REST,
             AT("1:14") "log.level: expected debug, info, warn or error, found \"loud\"\n" AT(
                 "1:28") "log.format: expected json or text, found \"xml\"\n"},
-        {LISTENER(TLS ", " AUTH ", mode: tcp"),
-            AT("1:149") "listeners[0].mode: expected http, found \"tcp\"\n"},
+        {LISTENER(TLS ", " AUTH ", mode: udp"),
+            AT("1:149") "listeners[0].mode: expected http or tcp, found \"udp\"\n"},
         {LISTENER("tls: {certificates: [{chain: c, key: k}], min_version: \"1.1\"}, " AUTH),
             AT("1:105") "listeners[0].tls.min_version: expected 1.2 or 1.3, found \"1.1\"\n"},
         {CLIENT_AUTH("client_auth: {ca: [a], crl: [r], crl_stale: grace}"),
@@ -224,7 +227,7 @@ static void test_a_word_is_told_with_the_words_that_there_are(void **state)
             AT("1:21") "callers.c[0].any: expected authenticated or anonymous, found \"body\"\n"},
         {UPSTREAM("{endpoints: [\"10.0.0.1:1\"], identity_headers: [plain, aws_], balance: random}"),
             AT("1:70") "upstreams.u.identity_headers[1]: expected plain, rfc9440, xfcc, nginx, traefik or alb, found \"aws_\"\n" AT(
-                "1:86") "upstreams.u.balance: expected round_robin, found \"random\"\n"},
+                "1:86") "upstreams.u.balance: expected round_robin, least_requests or hash, found \"random\"\n"},
     };
 
     (void)state;

@@ -190,10 +190,11 @@ static void test_mistakes_in_what_backends_are_told_are_told(void **state)
          "listeners: [{name: l, address: \"[::]:1\", " TLS
          ", client_auth: {mode: optional, ca: [a], crl: [r]}}]\n" RULES UPSTREAMS,
             AT("1:27") "trusted_proxies[0].from[0]: a proxy must prove who it is, and this caller is \"any: anonymous\"\n"},
-        {PROXY("{from: [c]}"),
-            AT("1:19") "trusted_proxies[0]: it may say nothing; give identity_headers, or xfcc: append_forward or forward_only\n"},
+        {PROXY("{from: [c], forwarded: replace}"),
+            AT("1:19") "trusted_proxies[0]: it may say nothing; give identity_headers, xfcc: append_forward or forward_only, or "
+                       "forwarded: append\n"},
         {PROXY("{xfcc: pass}"),
-            AT("1:19") "trusted_proxies[0].from: required key is missing; expected a list of names\n" AT("1:19") "trusted_proxies[0]: it may say nothing; give identity_headers, or xfcc: append_forward or forward_only\n" AT(
+            AT("1:19") "trusted_proxies[0].from: required key is missing; expected a list of names\n" AT(
                 "1:26") "trusted_proxies[0].xfcc: expected sanitize_set, append_forward or forward_only, found \"pass\"\n"},
         {PROXY("{from: [c], identity_headers: [xfcc]}"),
             AT("1:50") "trusted_proxies[0].identity_headers[0]: expected plain, rfc9440, nginx, traefik or alb, found \"xfcc\"\n"},

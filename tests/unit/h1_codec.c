@@ -214,7 +214,7 @@ static void test_not_a_byte_more_or_less_than_announced_is_sent(void **state)
     r = rig_new(SP_CLIENT, 4096, 0);
     assert_int_equal(r->s->ops->send_head(r->s, &post), SP_OK);
     assert_int_equal(r->s->ops->send_body(r->s, S("abcd"), &taken), SP_OK);
-    assert_int_equal(r->s->ops->send_end(r->s), SP_FAIL);
+    assert_int_equal(r->s->ops->send_end(r->s, NULL, 0), SP_FAIL);
     rig_free(r);
 
     r = rig_new(SP_CLIENT, 4096, 0);

@@ -40,7 +40,7 @@ static void test_endless_interim_heads_are_a_fault(void **state)
         assert_int_equal(must_head(r)->status, 100);
     }
     peer_puts(r, S("HTTP/1.1 100 Continue\r\n\r\n"));
-    head_fails(r, SP_REFUSAL_bad_response, 502);
+    head_fails(r, SP_REFUSAL_too_many_interim, 502);
     rig_free(r);
 }
 
@@ -67,7 +67,7 @@ static void test_a_response_that_nobody_asked_for_makes_the_connection_useless(v
     struct rig *r = rig_new(SP_CLIENT, 4096, 0);
     assert_int_equal(r->s->ops->recv_head(r->s, &in, &fault), SP_AGAIN);
     peer_puts(r, S("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
-    head_fails(r, SP_REFUSAL_bad_response, 502);
+    head_fails(r, SP_REFUSAL_unasked_response, 502);
     assert_int_equal(r->s->ops->send_head(r->s, &head), SP_FAIL);
     rig_free(r);
     /* behind the response */
@@ -125,10 +125,10 @@ static void test_an_end_inside_a_message_is_told_from_one_between(void **state)
         {SP_CLIENT, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n", true, SP_FAIL,
             SP_REFUSAL_backend_closed, 502},
         {SP_CLIENT, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n", true, SP_FAIL,
-            SP_REFUSAL_bad_response, 502},
+            SP_REFUSAL_bad_response_chunk, 502},
         {SP_CLIENT, "HTTP/1.1 200 OK\r\n\r\nab", true, SP_EOF, SP_REFUSAL_none, 0},
         {SP_CLIENT, "HTTP/1.1 200 OK\r\n\r\n", true, SP_EOF, SP_REFUSAL_none, 0},
-        {SP_CLIENT, "HTTP/2.0 200 OK\r\n\r\n", false, SP_FAIL, SP_REFUSAL_bad_response, 502},
+        {SP_CLIENT, "HTTP/2.0 200 OK\r\n\r\n", false, SP_FAIL, SP_REFUSAL_bad_status_line, 502},
     };
     for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
         struct rig *r = rig_new(cases[i].side, 4096, 3);
@@ -199,7 +199,7 @@ static void pump_out(struct sp_stream *s, struct pump *p, size_t view, unsigned 
         if (n > 1 && (*dice >> 16) % 3 == 0)
             n = 1 + (*dice >> 8) % n; /* also less than was offered before */
         if (n == 0) {
-            assert_int_equal(s->ops->send_end(s), SP_OK);
+            assert_int_equal(s->ops->send_end(s, NULL, 0), SP_OK);
             p->ended = true;
             return;
         }

@@ -6,6 +6,7 @@
 #define END   "\r\n"
 #define CL(n) "Content-Length: " n "\r\n"
 #define TE    "Transfer-Encoding: chunked\r\n"
+#define R(reason) SP_REFUSAL_##reason
 #define IN(text)                                                                                             \
     {                                                                                                        \
         "" text, sizeof(text) - 1                                                                            \
@@ -17,59 +18,60 @@ static void test_a_backend_that_could_be_misread_is_refused(void **state)
     static const struct {
         const char *name;
         struct sp_slice in;
+        enum sp_refusal reason;
     } cases[] = {
-        {"HTTP/2", IN("HTTP/2.0 200 OK\r\n\r\n")},
-        {"HTTP/1.2", IN("HTTP/1.2 200 OK\r\n\r\n")},
-        {"lower case", IN("http/1.1 200 OK\r\n\r\n")},
-        {"no version", IN("200 OK\r\n\r\n")},
-        {"no status", IN("HTTP/1.1\r\n\r\n")},
-        {"two digits", IN("HTTP/1.1 20 OK\r\n\r\n")},
-        {"four digits", IN("HTTP/1.1 2000 OK\r\n\r\n")},
-        {"letters", IN("HTTP/1.1 2x0 OK\r\n\r\n")},
-        {"minus", IN("HTTP/1.1 -20 OK\r\n\r\n")},
-        {"two blanks", IN("HTTP/1.1  200 OK\r\n\r\n")},
-        {"status 099", IN("HTTP/1.1 099 OK\r\n\r\n")},
-        {"status 600", IN("HTTP/1.1 600 OK\r\n\r\n")},
-        {"101", IN("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")},
-        {"NUL in the reason", IN("HTTP/1.1 200 O\0K\r\n\r\n")},
-        {"CR in the reason", IN("HTTP/1.1 200 O\rK\r\n\r\n")},
-        {"escape in the reason", IN("HTTP/1.1 200 \x1b[31m\r\n\r\n")},
-        {"empty line first", IN("\r\n" OK END)},
-        {"bare LF", IN("HTTP/1.1 200 OK\n\r\n")},
-        {"bare LF after a field", IN(OK "X: a\n\r\n")},
-        {"bare LF at the end", IN(OK CL("0") "\n")},
-        {"folded", IN(OK "X: a\r\n b\r\n" END)},
-        {"blank before the colon", IN(OK "Content-Length : 5\r\n" END)},
-        {"no colon", IN(OK "X\r\n" END)},
-        {"NUL in a value", IN(OK "X: a\0\r\n" END)},
-        {"CR in a value", IN(OK "X: a\rSet-Cookie: b\r\n" END)},
-        {"CL and TE", IN(OK CL("5") TE END)},
-        {"TE and CL", IN(OK TE CL("5") END)},
-        {"CL and TE for HEAD's sake", IN("HTTP/1.1 304 X\r\n" CL("5") TE END)},
-        {"two lengths", IN(OK CL("5") CL("6") END)},
-        {"two equal lengths", IN(OK CL("5") CL("5") END)},
-        {"list of lengths", IN(OK CL("5, 5") END)},
-        {"negative length", IN(OK CL("-1") END)},
-        {"signed length", IN(OK CL("+1") END)},
-        {"big length", IN(OK CL("18446744073709551617") END)},
-        {"empty length", IN(OK CL("") END)},
-        {"TE gzip", IN(OK "Transfer-Encoding: gzip, chunked\r\n" END)},
-        {"TE identity", IN(OK "Transfer-Encoding: identity\r\n" END)},
-        {"TE twice", IN(OK TE TE END)},
-        {"TE in 1.0", IN("HTTP/1.0 200 OK\r\n" TE END)},
-        {"204 with a body", IN("HTTP/1.1 204 No Content\r\n" CL("5") END)},
-        {"204 with chunks", IN("HTTP/1.1 204 No Content\r\n" TE END)},
-        {"100 with a body", IN("HTTP/1.1 100 Continue\r\n" CL("5") END)},
-        {"103 with chunks", IN("HTTP/1.1 103 Early Hints\r\n" TE END)},
-        {"Connection is no list", IN(OK "Connection: a b\r\n" END)},
-        {"TLS alert", IN("\x15\x03\x03\x00\x02\x02\n")},
-        {"a request", IN("GET / HTTP/1.1\r\nHost: a\r\n\r\n")},
+        {"HTTP/2", IN("HTTP/2.0 200 OK\r\n\r\n"), R(bad_status_line)},
+        {"HTTP/1.2", IN("HTTP/1.2 200 OK\r\n\r\n"), R(bad_status_line)},
+        {"lower case", IN("http/1.1 200 OK\r\n\r\n"), R(bad_status_line)},
+        {"no version", IN("200 OK\r\n\r\n"), R(bad_status_line)},
+        {"no status", IN("HTTP/1.1\r\n\r\n"), R(bad_status_line)},
+        {"two digits", IN("HTTP/1.1 20 OK\r\n\r\n"), R(bad_status_line)},
+        {"four digits", IN("HTTP/1.1 2000 OK\r\n\r\n"), R(bad_status_line)},
+        {"letters", IN("HTTP/1.1 2x0 OK\r\n\r\n"), R(bad_status_line)},
+        {"minus", IN("HTTP/1.1 -20 OK\r\n\r\n"), R(bad_status_line)},
+        {"two blanks", IN("HTTP/1.1  200 OK\r\n\r\n"), R(bad_status_line)},
+        {"status 099", IN("HTTP/1.1 099 OK\r\n\r\n"), R(bad_status_line)},
+        {"status 600", IN("HTTP/1.1 600 OK\r\n\r\n"), R(bad_status_line)},
+        {"NUL in the reason", IN("HTTP/1.1 200 O\0K\r\n\r\n"), R(bad_status_line)},
+        {"CR in the reason", IN("HTTP/1.1 200 O\rK\r\n\r\n"), R(bad_status_line)},
+        {"escape in the reason", IN("HTTP/1.1 200 \x1b[31m\r\n\r\n"), R(bad_status_line)},
+        {"empty line first", IN("\r\n" OK END), R(bad_status_line)},
+        {"bare LF", IN("HTTP/1.1 200 OK\n\r\n"), R(bad_status_line)},
+        {"bare LF after a field", IN(OK "X: a\n\r\n"), R(bad_response_header)},
+        {"bare LF at the end", IN(OK CL("0") "\n"), R(bad_response_header)},
+        {"folded", IN(OK "X: a\r\n b\r\n" END), R(bad_response_header)},
+        {"blank before the colon", IN(OK "Content-Length : 5\r\n" END), R(bad_response_header)},
+        {"no colon", IN(OK "X\r\n" END), R(bad_response_header)},
+        {"NUL in a value", IN(OK "X: a\0\r\n" END), R(bad_response_header)},
+        {"CR in a value", IN(OK "X: a\rSet-Cookie: b\r\n" END), R(bad_response_header)},
+        {"CL and TE", IN(OK CL("5") TE END), R(bad_response_framing)},
+        {"TE and CL", IN(OK TE CL("5") END), R(bad_response_framing)},
+        {"CL and TE for HEAD's sake", IN("HTTP/1.1 304 X\r\n" CL("5") TE END), R(bad_response_framing)},
+        {"two lengths", IN(OK CL("5") CL("6") END), R(bad_response_framing)},
+        {"two equal lengths", IN(OK CL("5") CL("5") END), R(bad_response_framing)},
+        {"list of lengths", IN(OK CL("5, 5") END), R(bad_response_framing)},
+        {"negative length", IN(OK CL("-1") END), R(bad_response_framing)},
+        {"signed length", IN(OK CL("+1") END), R(bad_response_framing)},
+        {"big length", IN(OK CL("18446744073709551617") END), R(bad_response_framing)},
+        {"empty length", IN(OK CL("") END), R(bad_response_framing)},
+        {"TE gzip", IN(OK "Transfer-Encoding: gzip, chunked\r\n" END), R(bad_response_framing)},
+        {"TE identity", IN(OK "Transfer-Encoding: identity\r\n" END), R(bad_response_framing)},
+        {"TE twice", IN(OK TE TE END), R(bad_response_framing)},
+        {"TE in 1.0", IN("HTTP/1.0 200 OK\r\n" TE END), R(bad_response_framing)},
+        {"204 with a body", IN("HTTP/1.1 204 No Content\r\n" CL("5") END), R(bad_response_framing)},
+        {"204 with chunks", IN("HTTP/1.1 204 No Content\r\n" TE END), R(bad_response_framing)},
+        {"100 with a body", IN("HTTP/1.1 100 Continue\r\n" CL("5") END), R(bad_response_framing)},
+        {"103 with chunks", IN("HTTP/1.1 103 Early Hints\r\n" TE END), R(bad_response_framing)},
+        {"Connection is no list", IN(OK "Connection: a b\r\n" END), R(bad_response_header)},
+        {"TLS alert", IN("\x15\x03\x03\x00\x02\x02\n"), R(bad_status_line)},
+        {"a request", IN("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), R(bad_status_line)},
     };
     for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
         struct outcome o;
         h1_run(&h1_test_limits, SP_METHOD_GET, cases[i].in, &o);
-        if (o.rc != SP_FAIL || o.fault.reason != SP_REFUSAL_bad_response || o.fault.status != 502)
-            fail_msg("%s: rc %d status %u %s", cases[i].name, o.rc, o.fault.status, o.text);
+        if (o.rc != SP_FAIL || o.fault.reason != cases[i].reason || o.fault.status != 502)
+            fail_msg("%s: rc %d status %u %s %s", cases[i].name, o.rc, o.fault.status,
+                o.rc == SP_FAIL ? sp_refusal_name(o.fault.reason) : "", o.text);
     }
 }
 
@@ -165,6 +167,31 @@ static void test_status_and_reason_are_as_they_came(void **state)
     assert_non_null(strstr(o.text, "reason=[]\n"));
 }
 
+static void test_an_upgrade_counts_only_where_connection_names_it_and_once(void **state)
+{
+    (void)state;
+    static const struct {
+        struct sp_slice in;
+        const char *want; /* NULL: none */
+    } cases[] = {
+        {IN("HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n" END),
+            "upgrade=[WebSocket]\n"},
+        {IN("HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\nUpgrade: TLS/1.3\r\n" CL("0") END),
+            "upgrade=[TLS/1.3]\n"},
+        {IN("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n" END), NULL},
+        {IN("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n" END), NULL},
+        {IN("HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: a\r\nUpgrade: a\r\n" END), NULL},
+        {IN("HTTP/1.0 101 X\r\nConnection: upgrade\r\nUpgrade: a\r\n" END), NULL},
+    };
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        struct outcome o;
+        h1_run(&h1_test_limits, SP_METHOD_GET, cases[i].in, &o);
+        const char *want = cases[i].want != NULL ? cases[i].want : "upgrade=";
+        if (o.rc != SP_OK || (strstr(o.text, want) != NULL) != (cases[i].want != NULL))
+            fail_msg("case %zu: rc %d %s", i, o.rc, o.text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_a_response_head_over_its_limits_has_its_own_word),
         cmocka_unit_test(test_the_end_of_a_body_follows_rfc_9112),
         cmocka_unit_test(test_status_and_reason_are_as_they_came),
+        cmocka_unit_test(test_an_upgrade_counts_only_where_connection_names_it_and_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -161,7 +161,7 @@ static inline void respond(struct rig *r, const struct sp_head_out *head, struct
         assert_int_equal(r->s->ops->send_body(r->s, body, &taken), SP_OK);
         assert_int_equal(taken, body.len);
     }
-    assert_int_equal(r->s->ops->send_end(r->s), SP_OK);
+    assert_int_equal(r->s->ops->send_end(r->s, NULL, 0), SP_OK);
     assert_int_equal(r->s->ops->flush(r->s), SP_OK);
 }
 

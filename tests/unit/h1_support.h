@@ -46,6 +46,10 @@ static inline void outcome_dump(struct outcome *o, const struct sp_head *head)
     outcome_add(o, "query", head->query);
     outcome_add(o, "host", head->host);
     outcome_add(o, "reason", head->reason);
+    if (head->upgrade.ptr != NULL)
+        outcome_add(o, "upgrade", head->upgrade);
+    if (head->te_trailers)
+        outcome_add(o, "te", SP_SLICE("trailers"));
     for (size_t i = 0; i < head->header_count; i++) {
         outcome_add(o, "name", head->headers[i].name);
         outcome_add(o, "value", head->headers[i].value);

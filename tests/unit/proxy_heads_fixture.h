@@ -15,6 +15,7 @@ struct rig {
     struct sp_h1_parser parser;
     struct sp_head head, response;
     struct sp_snapshot snapshot;
+    struct sp_snapshot_listener listener;
     struct sp_view view;
     struct sp_worker worker;
     struct sp_identity id;
@@ -36,26 +37,35 @@ static inline void forget_configuration(struct rig *r)
     r->snapshot = (struct sp_snapshot){0};
 }
 
-/* `upstream` is what stands in the braces of the one upstream beside its endpoint; `rest` are more top-level keys. The client
- * is caller c. */
-static inline void configure(struct rig *r, const char *upstream, const char *rest)
+/* `listener`, `rule` and `upstream` are what stands in the braces of the only one of each: an upstream without forwarding_headers
+ * is told nothing of where a request comes from. `rest` are more top-level keys. The client is caller c. */
+static inline void configure_all(
+    struct rig *r, const char *listener, const char *rule, const char *upstream, const char *rest)
 {
-    char text[2048];
+    char text[4096];
 
     forget_configuration(r);
     snprintf(text, sizeof(text),
-        LISTENERS "callers: {c: [{uri: \"spiffe://corp/a\"}]}\n"
-                  "rules: [{name: r, from: [c], upstream: u, headers: [{name: X-Tenant}]}]\n"
-                  "upstreams: {u: {endpoints: [\"127.0.0.1:80\"], %s}}\n%s",
+        "listeners: [{name: l, address: \"127.0.0.1:8443\", " TLS ", " AUTH "%s}]\n"
+        "callers: {c: [{uri: \"spiffe://corp/a\"}]}\n"
+        "rules: [{name: r, from: [c], upstream: u%s}]\n"
+        "upstreams: {u: {endpoints: [\"127.0.0.1:80\"], %s%s}}\n%s",
+        listener, rule, strstr(upstream, "forwarding_headers") == NULL ? "forwarding_headers: [], " : "",
         upstream, rest);
     r->snapshot.config = parse_good("t.yaml", text, "");
     r->snapshot.headers = sp_headers_new(r->snapshot.config, &r->diags);
     r->snapshot.policy = sp_policy_new(r->snapshot.config, NULL, &r->diags);
-    assert_non_null(r->snapshot.headers);
-    assert_non_null(r->snapshot.policy);
+    if (r->snapshot.headers == NULL || r->snapshot.policy == NULL)
+        fail_msg("%s", printed(&r->diags));
+    r->listener.config = &r->snapshot.config->listeners[0];
     const struct sp_connection c = {.identity = &r->id, .listener = "l"};
     r->session.standing = sp_policy_stand(r->snapshot.policy, &c);
     assert_non_null(r->session.standing);
+}
+
+static inline void configure(struct rig *r, const char *upstream, const char *rest)
+{
+    configure_all(r, "", ", headers: [{name: X-Tenant}]", upstream, rest);
 }
 
 static inline enum sp_rc check(struct rig *r, struct sp_fault *fault)
@@ -66,16 +76,20 @@ static inline enum sp_rc check(struct rig *r, struct sp_fault *fault)
 static inline int set_up(void **state)
 {
     struct rig *r = SP_NEW(struct rig);
+    struct sp_err err;
 
     assert_non_null(r);
     r->view.snapshot = &r->snapshot;
     r->session.view = &r->view;
+    r->session.listener = &r->listener;
     r->id = (struct sp_identity){.subject = SP_SLICE("CN=a"),
         .uris = {URIS, 2},
         .serial_hex = SP_SLICE("0f"),
         .sha256_hex = SP_SLICE("abcd"),
         .client_cert = SP_SLICE(":BB==:")};
     r->who.identity = &r->id;
+    assert_int_equal(sp_addr_parse(SP_SLICE("192.0.2.7:4711"), &r->who.source, &err), SP_OK);
+    assert_int_equal(sp_addr_parse(SP_SLICE("192.0.2.1:8443"), &r->who.destination, &err), SP_OK);
     r->session.worker = &r->worker;
     r->session.who = &r->who;
     sp_arena_init(&r->session.arena, 0);
@@ -94,19 +108,25 @@ static inline int tear_down(void **state)
 {
     struct rig *r = *state;
 
+    sp_exchange_unaim(&r->exchange);
     forget_configuration(r);
     sp_free(r);
     return 0;
 }
 
+/* Reads it, and sees what it asks for. */
 static inline void read_request(struct rig *r, const char *text)
 {
     struct sp_fault fault;
+    char host[SP_HOST_MAX];
     size_t used;
 
     sp_h1_parser_reset(&r->parser);
     if (sp_h1_parse_request(&r->parser, &LIMITS, sp_slice_of(text), &r->head, &used, &fault) != SP_OK)
         fail_msg("the parser refuses it (%s): %s", fault.detail, text);
+    sp_exchange_unaim(&r->exchange);
+    if (sp_exchange_aim(&r->exchange, sp_host_canonical(r->head.host, host), &fault) != SP_OK)
+        fail_msg("it asks for nothing that can be (%s): %s", fault.detail, text);
 }
 
 static inline void read_response(struct rig *r, enum sp_method method, const char *text)

@@ -131,6 +131,8 @@ struct tls_end tls_end_try(struct tls_pki *p, const struct tls_plan *plan, struc
             return e;
     }
     s->listener = (struct sp_config_listener){
+        .mode = plan->mode,
+        .alpn = plan->alpn,
         .name = "test",
         .certificates = s->hosts[0].certificates,
         .certificate_count = s->hosts[0].certificate_count,

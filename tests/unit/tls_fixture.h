@@ -35,6 +35,8 @@ struct tls_host {
 struct tls_plan {
     enum sp_tls_version min;
     bool reject_unknown_sni;
+    enum sp_listener_mode mode;
+    struct sp_strings alpn;
     struct sp_config_tickets tickets;
     struct sp_tickets *keys; /* borrowed; NULL: no session is resumed */
     struct tls_host hosts[TLS_HOSTS];

@@ -1,275 +1,259 @@
-/* Endpoints and their kept-alive connections, over loopback sockets and the real loop. The backend is this same
- * thread: it accepts, reads and writes between two turns. Every wait is for an event; the guard against a hang
- * is ctest's. */
-#include "upstream/upstream_impl.h"
+/* A worker's connections: opened, kept alive, used again, closed; and which endpoints one errand asks. How a choice is made:
+ * upstream_pick.c. Waiting for a connection: upstream_queue.c. */
+#include "upstream_rig.h"
 
-#include <poll.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "sallyport/io/socket.h"
-
-#define LONG_MS  60000
-#define BACKENDS 3
-
-static const char RESPONSE[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-/* A listening socket of ours, and how a configuration names it. */
-struct backend {
-    int listen_fd;
-    struct sp_config_endpoint endpoint;
-};
-
-struct rig {
-    struct sp_loop *loop;
-    struct sp_pool blocks;
-    struct sp_meter_block meter;
-    struct sp_upstreams *u;
-    struct backend backends[BACKENDS];
-    struct sp_config_endpoint endpoints[BACKENDS];
-    struct sp_config_upstream upstream;
-    struct sp_config config;
-    unsigned events;
-};
-
-static void listen_somewhere(struct backend *b)
-{
-    struct sp_addr any;
-    struct sp_err err;
-
-    assert_int_equal(sp_addr_parse(SP_SLICE("127.0.0.1:0"), &any, &err), SP_OK);
-    assert_int_equal(sp_socket_listen(&any, false, &b->listen_fd, &err), SP_OK);
-    assert_int_equal(sp_socket_local(b->listen_fd, &b->endpoint.address), SP_OK);
-}
-
-/* One upstream with backends first, first + 1, ... */
-static void configure(struct rig *r, unsigned first, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        r->endpoints[i] = r->backends[first + i].endpoint;
-    r->upstream = (struct sp_config_upstream){
-        .endpoints = r->endpoints, .endpoint_count = count, .max_idle = 8, .idle_ms = LONG_MS};
-    r->config.upstreams = &r->upstream;
-    r->config.upstream_count = 1;
-    r->config.limits = (struct sp_config_limits){.header_bytes = 8192, .headers = 32};
-}
-
-static int set_up(void **state)
-{
-    struct rig *r = SP_NEW(struct rig);
-    struct sp_err err;
-
-    assert_non_null(r);
-    assert_int_equal(sp_loop_new(&r->loop, &err), SP_OK);
-    sp_pool_init(&r->blocks, SP_IO_BLOCK, 4, 0);
-    r->u = sp_upstreams_new(r->loop, &r->blocks, &r->meter);
-    assert_non_null(r->u);
-    for (int i = 0; i < BACKENDS; i++)
-        listen_somewhere(&r->backends[i]);
-    configure(r, 0, BACKENDS);
-    *state = r;
-    return 0;
-}
-
-/* Whatever a test leaves idle goes here; what it leaves taken, or a block, trips an assertion. */
-static int tear_down(void **state)
-{
-    struct rig *r = *state;
-
-    sp_upstreams_close_idle(r->u);
-    sp_upstreams_free(r->u);
-    assert_int_equal(r->meter.values[SP_METER_upstream_idle], 0);
-    sp_loop_turn(r->loop, 0);
-    sp_loop_free(r->loop);
-    sp_pool_destroy(&r->blocks);
-    for (int i = 0; i < BACKENDS; i++)
-        close(r->backends[i].listen_fd);
-    sp_free(r);
-    return 0;
-}
-
-static uint64_t counted(const struct rig *r, enum sp_meter_id id)
-{
-    return atomic_load(&r->meter.values[id]);
-}
-
-static void on_event(void *arg)
-{
-    ((struct rig *)arg)->events++;
-}
-
-static struct sp_upconn *take(
-    struct rig *r, struct sp_targets *t, unsigned first, unsigned attempt, bool fresh)
-{
-    struct sp_upconn *c = NULL;
-    const struct sp_endpoint *ep = NULL;
-
-    assert_int_equal(sp_upconn_take(t, 0, first, attempt, fresh, on_event, r, &c, &ep), SP_OK);
-    assert_non_null(c);
-    assert_ptr_equal(ep, c->endpoint);
-    return c;
-}
-
-static enum sp_rc connected(struct rig *r, struct sp_upconn *c)
-{
-    enum sp_rc rc;
-
-    while ((rc = sp_upconn_connected(c)) == SP_AGAIN)
-        sp_loop_turn(r->loop, LONG_MS);
-    return rc;
-}
-
-static void wait_readable(int fd)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-
-    assert_int_equal(poll(&p, 1, LONG_MS), 1);
-}
-
-static int accept_from(const struct backend *b)
-{
-    struct sp_addr peer;
-    int fd = -1, errnum;
-
-    wait_readable(b->listen_fd);
-    assert_int_equal(sp_socket_accept(b->listen_fd, &fd, &peer, &errnum), SP_OK);
-    return fd;
-}
-
-static void say(int fd, const char *text)
-{
-    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-}
-
-/* True when the peer has ended; what it sent before is dropped. */
-static bool ends(int fd)
-{
-    char bytes[4096];
-    ssize_t n;
-
-    do {
-        wait_readable(fd);
-        n = read(fd, bytes, sizeof(bytes));
-    } while (n > 0);
-    return n == 0;
-}
-
-/* Sends a request on `c`, whose other end is `fd`, and reads it there. */
-static void request(struct rig *r, struct sp_upconn *c, int fd)
-{
-    struct sp_head_out out = {.method = SP_SLICE("GET"), .target = SP_SLICE("/")};
-    char bytes[4096];
-
-    assert_int_equal(connected(r, c), SP_OK);
-    assert_int_equal(c->stream->ops->send_head(c->stream, &out), SP_OK);
-    assert_int_equal(c->stream->ops->send_end(c->stream), SP_OK);
-    assert_int_equal(c->stream->ops->flush(c->stream), SP_OK);
-    wait_readable(fd);
-    assert_true(read(fd, bytes, sizeof(bytes)) > 0);
-}
-
-static void receive(struct rig *r, struct sp_upconn *c)
-{
-    const struct sp_head *head;
-    struct sp_fault fault;
-    struct sp_slice data;
-    enum sp_rc rc;
-
-    while ((rc = c->stream->ops->recv_head(c->stream, &head, &fault)) == SP_AGAIN)
-        sp_loop_turn(r->loop, LONG_MS);
-    assert_int_equal(rc, SP_OK);
-    while ((rc = c->stream->ops->recv_body(c->stream, &data, &fault)) != SP_EOF) {
-        if (rc == SP_OK)
-            c->stream->ops->consume(c->stream, data.len);
-        else
-            sp_loop_turn(r->loop, LONG_MS);
-    }
-}
-
-static void exchange(struct rig *r, struct sp_upconn *c, int fd, const char *response)
-{
-    request(r, c, fd);
-    say(fd, response);
-    receive(r, c);
-}
-
-/* A connection to backend 0 that has carried one exchange and is kept. */
-static struct sp_upconn *keep_one(struct rig *r, struct sp_targets *t, int *fd)
-{
-    struct sp_upconn *c = take(r, t, 0, 0, true);
-
-    *fd = accept_from(&r->backends[0]);
-    exchange(r, c, *fd, RESPONSE);
-    sp_upconn_put(c);
-    return c;
-}
-
-static struct sp_targets *targets(struct rig *r)
-{
-    struct sp_targets *t = sp_targets_new(r->u, &r->config);
-
-    assert_non_null(t);
-    return t;
-}
+#include <errno.h>
 
 /* ---- which endpoint ---- */
 
-static void test_endpoints_take_turns_and_the_attempts_of_one_exchange_reach_each_once(void **state)
+static void test_endpoints_take_turns_and_the_tries_of_one_errand_reach_each_once(void **state)
 {
     struct rig *r = *state;
     struct sp_targets *t = targets(r);
 
-    assert_int_equal(sp_targets_endpoints(t, 0), BACKENDS);
     for (unsigned turn = 0; turn < 2 * BACKENDS; turn++) {
-        unsigned first = sp_targets_next(t, 0);
-        for (unsigned attempt = 0; attempt < BACKENDS; attempt++) {
-            struct sp_upconn *c = take(r, t, first, attempt, false);
-            const struct sp_addr *wanted = &r->backends[(turn + attempt) % BACKENDS].endpoint.address;
-            char text[SP_ADDR_TEXT];
-            assert_string_equal(sp_endpoint_text(c->endpoint), sp_addr_format(wanted, text));
+        struct sp_errand e = errand(r);
+        const struct sp_endpoint *asked[BACKENDS];
+        for (unsigned i = 0; i < BACKENDS; i++) {
+            struct sp_upconn *c = take(t, &e);
+            asked[i] = c->endpoint;
+            for (unsigned j = 0; j < i; j++)
+                assert_ptr_not_equal(asked[i], asked[j]);
             sp_upconn_close(c);
         }
+        assert_int_equal(e.tries, BACKENDS);
+        sp_upconn_close(take(t, &e)); /* all were tried: any */
+        sp_errand_end(&e);
     }
     sp_targets_free(t);
 }
 
-static void test_an_endpoint_that_refuses_is_told_and_counted(void **state)
+static void test_no_more_endpoints_are_asked_than_attempts_are_allowed(void **state)
 {
     struct rig *r = *state;
+    struct sp_errand e = errand(r);
     struct sp_upconn *c = NULL;
-    const struct sp_endpoint *ep = NULL;
 
+    r->upstream.retries.attempts = 2;
     struct sp_targets *t = targets(r);
+    sp_upconn_close(take(t, &e));
+    sp_upconn_close(take(t, &e));
+    assert_int_equal(sp_upconn_take(t, &e, &c), SP_FAIL);
+    assert_null(c);
+    assert_int_equal(e.tries, 2);
+    assert_non_null(e.endpoint);
+    sp_errand_end(&e);
+    sp_targets_free(t);
+}
+
+static void test_an_endpoint_that_is_down_or_ejected_is_not_asked_before_the_lineup_says_so(void **state)
+{
+    struct rig *r = *state;
+    struct sp_targets *t = targets(r);
+    struct sp_endpoint **all = r->fleet->upstreams[0].lineup->all;
+
+    atomic_store(&all[0]->is_down, true);
+    atomic_store(&all[1]->is_ejected, true);
+    for (int i = 0; i < 6; i++) {
+        struct sp_upconn *c = take_once(r, t, true);
+        assert_ptr_equal(c->endpoint, all[2]);
+        sp_upconn_close(c);
+    }
+    /* When all of them are, the lineup that follows says what is to be done. */
+    atomic_store(&all[2]->is_down, true);
+    sp_upconn_close(take_once(r, t, true));
+    sp_targets_free(t);
+}
+
+static void test_without_a_usable_endpoint_there_is_no_connection(void **state)
+{
+    struct rig *r = *state;
+    struct sp_errand e = errand(r);
+    struct sp_upconn *c = NULL;
+
+    for (int i = 0; i < BACKENDS; i++)
+        r->endpoints[i].weight = 0;
+    struct sp_targets *t = targets(r);
+    assert_int_equal(sp_upconn_take(t, &e, &c), SP_FAIL);
+    assert_null(e.endpoint);
+    sp_errand_end(&e);
+    sp_targets_free(t);
+}
+
+static void test_an_endpoint_that_refuses_is_told_counted_and_blamed(void **state)
+{
+    struct rig *r = *state;
+    struct sp_errand e = errand(r);
+    struct sp_err err = {0};
+
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
+    struct sp_endpoint *ep = r->fleet->upstreams[0].lineup->all[0];
     close(r->backends[0].listen_fd);
-    enum sp_rc rc = sp_upconn_take(t, 0, 0, 0, false, on_event, r, &c, &ep);
-    assert_non_null(ep);
-    if (rc == SP_OK) /* the kernel may tell at once or later */
-        assert_int_equal(connected(r, c), SP_FAIL);
+    struct sp_upconn *c = take(t, &e);
+    assert_int_equal(connected_on(r->workers[0].loop, c, &err), SP_FAIL);
+    assert_int_equal(err.sys, ECONNREFUSED);
     sp_upconn_close(c);
+    assert_int_equal(atomic_load(&ep->failed_in_a_row), 1);
     assert_int_equal(counted(r, SP_METER_upstream_connect_failures), 1);
     assert_int_equal(counted(r, SP_METER_upstream_connects), 0);
+    sp_errand_end(&e);
     sp_targets_free(t);
     listen_somewhere(&r->backends[0]);
 }
 
-static void test_an_address_that_cannot_be_connected_to_fails_at_once(void **state)
+static void test_one_that_fails_at_once_is_passed_over_in_the_same_call(void **state)
 {
     struct rig *r = *state;
-    struct sp_upconn *c = NULL;
-    const struct sp_endpoint *ep = NULL;
+    struct sp_errand e = errand(r);
     struct sp_err err;
 
     assert_int_equal(
         sp_addr_parse(SP_SLICE("unix:/nonexistent/socket"), &r->endpoints[0].address, &err), SP_OK);
+    r->upstream.endpoint_count = 2;
     struct sp_targets *t = targets(r);
-    assert_int_equal(sp_upconn_take(t, 0, 0, 0, false, on_event, r, &c, &ep), SP_FAIL);
-    assert_null(c);
-    assert_string_equal(sp_endpoint_text(ep), "unix:/nonexistent/socket");
+    struct sp_endpoint **all = r->fleet->upstreams[0].lineup->all;
+    struct sp_upconn *c = take(t, &e);
+    assert_ptr_equal(c->endpoint, all[1]);
+    assert_int_equal(e.tries, 2);
     assert_int_equal(counted(r, SP_METER_upstream_connect_failures), 1);
+    assert_int_equal(atomic_load(&all[0]->failed_in_a_row), 1);
+    assert_int_equal(connections_of(all[0]), 0);
+    sp_upconn_close(c);
+    sp_errand_end(&e);
+    sp_targets_free(t);
+}
+
+static void test_how_an_endpoint_did_is_told_once_a_take(void **state)
+{
+    struct rig *r = *state;
+
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
+    struct sp_endpoint *ep = r->fleet->upstreams[0].lineup->all[0];
+    struct sp_upconn *c = take_once(r, t, true);
+    sp_upconn_failed(c);
+    sp_upconn_failed(c);
+    sp_upconn_went_well(c);
+    assert_int_equal(atomic_load(&ep->failed_in_a_row), 1);
+    sp_upconn_close(c);
+    c = take_once(r, t, true);
+    sp_upconn_went_well(c);
+    assert_int_equal(atomic_load(&ep->failed_in_a_row), 0);
+    sp_upconn_close(c);
+    c = take_once(r, t, true);
+    sp_upconn_timed_out(c);
+    assert_int_equal(atomic_load(&ep->failed_in_a_row), 1);
+    assert_int_equal(counted(r, SP_METER_upstream_connect_failures), 1);
+    sp_upconn_close(c);
+    sp_targets_free(t);
+}
+
+static void test_requests_and_connections_are_counted_while_they_are_there(void **state)
+{
+    struct rig *r = *state;
+    int fd;
+
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
+    struct sp_endpoint *ep = r->fleet->upstreams[0].lineup->all[0];
+    struct sp_upconn *c = take_once(r, t, true);
+    assert_int_equal(atomic_load(&ep->requests), 1);
+    assert_int_equal(connections_of(ep), 1);
+    fd = accept_from(&r->backends[0]);
+    exchange(r, c, fd, RESPONSE);
+    sp_upconn_put(c);
+    assert_int_equal(atomic_load(&ep->requests), 0);
+    assert_int_equal(connections_of(ep), 1);
+    sp_upconn_close(take_once(r, t, false));
+    assert_int_equal(atomic_load(&ep->requests), 0);
+    assert_int_equal(connections_of(ep), 1); /* until the descriptor is closed */
+    sp_loop_turn(r->workers[0].loop, 0);
+    assert_int_equal(connections_of(ep), 0);
+    close(fd);
+    sp_targets_free(t);
+}
+
+/* ---- the preface, and bytes that are relayed ---- */
+
+static void test_a_preface_comes_first_and_its_connection_serves_nobody_else(void **state)
+{
+    struct rig *r = *state;
+    struct sp_errand e = errand(r);
+    char bytes[32] = "";
+    int kept_fd;
+
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
+    struct sp_upconn *kept = keep_one(r, t, &kept_fd);
+    e.preface = SP_SLICE("PROXY UNKNOWN\r\n");
+    struct sp_upconn *c = take(t, &e);
+    assert_ptr_not_equal(c, kept);
+    int fd = accept_from(&r->backends[0]);
+    assert_int_equal(connected(r, c), SP_OK);
+    wait_readable(fd);
+    assert_int_equal(read(fd, bytes, sizeof(bytes)), e.preface.len);
+    assert_string_equal(bytes, "PROXY UNKNOWN\r\n");
+    exchange(r, c, fd, RESPONSE);
+    sp_upconn_put(c);
+    sp_loop_turn(r->workers[0].loop, 0);
+    assert_true(ends(fd));
+    assert_int_equal(counted(r, SP_METER_upstream_idle), 1); /* the other one */
+    sp_errand_end(&e);
+    close(fd);
+    close(kept_fd);
+    sp_targets_free(t);
+}
+
+static void test_a_preface_that_fits_no_socket_goes_out_in_parts(void **state)
+{
+    struct rig *r = *state;
+    struct sp_errand e = errand(r);
+    struct sp_err err;
+    size_t size = 16u << 20, came = 0;
+    char *long_one = sp_alloc(1, size), bytes[65536];
+
+    assert_non_null(long_one);
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
+    e.preface = (struct sp_slice){long_one, size};
+    struct sp_upconn *c = take(t, &e);
+    int fd = accept_from(&r->backends[0]);
+    while (came < size) {
+        bool done = sp_upconn_connected(c, &err) == SP_OK;
+        sp_loop_turn(r->workers[0].loop, 0);
+        assert_true(came > 0 || !done);
+        wait_readable(fd);
+        ssize_t n = read(fd, bytes, sizeof(bytes));
+        assert_true(n > 0);
+        came += (size_t)n;
+    }
+    assert_int_equal(connected(r, c), SP_OK);
+    sp_upconn_close(c);
+    sp_errand_end(&e);
+    close(fd);
+    sp_free(long_one);
+    sp_targets_free(t);
+}
+
+static void test_a_raw_connection_has_no_codec_and_is_not_a_kept_one(void **state)
+{
+    struct rig *r = *state;
+    struct sp_errand e = errand(r);
+    int kept_fd;
+
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
+    struct sp_upconn *kept = keep_one(r, t, &kept_fd);
+    e.is_raw = true;
+    struct sp_upconn *c = take(t, &e);
+    assert_ptr_not_equal(c, kept);
+    assert_int_equal(connected(r, c), SP_OK);
+    assert_null(c->stream);
+    assert_non_null(c->transport);
+    sp_upconn_close(c);
+    sp_errand_end(&e);
+    close(kept_fd);
     sp_targets_free(t);
 }
 
@@ -278,12 +262,13 @@ static void test_an_address_that_cannot_be_connected_to_fails_at_once(void **sta
 static void test_the_connection_kept_last_is_used_first(void **state)
 {
     struct rig *r = *state;
-    struct sp_targets *t = targets(r);
     struct sp_upconn *c[2];
     int fd[2];
 
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
     for (int i = 0; i < 2; i++) {
-        c[i] = take(r, t, 0, 0, false);
+        c[i] = take_once(r, t, false);
         fd[i] = accept_from(&r->backends[0]);
         assert_false(c[i]->reused);
         exchange(r, c[i], fd[i], RESPONSE);
@@ -291,8 +276,8 @@ static void test_the_connection_kept_last_is_used_first(void **state)
     sp_upconn_put(c[0]);
     sp_upconn_put(c[1]);
     assert_int_equal(counted(r, SP_METER_upstream_idle), 2);
-    assert_ptr_equal(take(r, t, 0, 0, false), c[1]);
-    assert_ptr_equal(take(r, t, 0, 0, false), c[0]);
+    assert_ptr_equal(take_once(r, t, false), c[1]);
+    assert_ptr_equal(take_once(r, t, false), c[0]);
     assert_true(c[0]->reused && c[1]->reused);
     assert_int_equal(counted(r, SP_METER_upstream_idle), 0);
     assert_int_equal(counted(r, SP_METER_upstream_reuses), 2);
@@ -308,15 +293,41 @@ static void test_the_connection_kept_last_is_used_first(void **state)
 static void test_a_fresh_connection_is_new_though_one_is_kept(void **state)
 {
     struct rig *r = *state;
-    struct sp_targets *t = targets(r);
     int fd;
 
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
     struct sp_upconn *kept = keep_one(r, t, &fd);
-    struct sp_upconn *c = take(r, t, 0, 0, true);
+    struct sp_upconn *c = take_once(r, t, true);
     assert_ptr_not_equal(c, kept);
     assert_false(c->reused);
     assert_int_equal(counted(r, SP_METER_upstream_idle), 1);
     sp_upconn_close(c);
+    close(fd);
+    sp_targets_free(t);
+}
+
+static void test_a_kept_connection_that_turned_out_closed_is_no_try_of_its_endpoint(void **state)
+{
+    struct rig *r = *state;
+    struct sp_errand e = errand(r);
+    int fd;
+
+    name_backends(r, 0, 1);
+    r->upstream.retries.attempts = 1;
+    struct sp_targets *t = targets(r);
+    keep_one(r, t, &fd);
+    struct sp_upconn *c = take(t, &e);
+    assert_true(c->reused);
+    sp_upconn_close(c);
+    e.fresh = true;
+    c = take(t, &e);
+    assert_false(c->reused);
+    assert_int_equal(e.tries, 1);
+    assert_int_equal(atomic_load(&r->fleet->upstreams[0].lineup->all[0]->failed_in_a_row), 0);
+    sp_upconn_close(c);
+    assert_int_equal(sp_upconn_take(t, &e, &c), SP_FAIL); /* the fresh one was its try */
+    sp_errand_end(&e);
     close(fd);
     sp_targets_free(t);
 }
@@ -327,16 +338,17 @@ static void test_no_more_are_kept_than_may_be(void **state)
     struct sp_upconn *c[3];
     int fd[3];
 
+    name_backends(r, 0, 1);
     r->upstream.max_idle = 2;
     struct sp_targets *t = targets(r);
     for (int i = 0; i < 3; i++) {
-        c[i] = take(r, t, 0, 0, false);
+        c[i] = take_once(r, t, false);
         fd[i] = accept_from(&r->backends[0]);
         exchange(r, c[i], fd[i], RESPONSE);
     }
     for (int i = 0; i < 3; i++)
         sp_upconn_put(c[i]);
-    sp_loop_turn(r->loop, 0);
+    sp_loop_turn(r->workers[0].loop, 0);
     assert_int_equal(counted(r, SP_METER_upstream_idle), 2);
     assert_true(ends(fd[2]));
     for (int i = 0; i < 3; i++)
@@ -352,14 +364,15 @@ static void test_a_connection_is_not_kept_when_its_exchange_does_not_allow_it(vo
         "HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", /* an answer too many */
     };
     struct rig *r = *state;
-    struct sp_targets *t = targets(r);
 
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
     for (size_t i = 0; i < SP_COUNTOF(RESPONSES); i++) {
-        struct sp_upconn *c = take(r, t, 0, 0, false);
+        struct sp_upconn *c = take_once(r, t, false);
         int fd = accept_from(&r->backends[0]);
         exchange(r, c, fd, RESPONSES[i]);
         sp_upconn_put(c);
-        sp_loop_turn(r->loop, 0);
+        sp_loop_turn(r->workers[0].loop, 0);
         assert_int_equal(counted(r, SP_METER_upstream_idle), 0);
         close(fd);
     }
@@ -373,12 +386,14 @@ static void test_a_kept_connection_ends_after_its_idle_time(void **state)
     struct rig *r = *state;
     int fd;
 
+    name_backends(r, 0, 1);
     r->upstream.idle_ms = 1;
     struct sp_targets *t = targets(r);
     keep_one(r, t, &fd);
     assert_int_equal(counted(r, SP_METER_upstream_idle), 1);
+    r->events = 0;
     while (counted(r, SP_METER_upstream_idle) > 0)
-        sp_loop_turn(r->loop, LONG_MS);
+        sp_loop_turn(r->workers[0].loop, LONG_MS);
     assert_true(ends(fd));
     assert_int_equal(r->events, 0); /* nobody's connection told nobody */
     close(fd);
@@ -389,8 +404,9 @@ static void test_a_kept_connection_ends_with_the_backends_end_or_with_bytes_that
     void **state)
 {
     struct rig *r = *state;
-    struct sp_targets *t = targets(r);
 
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
     for (int i = 0; i < 2; i++) {
         int fd;
         keep_one(r, t, &fd);
@@ -399,7 +415,7 @@ static void test_a_kept_connection_ends_with_the_backends_end_or_with_bytes_that
         else
             say(fd, "HTTP/1.1 408 Request Timeout\r\n\r\n");
         while (counted(r, SP_METER_upstream_idle) > 0)
-            sp_loop_turn(r->loop, LONG_MS);
+            sp_loop_turn(r->workers[0].loop, LONG_MS);
         close(fd);
     }
     sp_targets_free(t);
@@ -408,17 +424,17 @@ static void test_a_kept_connection_ends_with_the_backends_end_or_with_bytes_that
 static void test_a_kept_connection_that_ended_unnoticed_is_not_used(void **state)
 {
     struct rig *r = *state;
-    struct sp_targets *t = targets(r);
 
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
     for (int i = 0; i < 2; i++) {
         int fd;
-        struct sp_upconn *kept = keep_one(r, t, &fd);
+        keep_one(r, t, &fd);
         if (i == 0)
             shutdown(fd, SHUT_WR);
         else
             say(fd, RESPONSE);
-        struct sp_upconn *c = take(r, t, 0, 0, false); /* no turn in between: its edge is still to be told */
-        assert_ptr_not_equal(c, kept);
+        struct sp_upconn *c = take_once(r, t, false); /* no turn in between: its edge is still to be told */
         assert_false(c->reused);
         assert_int_equal(counted(r, SP_METER_upstream_idle), 0);
         sp_upconn_close(c);
@@ -453,23 +469,26 @@ static void on_reader(void *arg, unsigned events)
 static void test_an_edge_of_bytes_that_were_read_before_it_was_told_ends_nothing(void **state)
 {
     struct rig *r = *state;
-    struct sp_targets *t = targets(r);
-    struct sp_upconn *c = take(r, t, 0, 0, true);
-    int fd = accept_from(&r->backends[0]), pipe_fds[2];
+    int pipe_fds[2];
 
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
+    struct sp_upconn *c = take_once(r, t, true);
+    int fd = accept_from(&r->backends[0]);
     assert_int_equal(pipe(pipe_fds), 0);
+    struct sp_loop *loop = r->workers[0].loop;
     struct reader reader = {.r = r, .c = c, .fd = pipe_fds[0]};
-    struct sp_watch *w = sp_watch_new_level(r->loop, pipe_fds[0], on_reader, &reader);
+    struct sp_watch *w = sp_watch_new_level(loop, pipe_fds[0], on_reader, &reader);
     assert_non_null(w);
     request(r, c, fd);
-    sp_loop_turn(r->loop, 0);
+    sp_loop_turn(loop, 0);
     say(pipe_fds[1], "x");
     say(fd, RESPONSE);
     while (!reader.done)
-        sp_loop_turn(r->loop, LONG_MS);
-    sp_loop_turn(r->loop, 0);
+        sp_loop_turn(loop, LONG_MS);
+    sp_loop_turn(loop, 0);
     sp_watch_free(w);
-    assert_ptr_equal(take(r, t, 0, 0, false), c);
+    assert_ptr_equal(take_once(r, t, false), c);
     sp_upconn_close(c);
     close(fd);
     close(pipe_fds[0]);
@@ -477,19 +496,19 @@ static void test_an_edge_of_bytes_that_were_read_before_it_was_told_ends_nothing
     sp_targets_free(t);
 }
 
-/* ---- new targets ---- */
+/* ---- new targets, new lineups ---- */
 
 static void test_an_endpoint_that_stays_keeps_its_connections(void **state)
 {
     struct rig *r = *state;
     int fd;
 
+    name_backends(r, 0, 1);
     struct sp_targets *before = targets(r);
     struct sp_upconn *kept = keep_one(r, before, &fd);
-    configure(r, 0, 1);
     struct sp_targets *after = targets(r);
     sp_targets_free(before);
-    assert_ptr_equal(take(r, after, 0, 0, false), kept);
+    assert_ptr_equal(take_once(r, after, false), kept);
     exchange(r, kept, fd, RESPONSE);
     sp_upconn_put(kept);
     close(fd);
@@ -501,42 +520,100 @@ static void test_an_endpoint_that_goes_closes_what_is_idle_and_finishes_what_is_
     struct rig *r = *state;
     int idle_fd;
 
+    name_backends(r, 0, 1);
     struct sp_targets *before = targets(r);
-    struct sp_upconn *in_use = take(r, before, 0, 0, true);
+    struct sp_upconn *in_use = take_once(r, before, true);
     int fd = accept_from(&r->backends[0]);
     keep_one(r, before, &idle_fd);
-    configure(r, 1, 2);
+    name_backends(r, 1, 2);
     struct sp_targets *after = targets(r);
     sp_targets_free(before);
+    exchange(r, in_use, fd, RESPONSE); /* what it was taken by is there as long as it is */
+    sp_upconn_put(in_use);
     assert_int_equal(counted(r, SP_METER_upstream_idle), 0);
-    sp_loop_turn(r->loop, 0);
+    sp_loop_turn(r->workers[0].loop, 0);
     assert_true(ends(idle_fd));
-    exchange(r, in_use, fd, RESPONSE);
-    sp_upconn_put(in_use); /* the last of its endpoint: not kept */
-    assert_int_equal(counted(r, SP_METER_upstream_idle), 0);
-    sp_loop_turn(r->loop, 0);
     assert_true(ends(fd));
     close(idle_fd);
     close(fd);
     sp_targets_free(after);
 }
 
+static void test_a_new_lineup_is_taken_up_by_the_next_request(void **state)
+{
+    struct rig *r = *state;
+    int idle_fd;
+
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
+    keep_one(r, t, &idle_fd);
+    name_backends(r, 1, 1);
+    struct sp_endpoint *other = new_fleet(r)->upstreams[0].lineup->all[0];
+    struct sp_candidate all = {.ep = other, .weight = 1};
+    struct sp_lineup *next = sp_lineup_new(&t->fleet->config->upstreams[0], &all, 1);
+    assert_non_null(next);
+    sp_fleet_replace(t->fleet, 0, next);
+    assert_int_equal(counted(r, SP_METER_upstream_idle), 1);
+    struct sp_upconn *c = take_once(r, t, false);
+    assert_ptr_equal(c->endpoint, other);
+    assert_int_equal(counted(r, SP_METER_upstream_idle), 0);
+    assert_true(ends(idle_fd));
+    sp_upconn_close(c);
+    close(idle_fd);
+    sp_targets_free(t);
+}
+
 static void test_its_user_hears_of_every_edge(void **state)
 {
     struct rig *r = *state;
-    struct sp_targets *t = targets(r);
-    struct sp_upconn *c = take(r, t, 0, 0, false);
 
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
+    struct sp_upconn *c = take_once(r, t, false);
     assert_int_equal(r->events, 0); /* never from within take */
     int fd = accept_from(&r->backends[0]);
     assert_int_equal(connected(r, c), SP_OK);
-    sp_loop_turn(r->loop, 0);
+    sp_loop_turn(r->workers[0].loop, 0);
     r->events = 0;
     close(fd);
     while (r->events == 0)
-        sp_loop_turn(r->loop, LONG_MS);
+        sp_loop_turn(r->workers[0].loop, LONG_MS);
     assert_true(c->transport->peer_ended);
     sp_upconn_close(c);
+    sp_targets_free(t);
+}
+
+/* ---- retries ---- */
+
+static unsigned retries_now(struct sp_targets *t)
+{
+    unsigned n = 0;
+
+    while (n < 100 && sp_targets_may_retry(t, 0))
+        n++;
+    return n;
+}
+
+static void test_retries_are_earned_by_requests_a_few_a_second_come_for_nothing(void **state)
+{
+    struct rig *r = *state;
+
+    name_backends(r, 0, 1);
+    r->upstream.retries.budget = 20;
+    struct sp_targets *t = targets(r);
+    unsigned always = retries_now(t);
+    assert_in_range(always, 1, 5);
+    for (int i = 0; i < 50; i++)
+        sp_upconn_close(take_once(r, t, true));
+    assert_in_range(retries_now(t), 10, 10 + 5); /* a fifth of fifty; by now some of the others may be there again */
+    for (int i = 0; i < 500; i++)
+        sp_upconn_close(take_once(r, t, true));
+    assert_in_range(retries_now(t), 10, 10 + 5); /* no more are saved up */
+    struct sp_errand e = errand(r);
+    for (int i = 0; i < 9; i++)
+        sp_upconn_close(take(t, &e));
+    assert_in_range(retries_now(t), 0, 5); /* the tries of one request earn once */
+    sp_errand_end(&e);
     sp_targets_free(t);
 }
 
@@ -544,11 +621,20 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_endpoints_take_turns_and_the_attempts_of_one_exchange_reach_each_once),
-        TEST(test_an_endpoint_that_refuses_is_told_and_counted),
-        TEST(test_an_address_that_cannot_be_connected_to_fails_at_once),
+        TEST(test_endpoints_take_turns_and_the_tries_of_one_errand_reach_each_once),
+        TEST(test_no_more_endpoints_are_asked_than_attempts_are_allowed),
+        TEST(test_an_endpoint_that_is_down_or_ejected_is_not_asked_before_the_lineup_says_so),
+        TEST(test_without_a_usable_endpoint_there_is_no_connection),
+        TEST(test_an_endpoint_that_refuses_is_told_counted_and_blamed),
+        TEST(test_one_that_fails_at_once_is_passed_over_in_the_same_call),
+        TEST(test_how_an_endpoint_did_is_told_once_a_take),
+        TEST(test_requests_and_connections_are_counted_while_they_are_there),
+        TEST(test_a_preface_comes_first_and_its_connection_serves_nobody_else),
+        TEST(test_a_preface_that_fits_no_socket_goes_out_in_parts),
+        TEST(test_a_raw_connection_has_no_codec_and_is_not_a_kept_one),
         TEST(test_the_connection_kept_last_is_used_first),
         TEST(test_a_fresh_connection_is_new_though_one_is_kept),
+        TEST(test_a_kept_connection_that_turned_out_closed_is_no_try_of_its_endpoint),
         TEST(test_no_more_are_kept_than_may_be),
         TEST(test_a_connection_is_not_kept_when_its_exchange_does_not_allow_it),
         TEST(test_a_kept_connection_ends_after_its_idle_time),
@@ -557,7 +643,9 @@ int main(void)
         TEST(test_an_edge_of_bytes_that_were_read_before_it_was_told_ends_nothing),
         TEST(test_an_endpoint_that_stays_keeps_its_connections),
         TEST(test_an_endpoint_that_goes_closes_what_is_idle_and_finishes_what_is_in_use),
+        TEST(test_a_new_lineup_is_taken_up_by_the_next_request),
         TEST(test_its_user_hears_of_every_edge),
+        TEST(test_retries_are_earned_by_requests_a_few_a_second_come_for_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

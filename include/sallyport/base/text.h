@@ -23,6 +23,10 @@ char *sp_hex(const void *bytes, size_t len, char *out);
 /* Pairs of hex digits, upper or lower case, optional ':' between pairs. False unless exactly `len` bytes. */
 SP_MUST_USE bool sp_unhex(struct sp_slice s, uint8_t *out, size_t len);
 
+/* RFC 4648 §4 with its padding and nothing else. `out` has room for 3 bytes of each 4; *len is what was written. False: it is
+ * something else. */
+SP_MUST_USE bool sp_base64_decode(struct sp_slice s, char *out, size_t *len);
+
 /* The well-formed UTF-8 sequence of two bytes or more at the start of `s`, which is not empty: its length, and its code point in *code. 0: there
  * is none. */
 size_t sp_utf8_take(struct sp_slice s, uint32_t *code);

@@ -73,6 +73,7 @@ struct sp_config_client_auth {
     bool ocsp_unreachable_accept;
     uint64_t ocsp_timeout_ms;
     const struct sp_config_requirements *require; /* NULL: none */
+    bool of_servers; /* false as read: set in a copy by who judges backends by it */
 };
 
 /* A virtual host: what clients that ask for one of these names by SNI are shown, and how they prove who they are. */
@@ -91,12 +92,25 @@ struct sp_config_tickets {
     const char *keys;     /* file shared by several hosts; NULL: random, of this process */
 };
 
+/* What is spoken inside TLS. SP_MODE_TCP: anything; bytes are relayed as they come. */
+enum sp_listener_mode { SP_MODE_HTTP, SP_MODE_TCP };
+
+/* A request whose path begins with the segments of `prefix` has `replace` in their place before it is judged; what
+ * is judged is what the backend gets. The first that fits is the one. */
+struct sp_config_rewrite {
+    struct sp_pos at;
+    const char *host;    /* a pattern as in rules; NULL: any */
+    const char *prefix;  /* "/api", of whole segments, without a '/' at its end; "" fits every path */
+    const char *replace; /* "/v2"; "": the prefix is taken away */
+};
+
 struct sp_config_listener_timeouts {
     uint64_t handshake_ms; /* accept to identity */
     uint64_t header_ms;    /* first byte of a request head to its end */
     uint64_t body_ms;      /* between two reads of a request body */
     uint64_t write_ms;     /* while the client takes nothing of the answer */
     uint64_t idle_ms;      /* between two requests */
+    uint64_t tunnel_ms;    /* mode tcp, and upgraded connections: while nothing comes from either side */
 };
 
 struct sp_config_listener {
@@ -104,6 +118,14 @@ struct sp_config_listener {
     const char *name;
     struct sp_addr address;
     const char *address_text;
+    enum sp_listener_mode mode;
+    struct sp_strings
+        alpn; /* mode tcp: protocols that a client may choose from, ours first; count 0: its ALPN is not looked at */
+    /* Address blocks of the load balancers in front: what they connect begins with a PROXY protocol header, and only
+     * what they connect may. count 0: nobody. */
+    struct sp_strings proxies;
+    const struct sp_config_rewrite *rewrites; /* mode http */
+    size_t rewrite_count;
     const struct sp_config_certificate *certificates; /* the first is for a client that names none of them */
     size_t certificate_count;
     enum sp_tls_version min_version;
@@ -184,6 +206,19 @@ struct sp_config_header_match {
     const char *equals; /* NULL: it is there */
 };
 
+/* A field and what is to be done with it: set (in place of any there is), added behind what there is, or removed.
+ * Never a name that is protected or that frames the message. */
+struct sp_config_header {
+    struct sp_pos at;
+    const char *name;
+    const char *value; /* of an upstream's own a template: "team {subject.OU}"; of a rule's edit literal */
+};
+struct sp_config_edits {
+    const struct sp_config_header *set, *add;
+    size_t set_count, add_count;
+    struct sp_strings remove;
+};
+
 enum sp_rule_mode { SP_RULE_ENFORCE, SP_RULE_REPORT };
 
 struct sp_config_rule {
@@ -204,6 +239,9 @@ struct sp_config_rule {
     struct sp_pos upstream_at;
     unsigned deny_status; /* 0: it allows */
     enum sp_rule_mode mode;
+    struct sp_strings
+        upgrades; /* protocols, in lower case, that a request which it allows may change to: "websocket" */
+    const struct sp_config_edits *request_headers, *response_headers; /* NULL: none */
 };
 
 /* A proxy in front of us that may speak for its own clients. */
@@ -215,6 +253,7 @@ struct sp_config_trusted_proxy {
     unsigned
         identity_headers; /* bits of sp_identity_family: what it says in these goes on, and we say nothing in them */
     enum sp_xfcc_mode xfcc;
+    bool keeps_forwarded; /* what it says in Forwarded and X-Forwarded-* is continued; else replaced */
 };
 
 /* ---- upstreams ---- */
@@ -228,17 +267,64 @@ enum sp_identity_family { /* bits */
 };
 enum sp_xfcc_detail { SP_XFCC_CERT = 1, SP_XFCC_CHAIN = 2 }; /* bits */
 
-struct sp_config_header {
-    struct sp_pos at;
-    const char *name;
-    const char *value; /* a template: "team {subject.OU}" */
-};
-
 struct sp_config_endpoint {
     struct sp_pos at;
-    const char *text;       /* the address; of a name not looked up yet, the name and its port */
-    struct sp_addr address; /* len 0: a name, not looked up yet (only after sp_config_parse) */
+    const char
+        *text; /* as it was written: "10.0.0.5:8080", "unix:/run/x.sock", "name:8080", "srv:_api._tcp.x" */
+    struct sp_addr address;   /* len 0: a name, which the roster looks up */
+    const char *host;         /* the name; NULL: an address */
+    uint16_t port;            /* of the name; 0 with is_srv */
+    bool is_srv;              /* the name is of SRV records, which say ports and weights */
+    unsigned weight;          /* 1 by default; 0: it gets nothing new (drained) */
+    bool is_backup;           /* only while no other endpoint can be used */
+    unsigned max_connections; /* open at a time from this process, 0: any */
 };
+
+enum sp_balance { SP_BALANCE_ROUND_ROBIN, SP_BALANCE_LEAST_REQUESTS, SP_BALANCE_HASH };
+enum sp_hash_by { SP_HASH_CALLER, SP_HASH_ADDRESS, SP_HASH_HEADER };
+
+/* Active: a question asked of each endpoint again and again. */
+struct sp_config_health_check {
+    struct sp_pos at;
+    const char *path; /* GET; NULL: connecting (with TLS, if the upstream has it) is enough */
+    const char *host; /* its Host; NULL: as requests' (upstream.host), else the endpoint as written */
+    unsigned status_min, status_max; /* what is healthy: "200", "200-299" */
+    uint64_t interval_ms;            /* from the end of one to the beginning of the next, spread by a tenth */
+    uint64_t timeout_ms;             /* the whole of one */
+    unsigned healthy_after, unhealthy_after; /* in a row */
+    unsigned port;                           /* to ask at; 0: the endpoint's */
+};
+
+/* Passive: an endpoint on which requests fail in a row is left out for a while, each time twice as long. */
+struct sp_config_ejection {
+    unsigned failures; /* in a row; 0: never */
+    uint64_t base_ms, max_ms;
+};
+
+struct sp_config_retries {
+    unsigned attempts;   /* on endpoints in all, the first one included; 1: none is repeated */
+    bool on_reset;       /* also when the connection breaks before a byte of the response */
+    bool any_method;     /* then: not only idempotent ones */
+    unsigned budget;     /* of those, in percent of the requests; a few a second are always allowed */
+    uint64_t body_bytes; /* of a body that was sent already, kept for it; more: not repeated */
+};
+
+/* TLS towards the endpoints. */
+struct sp_config_upstream_tls {
+    struct sp_pos at;
+    bool verify; /* false: whoever answers is believed; warned of */
+    /* What the server's certificate is judged by: ca, crl, crl_missing, crl_stale, crl_grace_ms, depth. */
+    struct sp_config_client_auth trust;
+    const char *
+        name; /* a DNS name or an address that its certificate must have; NULL: the endpoint's own, unless `uri` */
+    const char *uri; /* a pattern of a URI name (SPIFFE) that it must have; NULL: none */
+    const char *sni; /* NULL: `name`, else the endpoint's name; none for an address */
+    const struct sp_config_certificate *certificate; /* by which we prove who we are; NULL: none */
+    enum sp_tls_version min_version;
+};
+
+enum sp_proxy_version { SP_PROXY_OFF, SP_PROXY_V1, SP_PROXY_V2 };
+enum sp_forwarding { SP_FORWARDING_X = 1, SP_FORWARDING_RFC7239 = 2, SP_FORWARDING_VIA = 4 }; /* bits */
 
 struct sp_config_upstream {
     struct sp_pos at;
@@ -249,9 +335,28 @@ struct sp_config_upstream {
     unsigned xfcc_details;                  /* bits of sp_xfcc_detail */
     const struct sp_config_header *headers; /* of our own making, beside the families */
     size_t header_count;
-    unsigned max_idle;    /* kept-alive connections a worker and endpoint */
-    uint64_t connect_ms;  /* timeouts.connect: TCP connect */
+    unsigned forwarding_headers; /* bits of sp_forwarding */
+    const char *host;            /* Host as the backend is told; NULL: as the client said it */
+    bool pass_trailers;          /* both ways; else they are read and dropped */
+    enum sp_balance balance;
+    enum sp_hash_by hash_by;  /* with SP_BALANCE_HASH */
+    const char *hash_header;  /* with SP_HASH_HEADER; a request without it: by caller */
+    unsigned max_connections; /* of endpoints that do not say; 0: any */
+    uint64_t slow_start_ms;   /* an endpoint that comes back gets its share little by little; 0: at once */
+    unsigned queue_max;       /* requests that may wait while every endpoint is at max_connections */
+    uint64_t queue_ms;        /* and for how long */
+    unsigned panic_percent;   /* fewer usable endpoints than so many percent: all are used; 0: never */
+    const struct sp_config_health_check *health_check; /* NULL: none */
+    struct sp_config_ejection ejection;
+    struct sp_config_retries retries;
+    const struct sp_config_upstream_tls *tls; /* NULL: plain */
+    enum sp_proxy_version
+        proxy_protocol;     /* said first on each connection, which then serves one client only */
+    bool proxy_client_cert; /* with SP_PROXY_V2: the client's certificate, too */
+    unsigned max_idle;      /* kept-alive connections a worker and endpoint */
+    uint64_t connect_ms;    /* timeouts.connect: TCP connect and TLS handshake */
     uint64_t response_ms; /* timeouts.response: last request byte to response head, and between body reads */
+    uint64_t exchange_ms; /* timeouts.exchange: from a request's first byte to its answer's last; 0: any */
     uint64_t idle_ms;     /* timeouts.idle: a kept-alive connection unused for so long is closed */
 };
 
@@ -261,6 +366,8 @@ struct sp_config_limits {
     unsigned handshakes;                      /* of those, in the handshake */
     unsigned handshakes_per_address;          /* of those, from one address (IPv6: one /64) */
     struct sp_config_rate handshake_failures; /* of one address; requests 0: unlimited */
+    unsigned requests;                        /* in flight in all; tunnels included */
+    uint64_t memory_bytes;                    /* of buffers of requests in flight in all */
     unsigned tracked_callers;                 /* clients whose limits are counted at a time */
     unsigned header_bytes;                    /* request head, and a backend's response head */
     unsigned headers;                         /* fields in one head */
@@ -302,6 +409,8 @@ struct sp_config {
     unsigned revocation_max_kill_percent; /* 0: no brake */
     uint64_t certificate_warn_before_ms;  /* before a CA's or server certificate's notAfter */
     struct sp_config_fetch fetch;
+    struct sp_strings
+        resolver_servers; /* DNS servers with ports, for names of endpoints; count 0: the system's */
     bool has_admin;
     struct sp_addr admin_address;
     const char *admin_address_text;
@@ -322,16 +431,11 @@ struct sp_config {
 };
 
 /* Reads and checks the file: YAML, keys, types, bounds, names that refer to each other. Does not open the files
- * that it names (certificates, CRLs): their rooms do, and report into the same `diags`. All errors of the file
- * are told at once. Endpoints given by name are then looked up, each address becoming an endpoint; that may
- * block. On SP_OK hands over *out, to be freed with sp_config_free; there may still be warnings in `diags`. On
- * SP_FAIL *out is NULL, unless names without an address are all that is wrong: it is then handed over too, only
- * so that the files that it names can be checked as well. */
+ * that it names (certificates, CRLs): their rooms do, and report into the same `diags`; and looks up no name. All errors of the
+ * file are told at once. On SP_OK hands over *out, to be freed with sp_config_free; there may still be warnings in `diags`. On
+ * SP_FAIL *out is NULL. */
 SP_MUST_USE enum sp_rc sp_config_load(const char *file, struct sp_config **out, struct sp_diags *diags);
-/* The same without a look-up: an endpoint given by name is left with address.len 0. On SP_FAIL *out is NULL. */
-SP_MUST_USE enum sp_rc sp_config_read(const char *file, struct sp_config **out, struct sp_diags *diags);
-/* The same from memory, without any I/O: an endpoint given by name is left with address.len 0. `file` names the
- * text in messages and anchors relative paths. For tests, the demo and fuzzing. */
+/* The same from memory. `file` names the text in messages and anchors relative paths. For tests, the demo and fuzzing. */
 SP_MUST_USE enum sp_rc sp_config_parse(
     const char *file, struct sp_slice text, struct sp_config **out, struct sp_diags *diags);
 struct sp_config *sp_config_ref(struct sp_config *config); /* one more owner; any thread */
@@ -344,7 +448,7 @@ size_t sp_config_host_of(const struct sp_config_listener *listener, struct sp_sl
 bool sp_config_host_matches(struct sp_slice pattern, struct sp_slice name);
 
 /* Calls `each` for every file or folder of certificates, keys, CRLs, lists of identities and the like that the configuration names
- * (endpoints, logs and the configuration itself are not). A path may come twice. */
+ * (endpoints' sockets, logs and the configuration itself are not). A path may come twice. */
 void sp_config_each_file(
     const struct sp_config *config, void (*each)(void *arg, const char *path), void *arg);
 

@@ -8,6 +8,8 @@
  *   recv_head -> recv_body* -> (SP_EOF)         next -> recv_head ...
  *   send_head -> send_body* -> send_end -> flush
  *
+ * After a 101 that was asked for, neither side is HTTP any more: sp_h1_rest.
+ *
  * The two halves run independently, on the thread that owns the connection. */
 #ifndef SP_HTTP_CODEC_H
 #define SP_HTTP_CODEC_H
@@ -46,8 +48,13 @@ struct sp_codec_ops {
     /* SP_OK: *taken of `data` (> 0) are gone or kept. SP_AGAIN: a writable edge comes. SP_FAIL: broken, or more
      * than was announced. */
     enum sp_rc (*send_body)(struct sp_stream *s, struct sp_slice data, size_t *taken);
-    /* The message is complete. SP_FAIL: fewer bytes than announced. */
-    enum sp_rc (*send_end)(struct sp_stream *s);
+    /* After recv_body said SP_EOF: the fields that came behind the body, well-formed, without those that may not come there
+     * (RFC 9110 §6.5.1); how many. Valid until next(). */
+    size_t (*trailers)(struct sp_stream *s, const struct sp_header **items);
+    /* The message is complete. Trailers are written where the body is chunked, else dropped. SP_AGAIN: there is no room for them
+     * until a writable edge comes; call again. SP_FAIL: fewer bytes than announced, trailers that no head could have, or
+     * more than 24 KiB of them. */
+    enum sp_rc (*send_end)(struct sp_stream *s, const struct sp_line *trailers, size_t trailer_count);
     /* SP_OK: all is with the kernel. SP_AGAIN: a writable edge comes. */
     enum sp_rc (*flush)(struct sp_stream *s);
     /* Both halves are done: the connection can carry another exchange (true), or is to be closed (false).
@@ -71,6 +78,11 @@ enum sp_side { SP_SERVER, SP_CLIENT };
  * depends on it: a client stream in send_head, a server stream in recv_head or seen. */
 SP_MUST_USE struct sp_stream *sp_h1_new(enum sp_side side, struct sp_transport *transport,
     struct sp_pool *blocks, const struct sp_h1_limits *limits);
+/* The connection has changed its protocol: the bytes behind the 101 (client side), or behind the request (server side), that
+ * were read already. The caller relays and drops them, and reads what follows from the transport himself; what was sent
+ * before is still to be flushed. */
+struct sp_slice sp_h1_rest(const struct sp_stream *s);
+void sp_h1_drop_rest(struct sp_stream *s, size_t n); /* when nothing is left, a client stream holds no block */
 /* True while not a byte of the next head has come: the connection may be closed without wronging anybody. */
 bool sp_h1_is_idle(const struct sp_stream *s);
 /* A client stream: has any byte of the response come? (If not, the exchange may be tried elsewhere.) */

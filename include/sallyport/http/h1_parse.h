@@ -57,8 +57,8 @@ SP_MUST_USE enum sp_rc sp_h1_parse_request(struct sp_h1_parser *p, const struct 
  * unknown; everything else is cleared. `in` is what the parser was last given. */
 void sp_h1_seen_request(const struct sp_h1_parser *p, const struct sp_h1_limits *limits, struct sp_slice in,
     struct sp_head *head);
-/* A response head to a request of `method` (framing depends on it, RFC 9112 §6.3). Also 1xx heads. Faults carry
- * 502. CL with TE, a 1xx or 204 with a body announced, codings other than chunked: refused, as above. */
+/* A response head to a request of `method` (framing depends on it, RFC 9112 §6.3). Also 1xx heads. Faults are the backend's and
+ * carry 502. CL with TE, a 1xx or 204 with a body announced, codings other than chunked: refused, as above. */
 SP_MUST_USE enum sp_rc sp_h1_parse_response(struct sp_h1_parser *p, const struct sp_h1_limits *limits,
     enum sp_method method, struct sp_slice in, struct sp_head *head, size_t *used, struct sp_fault *fault);
 
@@ -68,16 +68,22 @@ struct sp_h1_body {
     uint8_t state;     /* of the chunk reader */
     uint64_t left;     /* of the body (length) or of the chunk */
     uint64_t total;    /* body bytes seen */
-    uint32_t overhead; /* bytes of the present chunk line or of the trailers, bounded */
+    uint32_t overhead; /* bytes of the present chunk line, or of the trailers, that were looked at; bounded */
+    uint32_t line_at;  /* start of the present trailer line, from the first one's */
+    unsigned trailer_count;
 };
+#define SP_TRAILERS_MAX      32   /* fields behind a body */
+#define SP_TRAILER_BYTES_MAX 8192 /* of all of them, with the line that ends them */
 
 void sp_h1_body_init(struct sp_h1_body *b, enum sp_framing framing, uint64_t content_length);
 /* Looks at `in`. SP_OK: *data is a non-empty run of body inside `in`; *used covers it and the framing before
- * it. SP_AGAIN: *used bytes of framing are done with, more input is needed. SP_EOF: the body ended after *used
- * bytes (trailers are read, checked and dropped). SP_FAIL: `fault` (400 in a request; the caller makes it 502
- * for a response). Chunk extensions are read and dropped. With SP_FRAMING_CLOSE it never says SP_EOF: the end
- * of the connection is the end. */
+ * it. SP_AGAIN: *used bytes of framing are done with, more input is needed; bytes behind those are trailers that are not
+ * whole yet, to be offered again. SP_EOF: the body ended after *used bytes, *data are the lines of its trailers, well-formed.
+ * SP_FAIL: `fault` (400 in a request; the caller makes it 502 for a response). Chunk extensions are read and dropped. With
+ * SP_FRAMING_CLOSE it never says SP_EOF: the end of the connection is the end. */
 SP_MUST_USE enum sp_rc sp_h1_body_next(
     struct sp_h1_body *b, struct sp_slice in, size_t *used, struct sp_slice *data, struct sp_fault *fault);
+/* The fields of `lines`, which SP_EOF has handed out, but for those that may not be trailers (RFC 9110 §6.5.1); how many. */
+size_t sp_h1_trailers(struct sp_slice lines, struct sp_header items[SP_TRAILERS_MAX]);
 
 #endif

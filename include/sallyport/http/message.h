@@ -43,6 +43,7 @@ bool sp_method_is_idempotent(enum sp_method m);
     X(UPGRADE, "upgrade", SP_HDR_HOP)                                                                        \
     X(HTTP2_SETTINGS, "http2-settings", SP_HDR_HOP)                                                          \
     X(EXPECT, "expect", 0)                                                                                   \
+    X(MAX_FORWARDS, "max-forwards", SP_HDR_SINGLE)                                                           \
     X(EARLY_DATA, "early-data", 0)                                                                           \
     X(X_REQUEST_ID, "x-request-id", 0)                                                                       \
     X(DATE, "date", 0)                                                                                       \
@@ -82,6 +83,7 @@ struct sp_head {
     struct sp_slice query; /* without '?'; absent (ptr NULL) when there is no '?' */
     struct sp_slice host;  /* canonical form is sp_host_canonical's business; with port if given */
     bool expect_continue;
+    bool te_trailers; /* the sender takes trailers: TE lists them (RFC 9110 §10.1.4) */
     /* responses */
     unsigned status;
     struct sp_slice reason;
@@ -91,6 +93,8 @@ struct sp_head {
     uint64_t content_length; /* SP_FRAMING_LENGTH; for HEAD and 304 what the field said, framing NONE */
     bool has_content_length;
     bool keep_alive; /* the sender is willing to go on with this connection */
+    /* The protocols of Upgrade, if Connection lists it too and the message is HTTP/1.1 (RFC 9110 §7.8); else absent. */
+    struct sp_slice upgrade;
     struct sp_header headers[SP_HEADERS_MAX];
     size_t header_count;
 };
@@ -130,6 +134,8 @@ struct sp_head_out {
     bool announce_length; /* with SP_FRAMING_NONE: still write Content-Length (answers to HEAD, 304) */
     bool expect_continue; /* a request: write Expect: 100-continue */
     bool close;           /* say Connection: close, and be done after this exchange */
+    bool te_trailers;     /* a request: say TE: trailers */
+    struct sp_slice upgrade; /* say Connection: upgrade and this; of a response the status is 101. Absent: not */
 };
 
 const char *sp_status_phrase(unsigned status); /* "Forbidden"; "" for an unknown one */

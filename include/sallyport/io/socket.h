@@ -14,7 +14,7 @@ SP_MUST_USE enum sp_rc sp_socket_listen(
 /* Does anybody, another process included, listen on that TCP address? SO_REUSEPORT would let us join without a
  * word. SP_FAIL: yes, or it cannot be bound at all; `err` says. Unix addresses and port 0 are always free. */
 SP_MUST_USE enum sp_rc sp_socket_check_free(const struct sp_addr *address, struct sp_err *err);
-/* The address it is really bound to (port 0 was chosen by the kernel). */
+/* The address it is really bound to (port 0 was chosen by the kernel); of a connection our own end, an IPv4 one as IPv4. */
 SP_MUST_USE enum sp_rc sp_socket_local(int fd, struct sp_addr *out);
 /* SP_OK: *fd and *peer (an IPv4 one as IPv4, also on an "[::]" socket). SP_AGAIN: nobody waits. SP_FAIL:
  * *errnum says why (EMFILE, ENFILE, ENOBUFS, ENOMEM mean: pause; a connection that was aborted before we came
@@ -27,5 +27,7 @@ SP_MUST_USE enum sp_rc sp_socket_connect(const struct sp_addr *address, int *fd,
 SP_MUST_USE enum sp_rc sp_socket_connect_result(int fd, int *errnum);
 /* Looks at waiting bytes without taking them. SP_OK with *n > 0, SP_AGAIN, SP_EOF, SP_FAIL. */
 SP_MUST_USE enum sp_rc sp_socket_peek(int fd, void *buf, size_t room, size_t *n);
+/* Takes `n` of the bytes that were looked at, and throws them away. SP_FAIL: they are not there any more. */
+SP_MUST_USE enum sp_rc sp_socket_drop(int fd, size_t n);
 
 #endif

@@ -91,5 +91,7 @@ bool sp_logger_has_audit(const struct sp_logger *l);
  * record, which has none. */
 void sp_log_format(struct sp_buf *out, enum sp_log_format format, int level, int64_t wall_us,
     const char *event, const struct sp_log_field *fields, size_t count);
+/* A value as a JSON string, quotes included, as lines have it. */
+void sp_log_add_json(struct sp_buf *out, struct sp_slice value);
 
 #endif

@@ -44,12 +44,33 @@
     X(responses_5xx, "sallyport_responses_total{class=\"5xx\"}", counter, "Answers sent, by status class")   \
     X(bytes_in, "sallyport_request_body_bytes_total", counter, "Bytes of request bodies relayed")            \
     X(bytes_out, "sallyport_response_body_bytes_total", counter, "Bytes of response bodies relayed")         \
+    X(tunnels_open, "sallyport_tunnels_open", gauge,                                                         \
+        "Tunnels open: connections in mode tcp, and upgraded ones")                                          \
+    X(tunnels, "sallyport_tunnels_total", counter, "Tunnels opened")                                         \
+    X(tunnel_bytes_in, "sallyport_tunnel_bytes_total{direction=\"in\"}", counter,                            \
+        "Bytes relayed in tunnels, from clients (in) and to them (out)")                                     \
+    X(tunnel_bytes_out, "sallyport_tunnel_bytes_total{direction=\"out\"}", counter,                          \
+        "Bytes relayed in tunnels, from clients (in) and to them (out)")                                     \
     X(upstream_connects, "sallyport_upstream_connects_total", counter, "Connections opened to endpoints")    \
     X(upstream_connect_failures, "sallyport_upstream_connect_failures_total", counter,                       \
         "Connections to endpoints that failed or timed out")                                                 \
     X(upstream_reuses, "sallyport_upstream_reuses_total", counter, "Exchanges on a kept-alive connection")   \
-    X(upstream_retries, "sallyport_upstream_retries_total", counter,                                         \
-        "Exchanges repeated because a kept-alive connection turned out closed")                              \
+    X(retries_stale, "sallyport_upstream_retries_total{cause=\"stale\"}", counter,                           \
+        "Exchanges repeated: a kept-alive connection was closed, none came about, one broke before a byte")  \
+    X(retries_connect, "sallyport_upstream_retries_total{cause=\"connect\"}", counter,                       \
+        "Exchanges repeated: a kept-alive connection was closed, none came about, one broke before a byte")  \
+    X(retries_reset, "sallyport_upstream_retries_total{cause=\"reset\"}", counter,                           \
+        "Exchanges repeated: a kept-alive connection was closed, none came about, one broke before a byte")  \
+    X(upstream_checks_ok, "sallyport_upstream_checks_total{result=\"ok\"}", counter,                         \
+        "Health checks of endpoints")                                                                        \
+    X(upstream_checks_failed, "sallyport_upstream_checks_total{result=\"failed\"}", counter,                 \
+        "Health checks of endpoints")                                                                        \
+    X(upstream_ejections, "sallyport_upstream_ejections_total", counter,                                     \
+        "Times that an endpoint was left out because requests on it failed")                                 \
+    X(name_answers, "sallyport_upstream_name_lookups_total{result=\"ok\"}", counter,                         \
+        "Look-ups of names of endpoints")                                                                    \
+    X(name_failures, "sallyport_upstream_name_lookups_total{result=\"failed\"}", counter,                    \
+        "Look-ups of names of endpoints")                                                                    \
     X(upstream_idle, "sallyport_upstream_idle_connections", gauge, "Kept-alive connections to endpoints")    \
     X(log_dropped, "sallyport_log_dropped_total", counter, "Log lines dropped: the reader or disk too slow") \
     X(audit_dropped, "sallyport_audit_dropped_total", counter,                                               \

@@ -52,6 +52,8 @@
     X(tls_error, H, "the TLS handshake failed in another way; the detail says how")                          \
     X(plain_http, H, "a plain HTTP request on the TLS port; it was answered 400")                            \
     X(not_tls, H, "the first bytes are not a TLS ClientHello")                                               \
+    X(bad_proxy_header, H, "a load balancer sent a malformed PROXY protocol header")                         \
+    X(no_proxy_header, H, "an address of proxy_protocol.from sent no PROXY protocol header")                 \
     X(no_data, H, "connected and closed without a byte: a probe")                                            \
     X(handshake_timeout, H, "the handshake was not done within timeouts.handshake")                          \
     X(client_closed, H, "the client went away in the middle of the handshake")                               \
@@ -77,8 +79,11 @@
     X(bad_chunk, R, "the chunked body is malformed")                                                         \
     X(bad_expectation, R, "Expect asks for something other than 100-continue")                               \
     X(protected_header, R, "Connection names a header that must not be removed")                             \
+    X(request_loop, R, "the request has come by this gate, or gates like it, so often that it goes round")   \
     X(unsupported_coding, R, "Transfer-Encoding names a coding other than chunked")                          \
-    X(unsupported_method, R, "CONNECT is not relayed")                                                       \
+    X(unsupported_method, R, "CONNECT and TRACE are not relayed")                                                       \
+    X(upgrade_not_allowed, R,                                                                                \
+        "the request asks for a change of protocol that its rule does not list, or for h2c")                 \
     X(http_version, R, "an HTTP version other than 1.0 and 1.1")                                             \
     X(misdirected, R,                                                                                        \
         "the request is for another scheme, or for a host of another client policy than the connection's")   \
@@ -95,11 +100,24 @@
     X(identity_not_expressible, R,                                                                           \
         "a name in the certificate has no spelling in the headers that are asked for")                       \
     X(identity_too_large, R, "the identity headers do not fit what the backend may be sent")                 \
+    X(tunnel_idle, R, "nothing came from either side of a tunnel for timeouts.tunnel")                       \
+    X(too_many_requests, R, "limits.requests was reached")                                                   \
+    X(out_of_buffers, R, "limits.memory was reached")                                                        \
     X(no_endpoint, U, "no endpoint of the upstream could be reached")                                        \
     X(connect_timeout, U, "the backend did not take the connection within timeouts.connect")                 \
     X(response_timeout, U, "the backend did not answer within timeouts.response")                            \
     X(backend_closed, U, "the backend closed before its answer was complete")                                \
-    X(bad_response, U, "the backend's answer is not well-formed HTTP")                                       \
+    X(queue_full, U, "every endpoint is at max_connections, and as many requests wait as queue.max allows")  \
+    X(queue_timeout, U, "no endpoint came below max_connections within queue.timeout")                       \
+    X(backend_tls, U, "TLS with the backend failed, or it is not who it should be")                          \
+    X(exchange_timeout, U, "the exchange was not complete within timeouts.exchange")                         \
+    X(bad_status_line, U, "the backend's answer does not begin as HTTP/1.x does")                            \
+    X(bad_response_header, U, "a header line of the backend's answer is malformed")                          \
+    X(bad_response_framing, U, "the backend's answer leaves the end of its body in doubt")                   \
+    X(bad_response_chunk, U, "the chunked body of the backend's answer is malformed")                        \
+    X(bad_upgrade, U, "the backend changed to a protocol that was not asked for")                            \
+    X(too_many_interim, U, "the backend sent interim answers (1xx) without end")                             \
+    X(unasked_response, U, "the backend spoke before it was asked")                                          \
     X(response_too_large, U, "the head of the backend's answer is too large")                                \
     X(overloaded, U, "out of buffers or memory for this exchange")
 

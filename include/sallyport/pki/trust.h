@@ -1,5 +1,5 @@
-/* What a listener trusts: its CA bundle, the CRLs that speak of it, and how strict to be. Built once per
- * snapshot on the builder thread, immutable and shared by all gates afterwards. */
+/* What a listener trusts of clients, or an upstream of backends (auth->of_servers): a CA bundle, the CRLs that speak of it,
+ * and how strict to be. Built once per snapshot on the builder thread, immutable and shared by all threads afterwards. */
 #ifndef SP_PKI_TRUST_H
 #define SP_PKI_TRUST_H
 

@@ -58,8 +58,11 @@ enum sp_refusal sp_standing_unfit(const struct sp_standing *s, const char **deta
 /* ---- once a request ---- */
 
 struct sp_policy_request {
+    /* A connection of mode tcp, which asks for nothing but `host`, its SNI; the rest is absent. A rule that looks at path,
+     * methods or headers never matches it. */
+    bool is_tcp;
     struct sp_slice host;   /* canonical */
-    struct sp_slice path;   /* checked by sp_path_check */
+    struct sp_slice path;   /* checked by sp_path_check; after a rewrite, if there was one */
     struct sp_slice method; /* as it came */
     const struct sp_header *headers;
     size_t header_count;

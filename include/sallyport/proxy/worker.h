@@ -22,6 +22,7 @@ struct sp_worker_options {
     struct sp_meter_block *meter;
     struct sp_tally *tally;
     struct sp_limits *limits;     /* shared by all workers; borrowed for the worker's life */
+    struct sp_roster *roster;     /* likewise */
     struct sp_snapshot *snapshot; /* the first one; the worker takes a reference of its own */
 };
 

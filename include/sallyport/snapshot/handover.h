@@ -11,11 +11,14 @@
 #include "sallyport/pki/identity.h"
 #include "sallyport/snapshot/snapshot.h"
 
-/* What is counted over all threads because a limit stands on it. One atomic each, touched once a connection,
- * never by a request. */
+/* What is counted over all threads because a limit stands on it. One atomic each, touched once a
+ * connection; by requests only the last. */
 struct sp_tally {
     _Atomic uint32_t connections; /* client connections, from accept to close */
     _Atomic uint32_t handshakes;  /* of those, in the handshake */
+    /* What is admitted: exchanges and tunnels in the upper half, their blocks (SP_IO_BLOCK) in the lower. One word, so that
+     * a request touches it twice: when it begins and when it ends. */
+    _Atomic uint64_t admitted;
     /* Connections that there are descriptors for, 0: more than any limit. Set before the first thread runs. */
     uint32_t room;
 };
@@ -28,13 +31,17 @@ struct sp_handover {
     struct sp_identity *identity; /* NULL: anonymous */
     /* The listener's, which a newer snapshot may not know any more. */
     struct sp_config_listener_timeouts timeouts;
+    enum sp_listener_mode mode; /* likewise */
     int64_t authenticated_at; /* of the full handshake, seconds since 1970 */
     bool resumed;
     uint64_t generation;  /* of the snapshot that it was judged by */
     uint64_t accepted_ms; /* when it was accepted (monotonic): it was judged later than that */
     char listener[65];
-    char peer[SP_ADDR_TEXT];
-    struct sp_addr source; /* the same as an address */
+    char peer[SP_ADDR_TEXT]; /* the client's address: as a load balancer in front says, if there is one */
+    struct sp_addr source;   /* the same as an address */
+    char via[SP_ADDR_TEXT];  /* that load balancer's address; "" if the client came to us itself */
+    /* Where the client connected to: as the load balancer says, else our own end of the connection. */
+    struct sp_addr destination;
     char sni[256];
     char tls[12];
 };

@@ -8,11 +8,13 @@
 #include "sallyport/base/base.h"
 #include "sallyport/config/config.h"
 #include "sallyport/headers/headers.h"
+#include "sallyport/match/match.h"
 #include "sallyport/obs/rule_meter.h"
 #include "sallyport/pki/shelf.h"
 #include "sallyport/pki/trust.h"
 #include "sallyport/policy/policy.h"
 #include "sallyport/tls/server.h"
+#include "sallyport/upstream/roster.h"
 
 /* What outlives snapshots and is handed from one build to the next. Belongs to the thread that builds; what it hands
  * out is counted. */
@@ -27,6 +29,8 @@ struct sp_snapshot_listener {
     const struct sp_config_listener *config;
     struct sp_trust **trusts;   /* one for each of config->hosts; those that inherit share the listener's */
     struct sp_tls_server **tls; /* one a gate */
+    struct sp_cidr *proxies;    /* config->proxies, compiled */
+    size_t proxy_count;
 };
 
 struct sp_snapshot {
@@ -36,6 +40,7 @@ struct sp_snapshot {
     struct sp_config *config;           /* shared with the snapshots that were renewed from the same one */
     struct sp_policy *policy;           /* one reference */
     struct sp_headers *headers;         /* what each upstream is told */
+    struct sp_fleet *fleet;             /* one reference; config->upstreams, who they are and their TLS */
     struct sp_rule_meters *rule_meters; /* one reference; of config->rules. Written by workers */
     struct sp_snapshot_listener *listeners; /* in the order of config->listeners */
     size_t listener_count;
@@ -46,6 +51,7 @@ struct sp_snapshot_options {
     unsigned workers; /* how many will count; 0: as the configuration says */
     uint64_t generation;
     struct sp_snapshot_memory *memory; /* NULL: none, for `check` */
+    struct sp_roster *roster;          /* NULL: nothing will be connected to, for `check` */
     /* The one in force, or NULL: a trust that would be the same is taken over with what it remembers. */
     const struct sp_snapshot *before;
 };
@@ -66,6 +72,8 @@ void sp_snapshot_unref(struct sp_snapshot *s);              /* any thread; takes
 
 /* The listener of that name, or NULL. */
 const struct sp_snapshot_listener *sp_snapshot_find(const struct sp_snapshot *s, const char *name);
+/* Is that a load balancer in front of it, whose connections begin with a PROXY protocol header? */
+bool sp_snapshot_is_proxy(const struct sp_snapshot_listener *l, const struct sp_addr *peer);
 /* Whether clients of these two of the listener's hosts prove themselves alike: what came for the one may ask the other. */
 bool sp_snapshot_hosts_agree(const struct sp_snapshot_listener *l, size_t a, size_t b);
 

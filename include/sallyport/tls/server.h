@@ -81,6 +81,16 @@ enum sp_refusal sp_tls_end_reason(const struct sp_transport *t);
 /* "TLSv1.3"; the SNI name, canonical, or "". Valid at any time; "" before it is known. */
 const char *sp_tls_version(const struct sp_transport *t);
 const char *sp_tls_sni(const struct sp_transport *t);
+/* "TLS_AES_256_GCM_SHA384"; "" before it is agreed on. The application protocol that was agreed on; absent: none. */
+const char *sp_tls_cipher(const struct sp_transport *t);
+struct sp_slice sp_tls_alpn(const struct sp_transport *t);
+/* How our own certificate is signed and what its key is, in the words of HAProxy's PROXY headers; "" where there are none. Of
+ * several for one name, which differ by the type of their keys, it is the one that OpenSSL has at hand, as in HAProxy. */
+struct sp_tls_algorithms {
+    const char *signature; /* "ecdsa-with-SHA256", "RSA-SHA256" */
+    char key[16];          /* "EC256", "RSA2048" */
+};
+void sp_tls_own_algorithms(const struct sp_transport *t, struct sp_tls_algorithms *out);
 /* The first URI name of the certificate for the name that the client asked for, unchecked bytes; absent without one. Of
  * several for one name, which differ by the type of their keys, it is the first of the file: the same whichever was shown,
  * and when none was, after a resumption. Borrowed from `t` (NULL: none). After SP_OK. */

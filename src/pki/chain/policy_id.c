@@ -78,7 +78,8 @@ enum sp_rc sp_trust_put_policy_id(struct sp_trust *t, const struct sp_config_cli
               add_number(md, auth->depth) && add_number(md, auth->trust_intermediates) &&
               add_certs(md, &t->cas, NULL) && add_certs(md, NULL, t->intermediates) &&
               add_number(md, auth->ocsp_unreachable_accept) && add_text(md, auth->ocsp_url) &&
-              add_texts(md, &auth->crl) && add_requirements(md, auth->require);
+              add_texts(md, &auth->crl) && add_requirements(md, auth->require) &&
+              (!auth->of_servers || add_text(md, "servers"));
     ok = ok && EVP_DigestFinal_ex(md, t->policy_id, NULL) == 1;
     EVP_MD_CTX_free(md);
     return ok ? SP_OK : SP_FAIL;

@@ -67,7 +67,7 @@ static void judge_whole(
 void sp_trust_rejudge(
     const struct sp_trust *t, const struct sp_identity *identity, int64_t now, struct sp_verdict *out)
 {
-    const struct sp_judging j = {t, now, X509_PURPOSE_SSL_CLIENT};
+    const struct sp_judging j = {t, now, t->purpose};
     *out = (struct sp_verdict){
         .accepted = false, .reason = SP_REFUSAL_revoked, .x509_error = X509_V_ERR_CERT_REVOKED};
     switch (judge_links(t, identity, now, out->detail, sizeof(out->detail))) {

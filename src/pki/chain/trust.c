@@ -1,4 +1,4 @@
-/* Building what a listener trusts: the bundle, the CRLs, the requirements, the store for OpenSSL. What
+/* Building what a listener or an upstream trusts: the bundle, the CRLs, the requirements, the store for OpenSSL. What
  * cannot be read is an error and there is no trust; what is merely of no use (an expired CA, a delta CRL) is a
  * warning and is left out.
  *
@@ -69,6 +69,7 @@ static struct sp_trust *begin(struct build *b, int64_t now)
     }
     atomic_init(&t->refs, 1);
     t->depth = b->auth->depth;
+    t->purpose = b->auth->of_servers ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT;
     t->asks_ocsp = b->auth->ocsp_url != NULL;
     t->crl_warn_before_s = (int64_t)(b->auth->crl_warn_before_ms / 1000);
     t->built_at = now;
@@ -111,7 +112,9 @@ struct sp_trust *sp_trust_new_at(const char *config_file, const struct sp_config
     if (sp_cas_load(&t->cas, config_file, auth, now, diags) != SP_OK || t->intermediates == NULL)
         b.failed = true;
     else if (t->cas.count == 0)
-        complain(&b, SP_DIAG_ERROR, auth->at, "client_auth.ca names no file: nobody could be trusted");
+        complain(&b, SP_DIAG_ERROR, auth->at,
+            auth->of_servers ? "tls.ca names no file: no backend could be trusted"
+                             : "client_auth.ca names no file: nobody could be trusted");
     return complete(&b, shelf);
 }
 
@@ -135,7 +138,7 @@ struct sp_trust *sp_trust_new(const char *config_file, const struct sp_config_cl
     struct sp_trust *t = sp_trust_new_at(config_file, auth, shelf, now, diags);
     if (t != NULL && !has_valid_ca(&t->cas, now)) {
         sp_diag_add(diags, SP_DIAG_ERROR, config_file, auth->ca.at != NULL ? auth->ca.at[0] : auth->at,
-            "no CA of client_auth.ca is valid now: nobody could be trusted");
+            "no CA of %s.ca is valid now: nobody could be trusted", auth->of_servers ? "tls" : "client_auth");
         sp_trust_free(t);
         t = NULL;
     }

@@ -23,6 +23,7 @@ struct sp_trust {
     X509_STORE *store;
     struct sp_verified *verified; /* accepted lately; the one part that changes, behind its own locks */
     unsigned depth;
+    int purpose;               /* X509_PURPOSE_SSL_CLIENT, or _SERVER of backends */
     bool asks_ocsp;            /* identities are given what a responder is asked by */
     int64_t crl_warn_before_s; /* 0: a tenth of a CRL's lifetime */
     int64_t built_at;

@@ -42,7 +42,8 @@ static enum sp_refusal judge_anchor_as_leaf(
 {
     if (sk_X509_num(chain) > 1 || X509_check_purpose(sk_X509_value(chain, 0), j->purpose, 0) == 1)
         return SP_REFUSAL_none;
-    snprintf(v->detail, sizeof(v->detail), "a CA of the bundle, which may not be used as a client itself");
+    snprintf(v->detail, sizeof(v->detail), "a CA of the bundle, which may not be used as a %s itself",
+        j->purpose == X509_PURPOSE_SSL_SERVER ? "server" : "client");
     return SP_REFUSAL_wrong_purpose;
 }
 
@@ -167,7 +168,7 @@ struct sp_identity *sp_verify(const struct sp_judging *j, X509_STORE_CTX *ctx, s
 void sp_trust_verify(
     const struct sp_trust *t, struct x509_store_ctx_st *ctx, int64_t now, struct sp_verdict *out)
 {
-    const struct sp_judging j = {t, now, X509_PURPOSE_SSL_CLIENT};
+    const struct sp_judging j = {t, now, t->purpose};
     sp_identity_free(sp_verify(&j, ctx, out));
 }
 
@@ -197,7 +198,7 @@ struct sp_identity *sp_trust_admit(
 {
     const STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(ctx);
     uint8_t key[SP_VERIFIED_KEY];
-    const struct sp_judging j = {t, now, X509_PURPOSE_SSL_CLIENT};
+    const struct sp_judging j = {t, now, t->purpose};
     struct sp_identity *identity = NULL;
     bool has_key = sp_verified_key_of(t->verified, sent, key) == SP_OK;
     if (has_key && (identity = sp_verified_find(t->verified, key, now)) != NULL) {
@@ -253,7 +254,7 @@ struct sp_identity *sp_verify_list(const struct sp_judging *j, X509 *leaf, STACK
 void sp_trust_verify_der(const struct sp_trust *t, struct sp_slice leaf, const struct sp_slice *chain,
     size_t chain_count, int64_t now, struct sp_verdict *out)
 {
-    const struct sp_judging j = {t, now, X509_PURPOSE_SSL_CLIENT};
+    const struct sp_judging j = {t, now, t->purpose};
     *out = (struct sp_verdict){
         .accepted = false, .reason = SP_REFUSAL_certificate_invalid, .x509_error = X509_V_ERR_UNSPECIFIED};
     STACK_OF(X509) *sent = sk_X509_new_null();

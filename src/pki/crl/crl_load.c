@@ -65,7 +65,8 @@ static void say_stale(const struct loading *l, const struct sp_crl *c, char *out
     else if (l->auth->crl_stale == SP_CRL_STALE_GRACE && l->now < end)
         snprintf(out, room, "it counts until %s (crl_stale: grace)", sp_asn1_time_text(end, until));
     else
-        snprintf(out, room, "clients of this CA are refused (crl_stale)");
+        snprintf(
+            out, room, "%s of this CA are refused (crl_stale)", l->auth->of_servers ? "backends" : "clients");
 }
 
 static void warn_about_age(struct loading *l, const struct sp_crl *c)
@@ -265,8 +266,10 @@ static void warn_about_gaps(struct loading *l)
     if (l->auth->crl_missing != SP_CRL_MISSING_REJECT)
         return;
     if (l->auth->crl.count == 0) {
-        warn(l, l->auth->at,
-            "no crl is given and crl_missing is reject: every client certificate will be refused");
+        snprintf(text, sizeof(text),
+            "no crl is given and crl_missing is reject: every %s certificate will be refused",
+            l->auth->of_servers ? "backend's" : "client");
+        warn(l, l->auth->at, text);
         return;
     }
     for (size_t i = 0; i < l->cas->count; i++) {

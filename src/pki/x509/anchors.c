@@ -174,7 +174,8 @@ static enum sp_rc tell_openssl(struct sp_cas *cas)
 }
 
 /* Only where trust_intermediates is false can there be one that reaches no end. */
-static enum sp_rc judge_ends(const struct sp_cas *cas, const char *config_file, struct sp_diags *diags)
+static enum sp_rc judge_ends(
+    const struct sp_cas *cas, const char *config_file, bool of_servers, struct sp_diags *diags)
 {
     char subject[192], issuer[192];
     bool has_anchor = false;
@@ -185,10 +186,10 @@ static enum sp_rc judge_ends(const struct sp_cas *cas, const char *config_file, 
         if (ca->reaches_end)
             continue;
         sp_diag_add(diags, has_anchor ? SP_DIAG_WARNING : SP_DIAG_ERROR, config_file, ca->at,
-            "%s: CA %s leads to no self-signed CA of the bundle (its issuer is %s): no chain ends there, unless "
-            "client_auth.trust_intermediates is true%s",
+            "%s: CA %s leads to no self-signed CA of the bundle (its issuer is %s): no chain ends there%s%s",
             ca->file, sp_asn1_name_text(X509_get_subject_name(ca->cert), subject, sizeof(subject)),
             sp_asn1_name_text(X509_get_issuer_name(ca->cert), issuer, sizeof(issuer)),
+            of_servers ? "" : ", unless client_auth.trust_intermediates is true",
             has_anchor ? "" : "; so nobody could be trusted");
     }
     return has_anchor || cas->count == 0 ? SP_OK : SP_FAIL;
@@ -337,7 +338,7 @@ enum sp_rc sp_cas_load(struct sp_cas *cas, const char *config_file, const struct
             diags, SP_DIAG_ERROR, config_file, (struct sp_pos){0, 0}, "out of memory for the CA bundle");
         rc = SP_FAIL;
     }
-    return rc == SP_OK ? judge_ends(cas, config_file, diags) : rc;
+    return rc == SP_OK ? judge_ends(cas, config_file, auth->of_servers, diags) : rc;
 }
 
 enum sp_rc sp_cas_copy(const struct sp_cas *from, struct sp_cas *to)

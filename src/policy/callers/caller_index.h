@@ -7,7 +7,7 @@
 #define SP_POLICY_CALLER_INDEX_H
 
 #include "policy/callers/caller_fields.h"
-#include "policy/common/hash.h"
+#include "sallyport/base/hash.h"
 
 /* All of `fields` must hold for whoever is to be in `set`. */
 struct sp_caller_entry {

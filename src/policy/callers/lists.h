@@ -6,8 +6,8 @@
 #define SP_POLICY_LISTS_H
 
 #include "policy/callers/caller_fields.h"
-#include "policy/common/hash.h"
 #include "sallyport/base/err.h"
+#include "sallyport/base/hash.h"
 #include "sallyport/config/diag.h"
 
 #define SP_LIST_MAX_BYTES  (64u << 20)

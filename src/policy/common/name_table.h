@@ -2,8 +2,8 @@
 #ifndef SP_POLICY_NAME_TABLE_H
 #define SP_POLICY_NAME_TABLE_H
 
-#include "policy/common/hash.h"
 #include "sallyport/base/base.h"
+#include "sallyport/base/hash.h"
 #include "sallyport/base/mem.h"
 
 #define SP_NO_NAME UINT32_MAX

@@ -10,8 +10,8 @@
 #ifndef SP_POLICY_SEGMENT_TRIE_H
 #define SP_POLICY_SEGMENT_TRIE_H
 
-#include "policy/common/hash.h"
 #include "sallyport/base/base.h"
+#include "sallyport/base/hash.h"
 #include "sallyport/base/mem.h"
 
 struct sp_segment_trie;

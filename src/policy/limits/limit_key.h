@@ -2,8 +2,8 @@
 #ifndef SP_POLICY_LIMIT_KEY_H
 #define SP_POLICY_LIMIT_KEY_H
 
-#include "policy/common/hash.h"
 #include "policy/limits/limit_table.h"
+#include "sallyport/base/hash.h"
 #include "sallyport/pki/identity.h"
 
 struct sp_limit_secret {

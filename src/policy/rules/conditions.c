@@ -1,7 +1,7 @@
 /* The conditions of a rule: whether each holds, and how it is told to people.
  *
  * A rule that does not give a condition is never asked about it, so every function here may take it for granted that
- * the rule has something to say. */
+ * the rule has something to say. What is asked of a request never holds for a connection of mode tcp, which makes none. */
 #include "policy/rules/conditions.h"
 
 #include "sallyport/http/path.h"
@@ -155,8 +155,16 @@ static void source_found(const struct sp_rule *r, const struct sp_facts *f, stru
 
 /* ---- methods, host, path ---- */
 
+/* What there is of a request where there is none. */
+static void nothing_found(struct sp_buf *out)
+{
+    (void)sp_buf_add_str(out, "none, in mode tcp");
+}
+
 static bool methods_hold(const struct sp_rule *r, const struct sp_facts *f)
 {
+    if (f->request->is_tcp)
+        return false;
     for (size_t i = 0; i < r->method_count; i++) {
         if (sp_slice_equal(r->methods[i], f->request->method))
             return true;
@@ -173,7 +181,10 @@ static void methods_wanted(const struct sp_rule *r, const struct sp_facts *f, st
 static void methods_found(const struct sp_rule *r, const struct sp_facts *f, struct sp_buf *out)
 {
     (void)r;
-    (void)sp_buf_add_slice(out, f->request->method);
+    if (f->request->is_tcp)
+        nothing_found(out);
+    else
+        (void)sp_buf_add_slice(out, f->request->method);
 }
 
 static bool host_holds(const struct sp_rule *r, const struct sp_facts *f)
@@ -198,7 +209,7 @@ static void host_found(const struct sp_rule *r, const struct sp_facts *f, struct
 
 static bool path_holds(const struct sp_rule *r, const struct sp_facts *f)
 {
-    return sp_path_pattern_match(&r->path, f->path);
+    return !f->request->is_tcp && sp_path_pattern_match(&r->path, f->path);
 }
 
 static void path_wanted(const struct sp_rule *r, const struct sp_facts *f, struct sp_buf *out)
@@ -210,7 +221,10 @@ static void path_wanted(const struct sp_rule *r, const struct sp_facts *f, struc
 static void path_found(const struct sp_rule *r, const struct sp_facts *f, struct sp_buf *out)
 {
     (void)r;
-    (void)sp_buf_add_slice(out, f->request->path);
+    if (f->request->is_tcp)
+        nothing_found(out);
+    else
+        (void)sp_buf_add_slice(out, f->request->path);
 }
 
 /* ---- headers ---- */
@@ -223,6 +237,8 @@ static bool header_holds(const struct sp_header_condition *h, const struct sp_fa
 
 static bool headers_hold(const struct sp_rule *r, const struct sp_facts *f)
 {
+    if (f->request->is_tcp)
+        return false;
     for (size_t i = 0; i < r->header_count; i++) {
         if (!header_holds(&r->headers[i], f))
             return false;
@@ -248,6 +264,10 @@ static void headers_wanted(const struct sp_rule *r, const struct sp_facts *f, st
 static void headers_found(const struct sp_rule *r, const struct sp_facts *f, struct sp_buf *out)
 {
     const char *between = "";
+    if (f->request->is_tcp) {
+        nothing_found(out);
+        return;
+    }
     for (size_t i = 0; i < r->header_count; i++) {
         const struct sp_header *seen = f->seen[r->headers[i].watched];
         if (header_holds(&r->headers[i], f))

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "policy/rules/policy_impl.h"
+#include "sallyport/match/rewrite.h"
 
 /* ---- building ---- */
 
@@ -78,6 +79,19 @@ static void compile_requirements(struct sp_policy *p, struct sp_policy_build *b)
         refuse_requirements_of_nobody(p, b);
 }
 
+/* They decide what rules look at, so a listener's are judged with them. */
+static void check_rewrites(struct sp_policy_build *b)
+{
+    for (size_t i = 0; i < b->config->listener_count; i++) {
+        const struct sp_config_listener *l = &b->config->listeners[i];
+        for (size_t k = 0; k < l->rewrite_count; k++) {
+            const char *problem = sp_rewrite_check(&l->rewrites[k]);
+            if (problem != NULL)
+                sp_policy_wrong(b, l->rewrites[k].at, NULL, problem, "listeners[%zu].rewrite[%zu]", i, k);
+        }
+    }
+}
+
 static struct sp_policy *build(struct sp_policy *p, struct sp_policy_build *b)
 {
     index_names(p, b);
@@ -86,6 +100,7 @@ static struct sp_policy *build(struct sp_policy *p, struct sp_policy_build *b)
         sp_rules_compile(p, b);
         compile_proxies(p, b);
         compile_requirements(p, b);
+        check_rewrites(b);
     }
     if (!b->failed)
         return p;

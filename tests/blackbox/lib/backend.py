@@ -14,7 +14,7 @@ class Request:
     """One request as it came: head and body with their framing, and on which connection (counted from 0)."""
 
     def __init__(self, head, connection):
-        self.head, self.body, self.connection = head, b"", connection
+        self.head, self.body, self.connection, self.trailers = head, b"", connection, []
         lines = head.split(b"\r\n")
         self.line = lines[0].decode("latin-1")
         self.fields = []
@@ -142,10 +142,13 @@ class RecordingBackend:
             while True:
                 line = talk.through(b"\r\n")
                 size = int(re.match(rb"[0-9a-fA-F]+", line)[0], 16)
+                if size == 0:
+                    while (line := talk.through(b"\r\n")) != b"\r\n":
+                        name, _, value = line.rstrip(b"\r\n").partition(b":")
+                        request.trailers.append((name.decode("latin-1"), value.strip(b" ").decode("latin-1")))
+                    return
                 data = talk.take(size + 2)
                 assert data.endswith(b"\r\n")
-                if size == 0:
-                    return
                 request.body += data[:-2]
 
     def wait(self, count=1, patience=PATIENCE):

@@ -63,13 +63,24 @@ class Reader:
         del self.buffer[:count]
         return data
 
-    def _chunked(self):
+    def _fields(self):
+        fields = []
+        while line := self._line():
+            field = FIELD.match(line)
+            assert field, f"no header line: {line!r}"
+            fields.append((field[1].decode(), field[2].decode("latin-1")))
+        return fields
+
+    def _chunked(self, trailers=None):
         body = b""
         while True:
             size = self._line()
             assert re.fullmatch(rb"[0-9a-fA-F]+", size), f"no chunk size: {size!r}"
             if int(size, 16) == 0:
-                assert self._line() == b"", "trailers in a response that announced none"
+                came = self._fields()
+                assert not came or trailers is not None, f"trailers that nobody asked for: {came}"
+                if trailers is not None:
+                    trailers.extend(came)
                 return body
             body += self._exactly(int(size, 16))
             assert self._line() == b""
@@ -78,15 +89,10 @@ class Reader:
         line = self._line()
         match = STATUS_LINE.match(line)
         assert match, f"no status line: {line!r}"
-        fields = []
-        while line := self._line():
-            field = FIELD.match(line)
-            assert field, f"no header line: {line!r}"
-            fields.append((field[1].decode(), field[2].decode("latin-1")))
-        return Response(int(match[1]), match[2].decode(), fields, b"")
+        return Response(int(match[1]), match[2].decode(), self._fields(), b"")
 
-    def response(self, method="GET", interim=None):
-        """The next final response. 1xx ones before it go into the list `interim`."""
+    def response(self, method="GET", interim=None, trailers=None):
+        """The next final response. 1xx ones before it go into the list `interim`, fields behind its body into `trailers`."""
         answer = self.head()
         while 100 <= answer.status < 200 and answer.status != 101:
             if interim is not None:
@@ -97,7 +103,7 @@ class Reader:
         if method == "HEAD" or answer.status in (204, 304):
             assert coding is None or method == "HEAD", f"a body announced: {answer}"
         elif coding:
-            answer.body = self._chunked()
+            answer.body = self._chunked(trailers)
         elif length is not None:
             answer.body = self._exactly(int(length))
         else:

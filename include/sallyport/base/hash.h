@@ -1,7 +1,6 @@
-/* A keyed hash (SipHash-1-3) for tables whose keys others choose: who does not know the key cannot make names collide.
- * Private to the room. */
-#ifndef SP_POLICY_HASH_H
-#define SP_POLICY_HASH_H
+/* A keyed hash (SipHash-1-3) for tables whose keys others choose: who does not know the key cannot make names collide. */
+#ifndef SP_BASE_HASH_H
+#define SP_BASE_HASH_H
 
 #include "sallyport/base/base.h"
 

@@ -1,6 +1,6 @@
 /* SipHash-1-3 (Aumasson and Bernstein: SipHash, a fast short-input PRF), over a tag of eight bytes and then the bytes. One round
  * a block is enough for tables: who looks from outside sees times, never a hash. */
-#include "policy/common/hash.h"
+#include "sallyport/base/hash.h"
 
 #include "sallyport/base/random.h"
 

@@ -1,0 +1,69 @@
+/* What finds room: limits.requests and limits.memory, over all workers. The newest is turned away, before anything is done for
+ * it, so that what was admitted never fails for want of a buffer: it has reserved every block that it can come to hold.
+ *
+ *   a head that is not complete    1 block: what has come of it
+ *   an exchange, a tunnel          SP_EXCHANGE_BLOCKS, that one included
+ *
+ * A connection on which nothing is under way holds no block and reserves none. The blocks themselves come from the
+ * worker's pool, whose own bound is above the limit (worker.c). */
+#include "proxy_impl.h"
+
+/* Both codecs, each with a block for what comes and one for what goes. The kept copy of a request's body (retry.c) takes the
+ * place of the one for the response: it is given back when the first byte of that has come. */
+#define SP_EXCHANGE_BLOCKS 4
+
+#define ONE_REQUEST (UINT64_C(1) << 32)
+
+static enum sp_refusal reserve(struct sp_session *s, uint64_t what)
+{
+    const struct sp_config_limits *limits = &s->worker->view->snapshot->config->limits;
+    struct sp_tally *tally = s->worker->o.tally;
+    uint64_t sum = atomic_fetch_add_explicit(&tally->admitted, what, memory_order_relaxed) + what;
+    enum sp_refusal reason = SP_REFUSAL_none;
+
+    if (what >= ONE_REQUEST && sum >> 32 > limits->requests)
+        reason = SP_REFUSAL_too_many_requests;
+    else if ((sum & (ONE_REQUEST - 1)) * SP_IO_BLOCK > limits->memory_bytes)
+        reason = SP_REFUSAL_out_of_buffers;
+    if (reason != SP_REFUSAL_none)
+        atomic_fetch_sub_explicit(&tally->admitted, what, memory_order_relaxed);
+    return reason;
+}
+
+static void give_back(struct sp_session *s, uint64_t what)
+{
+    atomic_fetch_sub_explicit(&s->worker->o.tally->admitted, what, memory_order_relaxed);
+}
+
+bool sp_admit_head(struct sp_session *s)
+{
+    if (!s->has_head_block)
+        s->has_head_block = reserve(s, 1) == SP_REFUSAL_none;
+    return s->has_head_block;
+}
+
+void sp_admit_head_end(struct sp_session *s)
+{
+    if (s->has_head_block)
+        give_back(s, 1);
+    s->has_head_block = false;
+}
+
+enum sp_refusal sp_admit(struct sp_exchange *x)
+{
+    struct sp_session *s = x->session;
+    enum sp_refusal reason = reserve(s, ONE_REQUEST + SP_EXCHANGE_BLOCKS - s->has_head_block);
+
+    if (reason != SP_REFUSAL_none)
+        return reason;
+    s->has_head_block = false; /* it is one of these now */
+    x->admitted = true;
+    return SP_REFUSAL_none;
+}
+
+void sp_admit_end(struct sp_exchange *x)
+{
+    if (x->admitted)
+        give_back(x->session, ONE_REQUEST + SP_EXCHANGE_BLOCKS);
+    x->admitted = false;
+}

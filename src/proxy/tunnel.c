@@ -1,0 +1,237 @@
+/* Bytes both ways, as they come: after an upgrade, and in mode tcp. Each way goes as far as it can and stops where its reader has
+ * nothing or its writer takes nothing; what the writer does not take waits in one block, and then nothing more is read, so
+ * that a slow side slows the other. An empty way holds no block.
+ *
+ *   codec's rest --> block <-- reader          reader's end --> all is written --> writer is told (half-close)
+ *                      |
+ *                      v
+ *                    writer
+ *
+ * A way that has ended leaves the other one alone: the tunnel is over when both have. A side that breaks ends it at once, and the
+ * client sees no close_notify, so that what is not complete does not look so. */
+#include "proxy_impl.h"
+
+/* Blocks that one way may move in one turn of the loop before others have theirs. */
+#define RUNS_A_TURN 16
+
+enum flow {
+    FLOW_WAIT, /* for its reader or its writer */
+    FLOW_TURN, /* there is more, but this turn is over */
+    FLOW_ENDED,
+    FLOW_READER_BROKE,
+    FLOW_WRITER_BROKE
+};
+
+/* A side: its transport, and the codec that it had, which may hold bytes of both directions; NULL: none. */
+struct side {
+    struct sp_transport *transport;
+    struct sp_stream *stream;
+};
+
+struct flowing {
+    struct sp_tunnel_way *way;
+    struct side from, to;
+    struct sp_pool *blocks;
+    uint64_t moved; /* bytes, in this turn */
+};
+
+/* ---- one way ---- */
+
+static enum sp_rc write_some(struct flowing *f, const char *bytes, size_t len, size_t *taken)
+{
+    struct iovec iov = {(void *)(uintptr_t)bytes, len};
+    enum sp_rc rc = sp_transport_writev(f->to.transport, &iov, 1, taken);
+
+    if (rc == SP_OK)
+        f->moved += *taken;
+    return rc;
+}
+
+/* What the reader's codec had read before it was no codec any more. */
+static enum sp_rc drain_rest(struct flowing *f)
+{
+    struct sp_slice rest;
+    size_t taken;
+
+    if (f->from.stream == NULL)
+        return SP_OK;
+    while ((rest = sp_h1_rest(f->from.stream)).len > 0) {
+        enum sp_rc rc = write_some(f, rest.ptr, rest.len, &taken);
+        if (rc != SP_OK)
+            return rc;
+        sp_h1_drop_rest(f->from.stream, taken);
+    }
+    return SP_OK;
+}
+
+static enum sp_rc drain_block(struct flowing *f)
+{
+    struct sp_tunnel_way *w = f->way;
+    size_t taken;
+
+    while (w->at < w->end) {
+        enum sp_rc rc = write_some(f, w->block + w->at, w->end - w->at, &taken);
+        if (rc != SP_OK)
+            return rc;
+        w->at += taken;
+    }
+    w->at = w->end = 0;
+    return SP_OK;
+}
+
+static void give_block(struct flowing *f)
+{
+    sp_pool_give(f->blocks, f->way->block);
+    f->way->block = NULL;
+}
+
+/* A reset that came together with the bytes before it shows in no other edge: the kernel is asked once more. */
+static enum sp_rc fill_block(struct flowing *f)
+{
+    struct sp_tunnel_way *w = f->way;
+    size_t n = 0;
+
+    if (w->block == NULL)
+        w->block = sp_pool_take(f->blocks);
+    if (w->block == NULL)
+        return SP_FAIL;
+    if (w->ask_again)
+        sp_transport_expect_more(f->from.transport);
+    enum sp_rc rc = sp_transport_read(f->from.transport, w->block, SP_IO_BLOCK, &n);
+    w->ask_again = rc == SP_OK;
+    w->end = n;
+    if (rc != SP_OK)
+        give_block(f);
+    return rc;
+}
+
+/* The reader's end goes on to the writer. One that is not there any more has all that it was to have. */
+static enum flow end_way(struct flowing *f)
+{
+    if (sp_transport_shutdown(f->to.transport) == SP_AGAIN)
+        return FLOW_WAIT;
+    f->way->write_ended = true;
+    return FLOW_ENDED;
+}
+
+static enum flow stopped(enum sp_rc rc)
+{
+    return rc == SP_AGAIN ? FLOW_WAIT : FLOW_WRITER_BROKE;
+}
+
+static enum flow run(struct flowing *f)
+{
+    struct sp_tunnel_way *w = f->way;
+    enum sp_rc rc;
+
+    if (w->write_ended)
+        return FLOW_ENDED;
+    rc = f->to.stream != NULL ? f->to.stream->ops->flush(f->to.stream) : SP_OK;
+    if (rc == SP_OK)
+        rc = drain_rest(f);
+    for (int i = 0; rc == SP_OK && i < RUNS_A_TURN; i++) {
+        rc = drain_block(f);
+        if (rc != SP_OK)
+            break;
+        if (w->read_ended)
+            return end_way(f);
+        switch (fill_block(f)) {
+        case SP_OK:
+            break;
+        case SP_AGAIN:
+            return sp_transport_flush(f->to.transport) == SP_FAIL ? FLOW_WRITER_BROKE : FLOW_WAIT;
+        case SP_EOF:
+            w->read_ended = true;
+            break;
+        default:
+            return FLOW_READER_BROKE;
+        }
+    }
+    return rc == SP_OK ? FLOW_TURN : stopped(rc);
+}
+
+/* ---- both ---- */
+
+static enum sp_next broke(struct sp_exchange *x, enum sp_refusal reason, const char *detail)
+{
+    sp_exchange_abandon(x, reason, detail);
+    return SP_NEXT_CUT;
+}
+
+/* A backend that has said its last word need not hear ours: what the client still sends is dropped with the connection. */
+static bool is_dismissed(struct sp_tunnel *t, enum flow in)
+{
+    return in == FLOW_WRITER_BROKE && t->out.read_ended;
+}
+
+static enum sp_next finish(struct sp_exchange *x)
+{
+    sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
+    x->step = SP_STEP_DONE;
+    return SP_NEXT_STEP;
+}
+
+enum sp_next sp_tunnel(struct sp_exchange *x)
+{
+    struct sp_session *s = x->session;
+    struct sp_tunnel *t = &x->tunnel;
+    struct sp_pool *blocks = &s->worker->blocks;
+    struct side client = {s->who->transport, s->stream}, backend = {x->up->transport, x->up->stream};
+    struct flowing in = {.way = &t->in, .from = client, .to = backend, .blocks = blocks};
+    struct flowing out = {.way = &t->out, .from = backend, .to = client, .blocks = blocks};
+
+    enum flow went_in = run(&in), went_out = run(&out);
+    x->bytes_in += in.moved;
+    x->bytes_out += out.moved;
+    sp_meter_add(s->worker->o.meter, SP_METER_tunnel_bytes_in, in.moved);
+    sp_meter_add(s->worker->o.meter, SP_METER_tunnel_bytes_out, out.moved);
+    if (is_dismissed(t, went_in)) {
+        t->in.write_ended = true;
+        went_in = FLOW_ENDED;
+    }
+    if (went_in == FLOW_READER_BROKE || went_out == FLOW_WRITER_BROKE || s->reset)
+        return broke(x, SP_REFUSAL_client_gone, "it broke the tunnel");
+    if (went_out == FLOW_READER_BROKE || went_in == FLOW_WRITER_BROKE)
+        return broke(x, SP_REFUSAL_backend_closed, "it broke the tunnel");
+    if (went_in == FLOW_ENDED && went_out == FLOW_ENDED)
+        return finish(x);
+    if (went_in == FLOW_TURN || went_out == FLOW_TURN)
+        sp_loop_defer(s->worker->o.loop, &s->resume);
+    sp_session_wait(s, SP_WAIT_TUNNEL, s->timeouts.tunnel_ms, in.moved + out.moved > 0);
+    return SP_NEXT_WAIT;
+}
+
+enum sp_next sp_tunnel_begin(struct sp_exchange *x)
+{
+    struct sp_meter_block *meter = x->session->worker->o.meter;
+
+    sp_retry_forget(x);
+    x->close = true;
+    x->deadline_ms = 0;
+    x->tunnel.open = true;
+    sp_meter_add(meter, SP_METER_tunnels, 1);
+    sp_meter_add(meter, SP_METER_tunnels_open, 1);
+    sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
+    x->step = SP_STEP_TUNNEL;
+    return SP_NEXT_STEP;
+}
+
+void sp_tunnel_end(struct sp_exchange *x)
+{
+    struct sp_tunnel *t = &x->tunnel;
+    struct sp_worker *w = x->session->worker;
+
+    sp_pool_give(&w->blocks, t->in.block);
+    sp_pool_give(&w->blocks, t->out.block);
+    if (t->open)
+        sp_meter_sub(w->o.meter, SP_METER_tunnels_open, 1);
+    *t = (struct sp_tunnel){0};
+}
+
+/* Its listener is gone from the configuration: as long as a process that stops would leave it. */
+void sp_tunnel_leave(struct sp_exchange *x, uint64_t drain_ms)
+{
+    if (!x->tunnel.open || x->deadline_ms != 0)
+        return;
+    sp_exchange_end_by(x, sp_mono_ms() + drain_ms, SP_REFUSAL_listener_removed);
+}

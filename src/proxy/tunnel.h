@@ -1,0 +1,33 @@
+/* Bytes both ways between a client and a backend, when neither speaks HTTP to us (any more). Private to the room. */
+#ifndef SP_SRC_PROXY_TUNNEL_H
+#define SP_SRC_PROXY_TUNNEL_H
+
+#include "sallyport/base/base.h"
+
+struct sp_exchange;
+
+/* One direction. */
+struct sp_tunnel_way {
+    char *block;      /* bytes that the writer has not taken, or NULL */
+    size_t at, end;   /* in it */
+    bool ask_again;   /* its reader gave bytes: the kernel is asked once more */
+    bool read_ended;  /* nothing more comes from its reader */
+    bool write_ended; /* and its writer was told so */
+};
+
+struct sp_tunnel {
+    struct sp_tunnel_way in;  /* client to backend */
+    struct sp_tunnel_way out; /* backend to client */
+    bool open;                /* it was counted */
+};
+
+/* tunnel.c */
+/* The exchange goes on as a tunnel. After a 101 that was asked for (its head has been given to the client's codec, x->answered and
+ * x->status say so), or in mode tcp. */
+enum sp_next sp_tunnel_begin(struct sp_exchange *x);
+enum sp_next sp_tunnel(struct sp_exchange *x); /* the step */
+void sp_tunnel_end(struct sp_exchange *x);     /* gives back what it holds; once, or any number of times */
+/* Its listener is gone: it ends within `drain_ms`. Once, or any number of times. */
+void sp_tunnel_leave(struct sp_exchange *x, uint64_t drain_ms);
+
+#endif

@@ -1,0 +1,291 @@
+/* An open TLS connection as a transport, whichever side of it is ours; the way there is in handshake.c (clients) and
+ * client_conn.c (backends).
+ *
+ * Reading: OpenSSL reads ahead, so bytes may wait in it while the socket is empty. SP_AGAIN is given only when
+ * neither has any, and `can_read` stays set while OpenSSL does. Writing: at most one record a call. When the
+ * socket is full in the middle of it, the plaintext is kept here (OpenSSL wants the same bytes again) and
+ * reported as taken; nothing more is taken until it is gone. After a fatal error OpenSSL is not asked again
+ * (`broken`). */
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "sallyport/base/clock.h"
+#include "sallyport/base/mem.h"
+#include "tls_private.h"
+
+/* A peer may send KeyUpdates, and with TLS 1.2 ask for renegotiations, without end and for nothing: each costs us a
+ * few hashes and an answer, him a hash. Keys have to change once in 2^24 records (RFC 8446 §5.5), the most cautious
+ * clients change them every few megabytes, or now and then by the clock. So many within an hour, without that much
+ * data between them, nobody needs; and however long a connection lives, it never comes near. */
+#define MAX_HANDSHAKE_MESSAGES 100
+#define DATA_BETWEEN           (1 << 20)
+#define WINDOW_US              (UINT64_C(3600) * 1000000)
+
+#define RECORD_MAX 16384
+
+static void on_message(
+    int written, int version, int content_type, const void *bytes, size_t len, SSL *ssl, void *arg)
+{
+    (void)version;
+    (void)ssl;
+    struct wire *w = arg;
+    if (written || len == 0)
+        return;
+    /* A message that was processed, or (for those refused unread) the record that brought one. */
+    bool is_handshake =
+        content_type == SSL3_RT_HANDSHAKE ||
+        (content_type == SSL3_RT_HEADER && *(const unsigned char *)bytes == SSL3_RT_HANDSHAKE);
+    if (!is_handshake)
+        return;
+    uint64_t now_us = sp_mono_us();
+    if (now_us - w->counted_since_us >= WINDOW_US) {
+        w->counted_since_us = now_us;
+        w->handshake_messages = 0;
+    }
+    if (++w->handshake_messages > MAX_HANDSHAKE_MESSAGES) {
+        w->broken = true; /* the BIO gives nothing more */
+        w->end_reason = SP_REFUSAL_too_many_key_updates;
+    }
+}
+
+/* Data in either direction: either side's keys may be due. */
+static void count_data(struct wire *w, size_t bytes)
+{
+    w->data_since += bytes;
+    if (w->data_since >= DATA_BETWEEN) {
+        w->data_since = 0;
+        w->handshake_messages = 0;
+    }
+}
+
+void wire_watch_messages(struct wire *w)
+{
+    SSL_set_msg_callback(w->ssl, on_message);
+    SSL_set_msg_callback_arg(w->ssl, w);
+}
+
+static enum sp_rc fail(struct wire *w)
+{
+    w->broken = true;
+    ERR_clear_error();
+    return SP_FAIL;
+}
+
+static enum sp_rc read_stopped(struct wire *w)
+{
+    switch (SSL_get_error(w->ssl, 0)) {
+    case SSL_ERROR_WANT_READ:
+        return SP_AGAIN;
+    case SSL_ERROR_WANT_WRITE:
+        w->read_wants_write = true;
+        return SP_AGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        w->read_end = SP_EOF;
+        return SP_EOF;
+    default:
+        w->read_end = SP_FAIL;
+        return fail(w);
+    }
+}
+
+enum sp_rc wire_read(struct sp_transport *t, void *buf, size_t room, size_t *n)
+{
+    struct wire *w = wire_of(t);
+    SP_ASSERT(w->stage == STAGE_OPEN && room > 0);
+    *n = 0;
+    if (w->read_end != SP_OK)
+        return w->read_end;
+    if (w->broken)
+        return SP_FAIL;
+    if (!t->can_read)
+        return SP_AGAIN;
+    enum sp_rc rc = SP_OK;
+    while (rc == SP_OK && *n < room) {
+        size_t got;
+        ERR_clear_error();
+        if (SSL_read_ex(w->ssl, (char *)buf + *n, room - *n, &got) != 1) {
+            rc = read_stopped(w);
+            break;
+        }
+        *n += got;
+        count_data(w, got);
+        if (!t->can_read && !SSL_has_pending(w->ssl))
+            break;
+    }
+    /* What is left inside, and an end that was met behind data, need no edge to be asked for. */
+    if ((rc == SP_OK && SSL_has_pending(w->ssl)) || rc == SP_EOF || rc == SP_FAIL)
+        t->can_read = true;
+    return *n > 0 ? SP_OK : rc;
+}
+
+/* Keeps plaintext whose record is on its way. */
+static enum sp_rc hold(struct wire *w, const void *bytes, size_t len)
+{
+    w->held = sp_alloc(1, len);
+    if (w->held == NULL)
+        return fail(w);
+    memcpy(w->held, bytes, len);
+    w->held_len = len;
+    w->held_from = 0;
+    return SP_OK;
+}
+
+/* TLS's own message has gone out: what was read behind it needs no edge. */
+static void own_message_done(struct wire *w)
+{
+    if (w->read_wants_write && SSL_has_pending(w->ssl))
+        w->t.can_read = true;
+    w->read_wants_write = false;
+}
+
+/* SP_OK: *written > 0. SP_AGAIN: OpenSSL has begun and wants the same bytes again. */
+static enum sp_rc write_record(struct wire *w, const void *bytes, size_t len, size_t *written)
+{
+    ERR_clear_error();
+    if (SSL_write_ex(w->ssl, bytes, len, written) == 1) {
+        own_message_done(w);
+        count_data(w, *written);
+        return SP_OK;
+    }
+    switch (SSL_get_error(w->ssl, 0)) {
+    case SSL_ERROR_WANT_WRITE:
+    case SSL_ERROR_WANT_READ:
+        return SP_AGAIN;
+    default:
+        return fail(w);
+    }
+}
+
+/* Goes on with what TLS itself wanted to send while reading. */
+static enum sp_rc finish_own_message(struct wire *w)
+{
+    ERR_clear_error();
+    int rc = SSL_do_handshake(w->ssl);
+    int ssl_error = rc == 1 ? SSL_ERROR_NONE : SSL_get_error(w->ssl, rc);
+    if (ssl_error == SSL_ERROR_WANT_WRITE)
+        return SP_AGAIN;
+    if (ssl_error != SSL_ERROR_NONE && ssl_error != SSL_ERROR_WANT_READ)
+        return fail(w);
+    own_message_done(w);
+    return SP_OK;
+}
+
+enum sp_rc wire_flush(struct sp_transport *t)
+{
+    struct wire *w = wire_of(t);
+    SP_ASSERT(w->stage == STAGE_OPEN);
+    if (w->broken)
+        return SP_FAIL;
+    while (w->held != NULL) {
+        size_t written;
+        if (!t->can_write)
+            return SP_AGAIN;
+        enum sp_rc rc = write_record(w, w->held + w->held_from, w->held_len - w->held_from, &written);
+        if (rc != SP_OK)
+            return rc;
+        w->held_from += written;
+        if (w->held_from == w->held_len)
+            SP_FREE(w->held);
+    }
+    if (w->read_wants_write)
+        return t->can_write ? finish_own_message(w) : SP_AGAIN;
+    return SP_OK;
+}
+
+/* The next bytes for one record: the caller's own memory if they lie together there, else gathered in
+ * `scratch`. */
+static struct sp_slice gather(const struct iovec *iov, int count, char scratch[RECORD_MAX])
+{
+    while (count > 0 && iov->iov_len == 0) {
+        iov++;
+        count--;
+    }
+    SP_ASSERT(count > 0);
+    if (count == 1 || iov->iov_len >= RECORD_MAX)
+        return (struct sp_slice){iov->iov_base, iov->iov_len < RECORD_MAX ? iov->iov_len : RECORD_MAX};
+    size_t len = 0;
+    for (int i = 0; i < count && len < RECORD_MAX; i++) {
+        size_t fits = iov[i].iov_len < RECORD_MAX - len ? iov[i].iov_len : RECORD_MAX - len;
+        if (fits > 0)
+            memcpy(scratch + len, iov[i].iov_base, fits);
+        len += fits;
+    }
+    return (struct sp_slice){scratch, len};
+}
+
+enum sp_rc wire_writev(struct sp_transport *t, const struct iovec *iov, int count, size_t *taken)
+{
+    struct wire *w = wire_of(t);
+    *taken = 0;
+    enum sp_rc rc = wire_flush(t);
+    if (rc != SP_OK)
+        return rc;
+    if (w->close_sent)
+        return SP_FAIL;
+    if (!t->can_write)
+        return SP_AGAIN;
+    char scratch[RECORD_MAX];
+    struct sp_slice record = gather(iov, count, scratch);
+    rc = write_record(w, record.ptr, record.len, taken);
+    if (rc != SP_AGAIN)
+        return rc;
+    if (hold(w, record.ptr, record.len) != SP_OK)
+        return SP_FAIL;
+    *taken = record.len;
+    return SP_OK;
+}
+
+/* SP_AGAIN: the socket is full; to be called again after a writable edge. */
+enum sp_rc wire_shutdown(struct sp_transport *t)
+{
+    struct wire *w = wire_of(t);
+    enum sp_rc rc = wire_flush(t);
+    if (rc == SP_AGAIN)
+        return SP_AGAIN;
+    if (rc == SP_OK && !w->close_sent) {
+        ERR_clear_error();
+        int sent = SSL_shutdown(w->ssl);
+        if (sent < 0 && SSL_get_error(w->ssl, sent) == SSL_ERROR_WANT_WRITE)
+            return SP_AGAIN;
+        if (sent < 0)
+            rc = fail(w);
+        w->close_sent = true;
+    }
+    if (shutdown(t->fd, SHUT_WR) != 0)
+        rc = SP_FAIL;
+    return rc;
+}
+
+/* The certificates above the leaf are told by now to whom they concern. OpenSSL would hold them parsed, with their keys,
+ * for as long as the connection: 6 KiB each, a quarter of an idle connection. Nothing asks for them again: there is no
+ * renegotiation. The list stays OpenSSL's; it is left empty. */
+void wire_forget_chain(struct wire *w)
+{
+    STACK_OF(X509) *sent = SSL_get_peer_cert_chain(w->ssl);
+    while (sent != NULL && sk_X509_num(sent) > 0)
+        X509_free(sk_X509_pop(sent));
+}
+
+bool wire_start(struct wire *w, SSL_CTX *ctx)
+{
+    w->ssl = SSL_new(ctx);
+    BIO *bio = BIO_new(w->shared->bio_method);
+    if (w->ssl == NULL || bio == NULL) {
+        BIO_free(bio);
+        return false;
+    }
+    BIO_set_data(bio, w);
+    SSL_set_bio(w->ssl, bio, bio); /* takes it over */
+    w->stage = STAGE_SHAKING;
+    return true;
+}
+
+void wire_end(struct wire *w)
+{
+    SSL_free(w->ssl);
+    sp_free(w->held);
+    close(w->t.fd);
+    shared_unref(w->shared);
+    ERR_clear_error();
+}

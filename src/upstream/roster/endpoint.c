@@ -1,0 +1,81 @@
+/* Endpoints: counted by reference, told apart by upstream and address. What workers tell of them ends here in an atomic or two;
+ * only the failure that may be one too many becomes a mail to the roster (ejection.c).
+ *
+ * An endpoint knows its roster but never touches it when it is let go of: the last reference may be a worker's, after
+ * the roster has ended. */
+#include "upstream/roster/roster_impl.h"
+
+#include <stdio.h>
+
+struct sp_endpoint *sp_endpoint_ref(struct sp_endpoint *ep)
+{
+    atomic_fetch_add_explicit(&ep->refs, 1, memory_order_relaxed);
+    return ep;
+}
+
+void sp_endpoint_unref(struct sp_endpoint *ep)
+{
+    if (ep != NULL && atomic_fetch_sub_explicit(&ep->refs, 1, memory_order_acq_rel) == 1)
+        sp_free(sp_member_of(ep));
+}
+
+/* The address without its port, as a certificate would have it. */
+static void host_of_address(const struct sp_addr *address, const char *text, char *out, size_t room)
+{
+    struct sp_slice host = {NULL, 0};
+    uint16_t port = 0;
+
+    out[0] = '\0';
+    if (!sp_addr_is_unix(address) && sp_addr_split(sp_slice_of(text), true, &host, &port))
+        (void)snprintf(out, room, "%.*s", SP_FMT(host));
+}
+
+struct sp_member *sp_member_new(
+    struct sp_roster *r, const char *upstream, const struct sp_addr *address, const char *host)
+{
+    struct sp_member *m = SP_NEW(struct sp_member);
+
+    if (m == NULL)
+        return NULL;
+    atomic_init(&m->ep.refs, 1);
+    m->ep.address = *address;
+    sp_addr_format(address, m->ep.text);
+    if (host != NULL)
+        (void)snprintf(m->ep.host, sizeof(m->ep.host), "%s", host);
+    else
+        host_of_address(address, m->ep.text, m->ep.host, sizeof(m->ep.host));
+    (void)snprintf(m->ep.upstream, sizeof(m->ep.upstream), "%s", upstream);
+    m->roster = r;
+    sp_list_init(&m->link);
+    return m;
+}
+
+struct sp_member *sp_member_find(struct sp_roster *r, const char *upstream, const struct sp_addr *address)
+{
+    SP_LIST_EACH (&r->members, it) {
+        struct sp_member *m = SP_CONTAINER_OF(it, struct sp_member, link);
+        if (sp_addr_equal(&m->ep.address, address) && strcmp(m->ep.upstream, upstream) == 0)
+            return m;
+    }
+    return NULL;
+}
+
+void sp_endpoint_failed(struct sp_roster *r, struct sp_fleet *f, size_t upstream, struct sp_endpoint *ep)
+{
+    unsigned limit = f->upstreams[upstream].config->ejection.failures;
+    uint32_t failed = atomic_fetch_add_explicit(&ep->failed_in_a_row, 1, memory_order_relaxed) + 1;
+    struct sp_member *m = sp_member_of(ep);
+
+    if (limit == 0 || failed < limit || atomic_load_explicit(&ep->is_ejected, memory_order_relaxed) ||
+        atomic_exchange_explicit(&m->failed_under_way, true, memory_order_acq_rel))
+        return;
+    sp_endpoint_ref(ep);
+    m->failed.fn = sp_ejection_look;
+    sp_loop_post(r->loop, &m->failed);
+}
+
+void sp_endpoint_went_well(struct sp_endpoint *ep)
+{
+    if (atomic_load_explicit(&ep->failed_in_a_row, memory_order_relaxed) != 0)
+        atomic_store_explicit(&ep->failed_in_a_row, 0, memory_order_relaxed);
+}

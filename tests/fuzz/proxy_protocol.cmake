@@ -1,0 +1,1 @@
+sp_fuzz(proxy_protocol io base)

@@ -1,0 +1,1 @@
+sp_unit(config_forward config)

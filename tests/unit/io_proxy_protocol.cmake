@@ -1,0 +1,1 @@
+sp_unit(io_proxy_protocol io base)

@@ -1,0 +1,1 @@
+sp_unit(match_rewrite match)
