@@ -57,8 +57,10 @@ static const char *const ADVICE[SP_REFUSAL_COUNT] = {
     [SP_REFUSAL_bad_header_name] = "the client must spell its fields with '-'",
     [SP_REFUSAL_ambiguous_path] =
         "the client must send the path in its plain form: no dot segments, '//' or needless percent-encoding",
+    [SP_REFUSAL_request_loop] = "see where the endpoints of its upstream send it: back here, as it seems",
     [SP_REFUSAL_misdirected] =
         "the client must open a connection of its own for this host, asking for it by SNI",
+    [SP_REFUSAL_upgrade_not_allowed] = "list the protocol in the rule's upgrade, if it is meant to be",
     [SP_REFUSAL_header_too_large] = "raise limits.header_bytes or limits.headers",
     [SP_REFUSAL_target_too_long] = "raise limits.target_bytes",
     [SP_REFUSAL_body_too_large] = "raise limits.body_bytes",
@@ -77,14 +79,18 @@ static const char *const ADVICE[SP_REFUSAL_COUNT] = {
     [SP_REFUSAL_connect_timeout] = "see why the backend does not take connections, or raise timeouts.connect",
     [SP_REFUSAL_response_timeout] = "see what the backend is busy with, or raise timeouts.response",
     [SP_REFUSAL_backend_closed] = "see the backend's own log for that moment",
-    [SP_REFUSAL_bad_status_line] = "see what speaks at the backend's port: HTTP/1.1 without TLS is expected, unless the upstream has tls",
-    [SP_REFUSAL_bad_response_header] = "mend the header that the backend sends; the detail says what is wrong with it",
+    [SP_REFUSAL_bad_status_line] =
+        "see what speaks at the backend's port: HTTP/1.1 without TLS is expected, unless the upstream has tls",
+    [SP_REFUSAL_bad_response_header] =
+        "mend the header that the backend sends; the detail says what is wrong with it",
     [SP_REFUSAL_bad_response_framing] = "the backend must send either one Content-Length or chunks",
     [SP_REFUSAL_bad_response_chunk] = "see how the backend, or what is between, writes chunks",
-    [SP_REFUSAL_bad_upgrade] = "the backend must answer 101 only to a request that asks for it, with the protocol asked for",
+    [SP_REFUSAL_bad_upgrade] =
+        "the backend must answer 101 only to a request that asks for it, with the protocol asked for",
     [SP_REFUSAL_too_many_interim] = "the backend must send a final answer; 16 interim ones are taken",
     [SP_REFUSAL_unasked_response] = "the backend must not speak first, nor twice to one request",
-    [SP_REFUSAL_response_too_large] = "raise limits.header_bytes or limits.headers, or let the backend send less",
+    [SP_REFUSAL_response_too_large] =
+        "raise limits.header_bytes or limits.headers, or let the backend send less",
 };
 
 enum sp_refusal sp_reason_of(const char *word)

@@ -49,7 +49,7 @@ struct sp_trial {
     const char *sni;       /* canonical; "": none */
     const char *host_text; /* as it stands in Host */
     const char *method, *path;
-    bool is_tcp;           /* the listener is of mode tcp: a connection, and none of host_text, method and path */
+    bool is_tcp; /* the listener is of mode tcp: a connection, and none of host_text, method and path */
     struct sp_addr source; /* len 0: none */
     int64_t now;
     /* what came of it */

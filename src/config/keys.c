@@ -20,7 +20,7 @@ static const struct sp_word in_flight[]   = {{"end", 0}, {"finish", 1}, {NULL, 0
 static const struct sp_key admin_keys[] = {
 /*  name        type               field                                min  max    default */
     {"address", &sp_type_address,  AT(sp_config, admin_address),        0,   0,     SP_REQUIRED,
-     .doc = "Where `/metrics`, `/healthz` and `/readyz` are answered, without TLS: a loopback address or a unix socket, nothing else.",
+     .doc = "Where `/metrics`, `/upstreams`, `/healthz` and `/readyz` are answered, without TLS: a loopback address or a unix socket, nothing else.",
      .extra = AT(sp_config, admin_address_text)},
 };
 static const struct sp_section admin = {
@@ -65,8 +65,8 @@ static const struct sp_key limits_keys[] = {
      .doc = "Failed handshakes from one address (an IPv6 /64 counts as one), as many at once as in the whole period. Beyond it, its connections are turned away until some of it is left again."},
     {"requests",     &sp_type_count,     AT(sp_config_limits, requests),     1,       1000000,   "16384",
      .doc = "Requests in flight in all; an upgraded connection and one of `mode: tcp` counts as one. At the limit the newest is answered 503."},
-    {"memory",       &sp_type_bytes,     AT(sp_config_limits, memory_bytes), 32*MIB,  1024*GIB,  "1GiB",
-     .doc = "Buffers of requests in flight in all; each may need 128KiB, which are set aside when it is let in. At the limit the newest is answered 503."},
+    {"memory",       &sp_type_bytes,     AT(sp_config_limits, memory_bytes),  1*MIB,  1024*GIB,  "1GiB",
+     .doc = "Buffers of requests in flight in all; each may need 192KiB, which are set aside when it is let in. At the limit the newest is answered 503."},
     {"tracked_callers", &sp_type_count,  AT(sp_config_limits, tracked_callers), 64,   4194304,   "65536",
      .doc = "Clients whose `callers.<name>.limits` are counted at a time. Memory is taken for all of them at the start."},
     {"header_bytes", &sp_type_size,      AT(sp_config_limits, header_bytes), 1*KIB,   24*KIB,    "16KiB",

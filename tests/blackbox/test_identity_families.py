@@ -27,7 +27,7 @@ def settings(world, endpoint, server=None, trusted=(), **upstream):
     return gates.config(
         world, endpoint, listeners=[listener], callers={"everybody": [{"any": "authenticated"}]},
         rules=[{"name": "all", "from": ["everybody"], "upstream": "main"}],
-        upstreams={"main": {"endpoints": [endpoint], **upstream}}, **more)
+        upstreams={"main": {"endpoints": [endpoint], "forwarding_headers": [], **upstream}}, **more)
 
 
 @pytest.fixture(scope="module")

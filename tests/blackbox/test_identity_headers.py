@@ -18,7 +18,7 @@ EVERYBODY = {"callers": {"everybody": [{"any": "authenticated"}]},
                 ids=lambda p: "+".join(p) or "none")
 def family_gate(request, start_module_gate, world, module_backend):
     gate = start_module_gate(gates.config(world, module_backend.endpoint, **EVERYBODY, upstreams={
-        "main": {"endpoints": [module_backend.endpoint], "identity_headers": request.param},
+        "main": {"endpoints": [module_backend.endpoint], "identity_headers": request.param, "forwarding_headers": []},
         "other": {"endpoints": [module_backend.endpoint], "headers": {"X-Team": "{subject.OU}", "X-Who": "{caller}"}}}))
     gate.families = request.param
     return gate
@@ -117,7 +117,7 @@ def test_an_anonymous_caller_has_no_identity_and_may_not_bring_one(start_gate, w
     gate = start_gate(gates.config(
         world, backend.endpoint, listeners=[gates.listener(world, client_auth=auth)],
         callers={"nobody": [{"any": "anonymous"}]}, rules=[{"name": "open", "from": ["nobody"], "upstream": "main"}],
-        upstreams={"main": {"endpoints": [backend.endpoint], "identity_headers": list(identity.BY_FAMILY)}}))
+        upstreams={"main": {"endpoints": [backend.endpoint], "identity_headers": list(identity.BY_FAMILY), "forwarding_headers": []}}))
     with raw.Client(gate) as client:
         for more in (b"", "".join(f"{name}: {CLAIM}\r\n" for name in identity.ALL if name != "Early-Data").encode()):
             assert client.get(more=more).status == 200

@@ -16,7 +16,7 @@ def settings(world, endpoint, proxies, families=tuple(identity.BY_FAMILY)):
         world, endpoint, trusted_proxies=proxies,
         callers={"everybody": [{"any": "authenticated"}], "edge": [{"uri": "spiffe://corp.example/ns/billing/sa/batch"}]},
         rules=[{"name": "all", "from": ["everybody"], "upstream": "main"}],
-        upstreams={"main": {"endpoints": [endpoint], "identity_headers": list(families), "headers": {"X-Who": "{caller}"}}})
+        upstreams={"main": {"endpoints": [endpoint], "identity_headers": list(families), "forwarding_headers": [], "headers": {"X-Who": "{caller}"}}})
 
 
 def claims(names):

@@ -33,7 +33,7 @@ struct sp_case {
     const char *sni;      /* NULL: as the host */
     const char *host, *method, *path;
     const char *upgrade; /* a protocol; NULL: none */
-    const char *source; /* an address; NULL: none */
+    const char *source;  /* an address; NULL: none */
     const struct sp_config_header *headers;
     size_t header_count;
     const char *time; /* RFC 3339, or NULL: now */
