@@ -24,6 +24,15 @@ static unsigned readyz(struct sp_admin *a, struct sp_buf *out)
     return ready ? 200 : 503;
 }
 
+static unsigned upstreams(struct sp_admin *a, struct sp_buf *out)
+{
+    if (a->o.print_upstreams != NULL)
+        a->o.print_upstreams(a->o.arg, out);
+    else
+        sp_buf_add_str(out, "{\"upstreams\":[],\"names\":[]}\n");
+    return 200;
+}
+
 static const struct {
     const char *path;
     unsigned (*page)(struct sp_admin *a, struct sp_buf *out);
@@ -32,6 +41,7 @@ static const struct {
     {"/metrics", metrics, "text/plain; version=0.0.4; charset=utf-8"},
     {"/healthz", healthz, "text/plain; charset=utf-8"},
     {"/readyz", readyz, "text/plain; charset=utf-8"},
+    {"/upstreams", upstreams, "application/json"},
 };
 
 unsigned sp_admin_page(

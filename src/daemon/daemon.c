@@ -251,11 +251,22 @@ static void print_gauges(void *arg, struct sp_buf *out)
     sp_fetching_print(d->fetching, out);
 }
 
+static void print_upstreams(void *arg, struct sp_buf *out)
+{
+    const struct sp_daemon *d = arg;
+
+    sp_roster_print_json(d->roster, out);
+}
+
 static enum sp_rc start_admin(struct sp_daemon *d, struct sp_err *err)
 {
     const struct sp_config *config = d->snapshot->config;
-    struct sp_admin_options options = {
-        .loop = d->loop, .meters = d->meters, .is_ready = is_ready, .print_gauges = print_gauges, .arg = d};
+    struct sp_admin_options options = {.loop = d->loop,
+        .meters = d->meters,
+        .is_ready = is_ready,
+        .print_gauges = print_gauges,
+        .print_upstreams = print_upstreams,
+        .arg = d};
     struct sp_addr bound;
     char text[SP_ADDR_TEXT];
     int fd;
@@ -328,9 +339,9 @@ static enum sp_rc start_fetching(struct sp_daemon *d, struct sp_err *err)
 }
 
 /* In this order; sp_daemon_run undoes whatever was done, in the opposite one. */
-static enum sp_rc (*const START[])(struct sp_daemon *d, struct sp_err *err) = {start_log, equip_roster, start_loop,
-    start_limits, sp_ocsp_fetcher_start, make_threads, start_fetching, sp_watching_start, sp_reaching_start,
-    start_sockets, start_admin, start_signals, start_threads};
+static enum sp_rc (*const START[])(struct sp_daemon *d, struct sp_err *err) = {start_log, equip_roster,
+    start_loop, start_limits, sp_ocsp_fetcher_start, make_threads, start_fetching, sp_watching_start,
+    sp_reaching_start, start_sockets, start_admin, start_signals, start_threads};
 
 static void tell_ready(struct sp_daemon *d)
 {

@@ -187,8 +187,10 @@ static enum sp_rc handshake_failed(struct backend *b, int ssl_error, int sys, st
     unsigned long first = ERR_peek_error();
     bool is_plain = ERR_GET_LIB(first) == ERR_LIB_SSL && ERR_GET_REASON(first) == SSL_R_WRONG_VERSION_NUMBER;
     enum sp_refusal reason = reason_of_queue("backend", detail, sizeof detail);
+    bool is_somebody_else = p->verdict.x509_error == X509_V_ERR_HOSTNAME_MISMATCH;
     if (p->judged && !p->verdict.accepted)
-        return refuse(b, err, "its certificate is refused: %s%s%s", sp_refusal_name(p->verdict.reason),
+        return refuse(b, err, "its certificate is refused: %s%s%s",
+            is_somebody_else ? "wrong_name" : sp_refusal_name(p->verdict.reason),
             p->verdict.detail[0] != '\0' ? ": " : "", p->verdict.detail);
     if (b->wire.flooded)
         return refuse(b, err, "more than 64 KiB in the handshake");
@@ -282,7 +284,7 @@ static void choose_sni(const struct sp_config_upstream_tls *tls, struct probe *p
     const struct wanted named = wanted_of(tls->sni != NULL ? tls->sni : tls->name);
     const struct wanted *w = tls->sni != NULL || tls->name != NULL ? &named : &p->host;
     if (w->kind == WANTED_DNS)
-        memcpy(p->sni, w->dns, sizeof p->sni);
+        memcpy(p->sni, w->text, sizeof p->sni);
 }
 
 struct sp_transport *sp_tls_client_conn_new(

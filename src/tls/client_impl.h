@@ -25,7 +25,7 @@ struct sp_tls_client {
 /* The one name that a certificate must have, as a DNS name or as an address. */
 struct wanted {
     enum { WANTED_NOTHING, WANTED_DNS, WANTED_ADDRESS } kind;
-    char dns[WANTED_ROOM]; /* canonical: lower case, no trailing dot */
+    char text[WANTED_ROOM]; /* a name canonical: lower case, no trailing dot */
     struct sp_cidr address;
 };
 /* `text`: a name, or an address, which may stand in brackets or have a zone. NULL, or what no certificate can name: WANTED_NOTHING. */

@@ -5,6 +5,7 @@
  * DNS name, and the common name for nothing (RFC 9525 §2). They come by pointer and length, and a certificate with a name
  * that holds a NUL or a control character has been refused by then. A wildcard is the whole leftmost label, stands for
  * one label, and two more have to be behind it. */
+#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "client_impl.h"
@@ -33,18 +34,19 @@ struct wanted wanted_of(const char *text)
     struct sp_slice address = bare_address(name);
     if (memchr(name.ptr, '/', name.len) == NULL && sp_cidr_compile(address, &w.address) == NULL) {
         w.kind = WANTED_ADDRESS;
+        snprintf(w.text, sizeof w.text, "%.*s", SP_FMT(address));
         return w;
     }
     if (name.len > 1 && name.ptr[name.len - 1] == '.')
         name.len--;
-    if (name.len == 0 || name.len >= sizeof w.dns || name.ptr[0] == '.')
+    if (name.len == 0 || name.len >= sizeof w.text || name.ptr[0] == '.')
         return w;
     for (size_t i = 0; i < name.len; i++) {
-        w.dns[i] = sp_lower(name.ptr[i]);
-        if (!is_name_byte(w.dns[i]))
+        w.text[i] = sp_lower(name.ptr[i]);
+        if (!is_name_byte(w.text[i]))
             return w;
     }
-    w.dns[name.len] = '\0';
+    w.text[name.len] = '\0';
     w.kind = WANTED_DNS;
     return w;
 }
@@ -78,7 +80,7 @@ static bool dns_name_fits(struct sp_slice name, struct sp_slice wanted)
 bool wanted_is_met(const struct wanted *w, const struct sp_identity *backend)
 {
     for (size_t i = 0; w->kind == WANTED_DNS && i < backend->dns_names.count; i++) {
-        if (dns_name_fits(backend->dns_names.items[i], sp_slice_of(w->dns)))
+        if (dns_name_fits(backend->dns_names.items[i], sp_slice_of(w->text)))
             return true;
     }
     for (size_t i = 0; w->kind == WANTED_ADDRESS && i < backend->ips.count; i++) {
@@ -113,9 +115,12 @@ static void say_names(const struct sp_identity *backend, struct sp_buf *out)
             sp_buf_printf(
                 out, "%s%s%.*s", said++ > 0 ? ", " : "", lists[l].type, SP_FMT(lists[l].names->items[i]));
     }
-    if (backend->ips.count > 0)
-        sp_buf_printf(out, "%s%zu address%s", said++ > 0 ? ", " : "", backend->ips.count,
-            backend->ips.count == 1 ? "" : "es");
+    for (size_t i = 0; i < backend->ips.count; i++) {
+        const struct sp_slice ip = backend->ips.items[i];
+        char text[INET6_ADDRSTRLEN] = "";
+        (void)inet_ntop(ip.len == 4 ? AF_INET : AF_INET6, ip.ptr, text, sizeof text);
+        sp_buf_printf(out, "%sIP:%s", said++ > 0 ? ", " : "", text);
+    }
     if (said == 0)
         sp_buf_add_str(out, "none at all");
 }
@@ -136,7 +141,6 @@ bool backend_is_wanted(const struct sp_tls_client *c, const struct probe *p,
     const struct sp_identity *backend, struct sp_verdict *out)
 {
     const struct sp_config_upstream_tls *tls = c->tls;
-    char text[WANTED_ROOM];
     if (tls->name != NULL) {
         const struct wanted name = wanted_of(tls->name);
         if (!wanted_is_met(&name, backend))
@@ -149,6 +153,5 @@ bool backend_is_wanted(const struct sp_tls_client *c, const struct probe *p,
     if (p->host.kind == WANTED_NOTHING)
         return refuse(
             "known whom to expect (no tls.name, no tls.uri, and the endpoint has no name)", backend, out);
-    snprintf(text, sizeof text, "%s", p->host.kind == WANTED_DNS ? p->host.dns : "the endpoint's address");
-    return refuse(text, backend, out);
+    return refuse(p->host.text, backend, out);
 }

@@ -84,8 +84,8 @@ const char *sp_tls_version(const struct sp_transport *t)
     const struct conn *c = conn_of((struct sp_transport *)(uintptr_t)t);
     /* OpenSSL names its own highest version until one is agreed on; the cipher is chosen after that. TLS 1.2
      * has it pending until the end of the handshake. */
-    bool is_agreed =
-        c->wire.ssl != NULL && (SSL_get_current_cipher(c->wire.ssl) != NULL || SSL_get_pending_cipher(c->wire.ssl) != NULL);
+    bool is_agreed = c->wire.ssl != NULL && (SSL_get_current_cipher(c->wire.ssl) != NULL ||
+                                                SSL_get_pending_cipher(c->wire.ssl) != NULL);
     return is_agreed ? SSL_get_version(c->wire.ssl) : "";
 }
 

@@ -7,6 +7,7 @@ import socket
 import threading
 
 import pytest
+import yaml
 
 from lib import gate as gates
 from lib import pki, raw
@@ -95,8 +96,8 @@ def test_a_backend_is_known(backends, serve, in_front, which):
 
 BAD = {
     "another name": ({"sans": [pki.dns("other.internal")]}, {}, "DNS:other.internal"),
-    "a name in the common name alone": ({"sans": []}, {}, "name_convention"),
-    "another address": ({"sans": [pki.ip("127.0.0.2")]}, {"name": None}, "name_convention"),
+    "a name in the common name alone": ({"sans": []}, {}, "wrong_name"),
+    "another address": ({"sans": [pki.ip("127.0.0.2")]}, {"name": None}, "wrong_name"),
     "another SPIFFE ID": ({"sans": [pki.uri("spiffe://corp/frontend/x")]}, {"name": None, "uri": "spiffe://corp/backend/*"},
                           "spiffe://corp/frontend/x"),
     "a NUL in its name": ({"sans": [pki.dns("backend.internal\0.evil.example")]}, {}, "hostile_name"),
@@ -236,10 +237,9 @@ def test_a_backend_that_is_somebody_else_is_not_healthy(backends, serve, in_fron
     nginx = serve(backends.issue("other.internal"))
     check = {"path": "/", "interval": "50ms", "timeout": "5s", "healthy_after": 1, "unhealthy_after": 1}
     gate = in_front(nginx.endpoint, backends.tls(), health_check=check)
-    state = 'sallyport_upstream_endpoint_state{upstream="main",endpoint="%s",state="%s"}'
-    gate.wait_metric(state % (nginx.endpoint, "down"), lambda value: value == 1)
+    assert "wrong_name" in gate.wait_event("endpoint_down", endpoint=nginx.endpoint)["reason"]
     nginx.restart(backends.issue())
-    gate.wait_metric(state % (nginx.endpoint, "up"), lambda value: value == 1)
+    gate.wait_event("endpoint_up", endpoint=nginx.endpoint)
     assert ask(gate).status == 200
 
 
@@ -254,3 +254,36 @@ def test_what_nears_its_end_is_told(backends, serve, in_front):
     assert "then backends refuse it" in told["detail"]
     names = [name for name in gate.metrics() if name.startswith("sallyport_upstream_") and "timestamp" in name]
     assert len(names) == 3, names
+
+
+def test_check_lists_what_backends_are_judged_by_and_shown(backends, own_world, tmp_path):
+    soon = backends.proxies.issue("ends-soon", not_after=pki.NOW + pki.DAY).save(backends.folder, "ours")
+    settings = gates.config(own_world)
+    settings["upstreams"]["main"] = {"endpoints": ["127.0.0.1:9"], "tls": backends.tls(crl=[str(backends.crl_file)])}
+    file = tmp_path / "sallyport.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    ran = gates.run("check", "-c", file)
+    assert ran.returncode == 0, ran.stderr
+    listed = ran.stdout[ran.stdout.index("upstream main over TLS, backends known by backend.internal"):]
+    for text in ("CN=ends-soon", str(soon.chain_file), "CN=Backend Root", str(backends.ca_file), str(backends.crl_file)):
+        assert text in listed, text
+    assert f"certificate {soon.chain_file}: ends in" in ran.stderr
+
+
+BROKEN = {
+    "ca": (b"no certificate", "backend-ca.pem"),
+    "crl": (b"no list", "backend.crl"),
+    "certificate": (b"no certificate", "ours.pem"),
+}
+
+
+@pytest.mark.parametrize("which", BROKEN)
+def test_check_names_the_file_that_is_wrong(backends, own_world, tmp_path, which):
+    data, name = BROKEN[which]
+    (backends.folder / name).write_bytes(data)
+    settings = gates.config(own_world)
+    settings["upstreams"]["main"] = {"endpoints": ["127.0.0.1:9"], "tls": backends.tls(crl=[str(backends.crl_file)])}
+    file = tmp_path / "sallyport.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    ran = gates.run("check", "-c", file)
+    assert ran.returncode == 2 and str(backends.folder / name) in ran.stderr

@@ -146,9 +146,32 @@ static void test_the_unspecified_ipv6_address_takes_ipv4_too(void **state)
     struct sp_addr v4 = address_of("127.0.0.1:1");
     v4.u.in4.sin_port = bound.u.in6.sin6_port;
     connect_to(f->loop, &v4, listener, &client, &server);
+    struct sp_addr end;
+    assert_int_equal(
+        sp_socket_local(server, &end), SP_OK); /* and where he connected to is called what he called it */
+    assert_true(sp_addr_equal(&end, &v4));
     close(client);
     close(server);
     close(listener);
+}
+
+static void test_what_was_looked_at_is_thrown_away_to_the_byte(void **state)
+{
+    struct fixture *f = *state;
+    static char sent[3000], got[3000];
+    size_t n;
+    for (size_t i = 0; i < sizeof sent; i++)
+        sent[i] = (char)(i % 251);
+    assert_int_equal(write(f->pair[0], sent, sizeof sent), sizeof sent);
+    assert_int_equal(sp_socket_drop(f->pair[1], 0), SP_OK);
+    assert_int_equal(sp_socket_drop(f->pair[1], 1), SP_OK);
+    assert_int_equal(sp_socket_drop(f->pair[1], 1500), SP_OK);
+    assert_int_equal(sp_socket_peek(f->pair[1], got, sizeof got, &n), SP_OK);
+    assert_int_equal(n, sizeof sent - 1501);
+    assert_memory_equal(got, sent + 1501, n);
+    assert_int_equal(sp_socket_drop(f->pair[1], n + 1), SP_FAIL);
+    close_end(f, 0);
+    assert_int_equal(sp_socket_drop(f->pair[1], 1), SP_FAIL);
 }
 
 static void test_shared_listeners_take_the_same_port_and_others_do_not(void **state)
@@ -426,6 +449,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_listen_accept_and_connect_over_each_family),
         TEST(test_the_unspecified_ipv6_address_takes_ipv4_too),
+        TEST(test_what_was_looked_at_is_thrown_away_to_the_byte),
         TEST(test_shared_listeners_take_the_same_port_and_others_do_not),
         TEST(test_a_unix_path_is_taken_over_only_from_the_dead),
         TEST(test_a_refused_connect_says_so),

@@ -1,5 +1,5 @@
-/* A worker's connections: opened, kept alive, used again, closed; and which endpoints one errand asks. How a choice is made:
- * upstream_pick.c. Waiting for a connection: upstream_queue.c. */
+/* Which endpoints one errand asks, how its connection comes to stand, and what new lineups and retries do. How a choice is made:
+ * upstream_pick.c. Connections that are kept alive: upstream_kept.c. Waiting for a connection: upstream_queue.c. */
 #include "upstream_rig.h"
 
 #include <errno.h>
@@ -77,6 +77,28 @@ static void test_without_a_usable_endpoint_there_is_no_connection(void **state)
     assert_int_equal(sp_upconn_take(t, &e, &c), SP_FAIL);
     assert_null(e.endpoint);
     sp_errand_end(&e);
+    sp_targets_free(t);
+}
+
+static void test_a_backup_is_asked_when_all_others_were_tried_and_before_they_are_tried_again(void **state)
+{
+    struct rig *r = *state;
+
+    r->endpoints[1].is_backup = true;
+    r->endpoints[2].is_backup = true;
+    r->endpoints[2].weight = 0;
+    struct sp_targets *t = targets(r);
+    struct sp_endpoint **all = r->fleet->upstreams[0].lineup->all;
+    for (int i = 0; i < 3; i++) {
+        struct sp_errand e = errand(r);
+        static const int ORDER[] = {0, 1, 0};
+        for (size_t j = 0; j < SP_COUNTOF(ORDER); j++) {
+            struct sp_upconn *c = take(t, &e);
+            assert_ptr_equal(c->endpoint, all[ORDER[j]]);
+            sp_upconn_close(c);
+        }
+        sp_errand_end(&e);
+    }
     sp_targets_free(t);
 }
 
@@ -257,245 +279,6 @@ static void test_a_raw_connection_has_no_codec_and_is_not_a_kept_one(void **stat
     sp_targets_free(t);
 }
 
-/* ---- keeping ---- */
-
-static void test_the_connection_kept_last_is_used_first(void **state)
-{
-    struct rig *r = *state;
-    struct sp_upconn *c[2];
-    int fd[2];
-
-    name_backends(r, 0, 1);
-    struct sp_targets *t = targets(r);
-    for (int i = 0; i < 2; i++) {
-        c[i] = take_once(r, t, false);
-        fd[i] = accept_from(&r->backends[0]);
-        assert_false(c[i]->reused);
-        exchange(r, c[i], fd[i], RESPONSE);
-    }
-    sp_upconn_put(c[0]);
-    sp_upconn_put(c[1]);
-    assert_int_equal(counted(r, SP_METER_upstream_idle), 2);
-    assert_ptr_equal(take_once(r, t, false), c[1]);
-    assert_ptr_equal(take_once(r, t, false), c[0]);
-    assert_true(c[0]->reused && c[1]->reused);
-    assert_int_equal(counted(r, SP_METER_upstream_idle), 0);
-    assert_int_equal(counted(r, SP_METER_upstream_reuses), 2);
-    assert_int_equal(counted(r, SP_METER_upstream_connects), 2);
-    for (int i = 0; i < 2; i++) {
-        exchange(r, c[i], fd[i], RESPONSE); /* it carries another one */
-        sp_upconn_put(c[i]);
-        close(fd[i]);
-    }
-    sp_targets_free(t);
-}
-
-static void test_a_fresh_connection_is_new_though_one_is_kept(void **state)
-{
-    struct rig *r = *state;
-    int fd;
-
-    name_backends(r, 0, 1);
-    struct sp_targets *t = targets(r);
-    struct sp_upconn *kept = keep_one(r, t, &fd);
-    struct sp_upconn *c = take_once(r, t, true);
-    assert_ptr_not_equal(c, kept);
-    assert_false(c->reused);
-    assert_int_equal(counted(r, SP_METER_upstream_idle), 1);
-    sp_upconn_close(c);
-    close(fd);
-    sp_targets_free(t);
-}
-
-static void test_a_kept_connection_that_turned_out_closed_is_no_try_of_its_endpoint(void **state)
-{
-    struct rig *r = *state;
-    struct sp_errand e = errand(r);
-    int fd;
-
-    name_backends(r, 0, 1);
-    r->upstream.retries.attempts = 1;
-    struct sp_targets *t = targets(r);
-    keep_one(r, t, &fd);
-    struct sp_upconn *c = take(t, &e);
-    assert_true(c->reused);
-    sp_upconn_close(c);
-    e.fresh = true;
-    c = take(t, &e);
-    assert_false(c->reused);
-    assert_int_equal(e.tries, 1);
-    assert_int_equal(atomic_load(&r->fleet->upstreams[0].lineup->all[0]->failed_in_a_row), 0);
-    sp_upconn_close(c);
-    assert_int_equal(sp_upconn_take(t, &e, &c), SP_FAIL); /* the fresh one was its try */
-    sp_errand_end(&e);
-    close(fd);
-    sp_targets_free(t);
-}
-
-static void test_no_more_are_kept_than_may_be(void **state)
-{
-    struct rig *r = *state;
-    struct sp_upconn *c[3];
-    int fd[3];
-
-    name_backends(r, 0, 1);
-    r->upstream.max_idle = 2;
-    struct sp_targets *t = targets(r);
-    for (int i = 0; i < 3; i++) {
-        c[i] = take_once(r, t, false);
-        fd[i] = accept_from(&r->backends[0]);
-        exchange(r, c[i], fd[i], RESPONSE);
-    }
-    for (int i = 0; i < 3; i++)
-        sp_upconn_put(c[i]);
-    sp_loop_turn(r->workers[0].loop, 0);
-    assert_int_equal(counted(r, SP_METER_upstream_idle), 2);
-    assert_true(ends(fd[2]));
-    for (int i = 0; i < 3; i++)
-        close(fd[i]);
-    sp_targets_free(t);
-}
-
-static void test_a_connection_is_not_kept_when_its_exchange_does_not_allow_it(void **state)
-{
-    static const char *const RESPONSES[] = {
-        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-        "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", /* an answer too many */
-    };
-    struct rig *r = *state;
-
-    name_backends(r, 0, 1);
-    struct sp_targets *t = targets(r);
-    for (size_t i = 0; i < SP_COUNTOF(RESPONSES); i++) {
-        struct sp_upconn *c = take_once(r, t, false);
-        int fd = accept_from(&r->backends[0]);
-        exchange(r, c, fd, RESPONSES[i]);
-        sp_upconn_put(c);
-        sp_loop_turn(r->workers[0].loop, 0);
-        assert_int_equal(counted(r, SP_METER_upstream_idle), 0);
-        close(fd);
-    }
-    sp_targets_free(t);
-}
-
-/* ---- the end of a kept connection ---- */
-
-static void test_a_kept_connection_ends_after_its_idle_time(void **state)
-{
-    struct rig *r = *state;
-    int fd;
-
-    name_backends(r, 0, 1);
-    r->upstream.idle_ms = 1;
-    struct sp_targets *t = targets(r);
-    keep_one(r, t, &fd);
-    assert_int_equal(counted(r, SP_METER_upstream_idle), 1);
-    r->events = 0;
-    while (counted(r, SP_METER_upstream_idle) > 0)
-        sp_loop_turn(r->workers[0].loop, LONG_MS);
-    assert_true(ends(fd));
-    assert_int_equal(r->events, 0); /* nobody's connection told nobody */
-    close(fd);
-    sp_targets_free(t);
-}
-
-static void test_a_kept_connection_ends_with_the_backends_end_or_with_bytes_that_nobody_asked_for(
-    void **state)
-{
-    struct rig *r = *state;
-
-    name_backends(r, 0, 1);
-    struct sp_targets *t = targets(r);
-    for (int i = 0; i < 2; i++) {
-        int fd;
-        keep_one(r, t, &fd);
-        if (i == 0)
-            shutdown(fd, SHUT_WR);
-        else
-            say(fd, "HTTP/1.1 408 Request Timeout\r\n\r\n");
-        while (counted(r, SP_METER_upstream_idle) > 0)
-            sp_loop_turn(r->workers[0].loop, LONG_MS);
-        close(fd);
-    }
-    sp_targets_free(t);
-}
-
-static void test_a_kept_connection_that_ended_unnoticed_is_not_used(void **state)
-{
-    struct rig *r = *state;
-
-    name_backends(r, 0, 1);
-    struct sp_targets *t = targets(r);
-    for (int i = 0; i < 2; i++) {
-        int fd;
-        keep_one(r, t, &fd);
-        if (i == 0)
-            shutdown(fd, SHUT_WR);
-        else
-            say(fd, RESPONSE);
-        struct sp_upconn *c = take_once(r, t, false); /* no turn in between: its edge is still to be told */
-        assert_false(c->reused);
-        assert_int_equal(counted(r, SP_METER_upstream_idle), 0);
-        sp_upconn_close(c);
-        close(accept_from(&r->backends[0]));
-        close(fd);
-    }
-    assert_int_equal(counted(r, SP_METER_upstream_reuses), 0);
-    sp_targets_free(t);
-}
-
-/* Whose edge came in the same turn, and first: reads the answer and keeps the connection. */
-struct reader {
-    struct rig *r;
-    struct sp_upconn *c;
-    int fd;
-    bool done;
-};
-
-static void on_reader(void *arg, unsigned events)
-{
-    struct reader *reader = arg;
-    char byte;
-
-    if ((events & SP_EV_READ) == 0)
-        return;
-    assert_int_equal(read(reader->fd, &byte, 1), 1);
-    receive(reader->r, reader->c);
-    sp_upconn_put(reader->c);
-    reader->done = true;
-}
-
-static void test_an_edge_of_bytes_that_were_read_before_it_was_told_ends_nothing(void **state)
-{
-    struct rig *r = *state;
-    int pipe_fds[2];
-
-    name_backends(r, 0, 1);
-    struct sp_targets *t = targets(r);
-    struct sp_upconn *c = take_once(r, t, true);
-    int fd = accept_from(&r->backends[0]);
-    assert_int_equal(pipe(pipe_fds), 0);
-    struct sp_loop *loop = r->workers[0].loop;
-    struct reader reader = {.r = r, .c = c, .fd = pipe_fds[0]};
-    struct sp_watch *w = sp_watch_new_level(loop, pipe_fds[0], on_reader, &reader);
-    assert_non_null(w);
-    request(r, c, fd);
-    sp_loop_turn(loop, 0);
-    say(pipe_fds[1], "x");
-    say(fd, RESPONSE);
-    while (!reader.done)
-        sp_loop_turn(loop, LONG_MS);
-    sp_loop_turn(loop, 0);
-    sp_watch_free(w);
-    assert_ptr_equal(take_once(r, t, false), c);
-    sp_upconn_close(c);
-    close(fd);
-    close(pipe_fds[0]);
-    close(pipe_fds[1]);
-    sp_targets_free(t);
-}
-
 /* ---- new targets, new lineups ---- */
 
 static void test_an_endpoint_that_stays_keeps_its_connections(void **state)
@@ -605,14 +388,26 @@ static void test_retries_are_earned_by_requests_a_few_a_second_come_for_nothing(
     assert_in_range(always, 1, 5);
     for (int i = 0; i < 50; i++)
         sp_upconn_close(take_once(r, t, true));
-    assert_in_range(retries_now(t), 10, 10 + 5); /* a fifth of fifty; by now some of the others may be there again */
+    assert_in_range(
+        retries_now(t), 10, 10 + 5); /* a fifth of fifty; by now some of the others may be there again */
     for (int i = 0; i < 500; i++)
         sp_upconn_close(take_once(r, t, true));
     assert_in_range(retries_now(t), 10, 10 + 5); /* no more are saved up */
+    sp_targets_free(t);
+}
+
+static void test_the_tries_of_one_request_earn_once(void **state)
+{
+    struct rig *r = *state;
     struct sp_errand e = errand(r);
-    for (int i = 0; i < 9; i++)
+
+    name_backends(r, 0, 1);
+    r->upstream.retries.budget = 100;
+    struct sp_targets *t = targets(r);
+    (void)retries_now(t);
+    for (int i = 0; i < SP_TRIES_MAX; i++)
         sp_upconn_close(take(t, &e));
-    assert_in_range(retries_now(t), 0, 5); /* the tries of one request earn once */
+    assert_in_range(retries_now(t), 1, 5);
     sp_errand_end(&e);
     sp_targets_free(t);
 }
@@ -625,6 +420,7 @@ int main(void)
         TEST(test_no_more_endpoints_are_asked_than_attempts_are_allowed),
         TEST(test_an_endpoint_that_is_down_or_ejected_is_not_asked_before_the_lineup_says_so),
         TEST(test_without_a_usable_endpoint_there_is_no_connection),
+        TEST(test_a_backup_is_asked_when_all_others_were_tried_and_before_they_are_tried_again),
         TEST(test_an_endpoint_that_refuses_is_told_counted_and_blamed),
         TEST(test_one_that_fails_at_once_is_passed_over_in_the_same_call),
         TEST(test_how_an_endpoint_did_is_told_once_a_take),
@@ -632,20 +428,12 @@ int main(void)
         TEST(test_a_preface_comes_first_and_its_connection_serves_nobody_else),
         TEST(test_a_preface_that_fits_no_socket_goes_out_in_parts),
         TEST(test_a_raw_connection_has_no_codec_and_is_not_a_kept_one),
-        TEST(test_the_connection_kept_last_is_used_first),
-        TEST(test_a_fresh_connection_is_new_though_one_is_kept),
-        TEST(test_a_kept_connection_that_turned_out_closed_is_no_try_of_its_endpoint),
-        TEST(test_no_more_are_kept_than_may_be),
-        TEST(test_a_connection_is_not_kept_when_its_exchange_does_not_allow_it),
-        TEST(test_a_kept_connection_ends_after_its_idle_time),
-        TEST(test_a_kept_connection_ends_with_the_backends_end_or_with_bytes_that_nobody_asked_for),
-        TEST(test_a_kept_connection_that_ended_unnoticed_is_not_used),
-        TEST(test_an_edge_of_bytes_that_were_read_before_it_was_told_ends_nothing),
         TEST(test_an_endpoint_that_stays_keeps_its_connections),
         TEST(test_an_endpoint_that_goes_closes_what_is_idle_and_finishes_what_is_in_use),
         TEST(test_a_new_lineup_is_taken_up_by_the_next_request),
         TEST(test_its_user_hears_of_every_edge),
         TEST(test_retries_are_earned_by_requests_a_few_a_second_come_for_nothing),
+        TEST(test_the_tries_of_one_request_earn_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,8 +119,7 @@ static uint32_t pick_by(struct rig *r, enum sp_balance balance, size_t turn)
 
 static void test_who_may_not_be_chosen_is_not_and_the_last_who_may_be_is_found(void **state)
 {
-    static const enum sp_balance ALL[] = {
-        SP_BALANCE_ROUND_ROBIN, SP_BALANCE_LEAST_REQUESTS, SP_BALANCE_HASH};
+    static const enum sp_balance ALL[] = {SP_BALANCE_ROUND_ROBIN, SP_BALANCE_LEAST_REQUESTS, SP_BALANCE_HASH};
     static const unsigned WEIGHTS[MAX] = {1, 2, 3, 1, 100};
     struct rig *r = *state;
 
@@ -175,9 +174,9 @@ static void test_the_share_of_one_that_came_back_rises_to_the_whole(void **state
         uint64_t up_since_ms, now_ms, slow_start_ms;
         unsigned share;
     } CASES[] = {
-        {0, 5, 30000, SP_SHARE_FULL},                  /* it never was away */
-        {1000, 1000, 30000, SP_SHARE_FULL / 10},       /* never nothing */
-        {1000, 999, 30000, SP_SHARE_FULL / 10},        /* by another thread's clock */
+        {0, 5, 30000, SP_SHARE_FULL},            /* it never was away */
+        {1000, 1000, 30000, SP_SHARE_FULL / 10}, /* never nothing */
+        {1000, 999, 30000, SP_SHARE_FULL / 10},  /* by another thread's clock */
         {1000, 2500, 30000, SP_SHARE_FULL / 10},
         {1000, 16000, 30000, SP_SHARE_FULL / 2},
         {1000, 30999, 30000, SP_SHARE_FULL - 1},
@@ -203,7 +202,8 @@ static unsigned part_of_newcomer(struct rig *r, enum sp_balance balance, uint64_
     p.now_ms = 10000;
     atomic_store(&r->endpoints[1]->up_since_ms, p.now_ms - since_ms);
     for (int i = 0; i < 1000; i++)
-        note(r, balance == SP_BALANCE_ROUND_ROBIN ? sp_pick_round_robin(&p, &next) : sp_pick_least_requests(&p));
+        note(r,
+            balance == SP_BALANCE_ROUND_ROBIN ? sp_pick_round_robin(&p, &next) : sp_pick_least_requests(&p));
     return r->got[1];
 }
 

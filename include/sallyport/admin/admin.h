@@ -16,6 +16,8 @@ struct sp_admin_options {
     bool (*is_ready)(void *arg); /* for /readyz: serving, and not draining */
     /* Appends the families of /metrics that are not in `meters`, in the same format; NULL: there are none. */
     void (*print_gauges)(void *arg, struct sp_buf *out);
+    /* Appends the JSON of /upstreams; NULL: there is none. */
+    void (*print_upstreams)(void *arg, struct sp_buf *out);
     void *arg;
 };
 

@@ -24,7 +24,8 @@
     X(certificate_not_after, "sallyport_certificate_not_after_timestamp_seconds", "listener", "names",       \
         "file", "When a server certificate ends")                                                            \
     X(upstream_crl_next_update, "sallyport_upstream_crl_next_update_timestamp_seconds", "upstream",          \
-        "issuer", "source", "When a CRL for backends ends; without a sample for one that names no nextUpdate") \
+        "issuer", "source",                                                                                  \
+        "When a CRL for backends ends; without a sample for one that names no nextUpdate")                   \
     X(upstream_ca_not_after, "sallyport_upstream_ca_not_after_timestamp_seconds", "upstream", "subject",     \
         "file", "When a CA for backends ends; of several with one name in a file the first to end")          \
     X(upstream_certificate_not_after, "sallyport_upstream_certificate_not_after_timestamp_seconds",          \

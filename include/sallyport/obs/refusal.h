@@ -81,7 +81,7 @@
     X(protected_header, R, "Connection names a header that must not be removed")                             \
     X(request_loop, R, "the request has come by this gate, or gates like it, so often that it goes round")   \
     X(unsupported_coding, R, "Transfer-Encoding names a coding other than chunked")                          \
-    X(unsupported_method, R, "CONNECT and TRACE are not relayed")                                                       \
+    X(unsupported_method, R, "CONNECT and TRACE are not relayed")                                            \
     X(upgrade_not_allowed, R,                                                                                \
         "the request asks for a change of protocol that its rule does not list, or for h2c")                 \
     X(http_version, R, "an HTTP version other than 1.0 and 1.1")                                             \

@@ -32,7 +32,7 @@ struct sp_handover {
     /* The listener's, which a newer snapshot may not know any more. */
     struct sp_config_listener_timeouts timeouts;
     enum sp_listener_mode mode; /* likewise */
-    int64_t authenticated_at; /* of the full handshake, seconds since 1970 */
+    int64_t authenticated_at;   /* of the full handshake, seconds since 1970 */
     bool resumed;
     uint64_t generation;  /* of the snapshot that it was judged by */
     uint64_t accepted_ms; /* when it was accepted (monotonic): it was judged later than that */

@@ -29,7 +29,7 @@ SP_MUST_USE struct sp_tls_client *sp_tls_client_copy(const struct sp_tls_client 
 SP_MUST_USE struct sp_tls_client *sp_tls_client_renew_crls(
     struct sp_tls_client *old, struct sp_shelf *shelf, struct sp_diags *diags);
 struct sp_tls_client *sp_tls_client_ref(struct sp_tls_client *c); /* one more owner; any thread */
-void sp_tls_client_free(struct sp_tls_client *c);                 /* one owner fewer; any thread; takes NULL */
+void sp_tls_client_free(struct sp_tls_client *c); /* one owner fewer; any thread; takes NULL */
 /* Whether both judge and show alike: the older one may be kept, with the connections and sessions made by it. */
 bool sp_tls_client_is_same(const struct sp_tls_client *a, const struct sp_tls_client *b);
 
@@ -37,7 +37,7 @@ bool sp_tls_client_is_same(const struct sp_tls_client *a, const struct sp_tls_cl
 struct sp_tls_saved {
     void *session;
     struct sp_tls_client *made_by; /* one reference: so that no other one can take its address */
-    int64_t until; /* seconds since 1970: the end of what was verified */
+    int64_t until;                 /* seconds since 1970: the end of what was verified */
 };
 void sp_tls_saved_forget(struct sp_tls_saved *saved);
 

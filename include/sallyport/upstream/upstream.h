@@ -50,17 +50,20 @@ void sp_targets_free(struct sp_targets *t);
 /* What an exchange, or a relayed connection, wants, and what became of it so far. Zero it, and fill the first part. */
 struct sp_errand {
     size_t upstream;
-    uint64_t hash;          /* of what balance: hash goes by; equal keys, equal hashes */
-    bool is_raw;            /* bytes are relayed: no codec, never kept for another */
-    struct sp_slice preface; /* a PROXY header, to be sent before anything else, also before TLS; absent. Then the connection is for
-                              * this client alone: never a kept one, never kept. Borrowed until it is connected or closed */
-    void (*on_event)(void *arg); /* at every edge while it is taken, and when a wait may be over; never from within a call */
+    uint64_t hash; /* of what balance: hash goes by; equal keys, equal hashes */
+    bool is_raw;   /* bytes are relayed: no codec, never kept for another */
+    /* A PROXY header, to be sent before anything else, also before TLS; absent. Then the connection is for this client
+     * alone: never a kept one, never kept. Borrowed until it is connected or closed. */
+    struct sp_slice preface;
+    /* At every edge while it is taken, and when a wait may be over; never from within a call. */
+    void (*on_event)(void *arg);
     void *arg;
     /* Kept by the room. */
-    bool fresh; /* a kept-alive connection turned out closed: not another one. May be set by the owner */
+    bool fresh;     /* a kept-alive connection turned out closed: not another one. May be set by the owner */
     unsigned tries; /* endpoints that were asked */
-    const struct sp_endpoint *endpoint; /* the last that was asked, or NULL; stays until the end of the errand */
-    bool waiting;                       /* in the queue */
+    /* The last that was asked, or NULL; stays until the end of the errand. */
+    const struct sp_endpoint *endpoint;
+    bool waiting; /* in the queue */
     /* private */
     bool earned;   /* its part of a retry */
     bool was_kept; /* the last connection had been used before */
@@ -70,18 +73,20 @@ struct sp_errand {
 
 struct sp_upconn {
     struct sp_transport *transport;
-    struct sp_stream *stream; /* client side; NULL if raw. Use both only once sp_upconn_connected says SP_OK */
+    struct sp_stream
+        *stream; /* client side; NULL if raw. Use both only once sp_upconn_connected says SP_OK */
     const struct sp_endpoint *endpoint;
     /* It has carried an exchange before: it may turn out closed without any fault of the backend. */
     bool reused;
     /* the rest is private to the room: src/upstream/pool/ */
 };
 
-/* A connection to the endpoint that balancing chooses of those not tried yet (when all were, of all): a kept-alive one unless
- * `fresh`, else a new one, perhaps still connecting. An endpoint that fails at once counts as tried, and the next is taken.
+/* A connection to the endpoint that balancing chooses of those not tried yet (when all were: a backup, then any): a
+ * kept-alive one unless `fresh`, else a new one, perhaps still connecting. An endpoint that fails at once counts as tried,
+ * and the next is taken.
  *   SP_OK     hands over *out, to be given back with put or close
- *   SP_AGAIN  every usable endpoint is at its max_connections: it waits in the queue; on_event comes when to ask again. The time is
- *             the caller's job (queue_ms): then sp_errand_end
+ *   SP_AGAIN  every usable endpoint is at its max_connections: it waits in the queue; on_event comes when to ask again. The
+ *             time is the caller's job (queue_ms): then sp_errand_end
  *   SP_EOF    the queue is full
  *   SP_FAIL   no endpoint is usable, or retries.attempts were made, or no memory or descriptor. */
 SP_MUST_USE enum sp_rc sp_upconn_take(struct sp_targets *t, struct sp_errand *e, struct sp_upconn **out);

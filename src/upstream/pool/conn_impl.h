@@ -13,14 +13,15 @@ struct sp_conn {
     struct sp_outlet *outlet; /* held */
     struct sp_watch *watch;
     enum sp_conn_phase phase;
-    int fd;                /* until there is a transport; else -1 */
-    unsigned early_events; /* edges that came until then */
+    int fd;                  /* until there is a transport; else -1 */
+    unsigned early_events;   /* edges that came until then */
     struct sp_slice preface; /* what of it is not sent yet; the errand's */
     bool is_raw;
     bool is_private; /* never kept */
     bool idle;
     bool told; /* how it went, in this use */
-    const struct sp_tls_client *tls; /* that it was, or is to be, made by; the transport shares it; NULL: plain */
+    const struct sp_tls_client
+        *tls;                   /* that it was, or is to be, made by; the transport shares it; NULL: plain */
     struct sp_targets *targets; /* while it is in use; counted there */
     size_t upstream;            /* of `targets` */
     void (*on_event)(void *arg);

@@ -3,13 +3,15 @@
  * Whom to ask, from the best to the last resort:
  *   1. an endpoint that was not tried yet and is well by what the roster says at this moment
  *   2. one that was not tried yet: the lineup is about to change, and will say that there is none
- *   3. any: all were tried
+ *   3. a backup: all others have failed this errand, though the roster thinks well of them
+ *   4. any: all were tried
  * A step is gone back from only if none of its endpoints could be had; if one could, were it not at its max_connections, the
  * errand waits for it. */
 #include <errno.h>
 
 #include "upstream/pool/pick.h"
 #include "upstream/pool/pool_impl.h"
+#include "upstream/roster/fleet_impl.h"
 
 /* ---- what was tried ---- */
 
@@ -102,6 +104,28 @@ static uint32_t pick(struct sp_targets *t, const struct sp_errand *e, struct sea
     return sp_pick_round_robin(&p, &target->next_turn);
 }
 
+static bool is_backup(const struct sp_endpoint *ep)
+{
+    const struct sp_member *m = sp_member_of((struct sp_endpoint *)(uintptr_t)ep);
+
+    return atomic_load_explicit(&m->is_backup, memory_order_relaxed) &&
+           atomic_load_explicit(&m->weight, memory_order_relaxed) > 0;
+}
+
+/* They take turns; nobody waits for one. */
+static struct sp_outlet *backup(struct sp_target *target, const struct sp_errand *e)
+{
+    static const struct sp_taste TASTE = {.well_only = true};
+    const struct sp_choice *choice = target->choice;
+
+    for (size_t i = 0; e->tries > 0 && i < choice->named; i++) {
+        struct sp_outlet *o = choice->outlets[target->next_turn++ % choice->named];
+        if (is_backup(o->endpoint) && sp_errand_would_take(e, TASTE, o->endpoint) && has_room(o))
+            return o;
+    }
+    return NULL;
+}
+
 /* SP_OK: *o. SP_AGAIN: all that would do are full; *taste says what would. SP_FAIL: there is none. */
 static enum sp_rc search(
     struct sp_targets *t, const struct sp_errand *e, struct sp_outlet **o, struct sp_taste *taste)
@@ -112,6 +136,8 @@ static enum sp_rc search(
 
     for (size_t i = choice->lineup->is_panic ? 1 : 0; i < SP_COUNTOF(STEPS); i++) {
         s.taste = STEPS[i];
+        if (s.taste.tried_will_do && (*o = backup(&t->items[e->upstream], e)) != NULL)
+            return SP_OK;
         uint32_t index = pick(t, e, &s);
         if (index != SP_PICK_NONE) {
             *o = choice->usable[index];

@@ -19,7 +19,7 @@
 #define SP_OUTLET_BUCKETS 256
 
 struct sp_outlet {
-    struct sp_list link; /* in a bucket of its worker's table; in none when that has ended */
+    struct sp_list link;          /* in a bucket of its worker's table; in none when that has ended */
     struct sp_endpoint *endpoint; /* one reference */
     struct sp_queue *queue;       /* one reference */
     struct sp_list idle;          /* of sp_conn, the longest unused first */
@@ -71,8 +71,8 @@ void sp_conn_close_idle(struct sp_outlet *o, uint64_t now_ms);
 /* ---- targets.c ---- */
 
 struct sp_choice {
-    unsigned users; /* the target that goes by it, and errands that wait by it */
-    struct sp_lineup *lineup; /* one reference */
+    unsigned users;             /* the target that goes by it, and errands that wait by it */
+    struct sp_lineup *lineup;   /* one reference */
     struct sp_outlet **outlets; /* of lineup->all; `named` of them are held and named */
     size_t named;
     struct sp_outlet **usable; /* of lineup->usable */
@@ -90,7 +90,7 @@ struct sp_target {
 struct sp_targets {
     unsigned users; /* its owner, connections in use, errands that wait */
     struct sp_upstreams *owner;
-    struct sp_fleet *fleet; /* one reference */
+    struct sp_fleet *fleet;     /* one reference */
     struct sp_h1_limits limits; /* of response heads */
     size_t count;
     struct sp_target items[];

@@ -89,8 +89,8 @@ void sp_target_refresh(struct sp_targets *t, size_t upstream)
     if (target->choice != NULL && version == target->version)
         return;
     /* The number first: a lineup newer than it is only taken up once more. */
-    struct sp_choice *fresh = choice_new(
-        t->owner, sp_fleet_lineup(t->fleet, upstream), sp_fleet_queue(t->fleet, upstream));
+    struct sp_choice *fresh =
+        choice_new(t->owner, sp_fleet_lineup(t->fleet, upstream), sp_fleet_queue(t->fleet, upstream));
     if (fresh == NULL)
         return;
     if (target->choice != NULL)
@@ -104,8 +104,7 @@ void sp_target_refresh(struct sp_targets *t, size_t upstream)
 struct sp_targets *sp_targets_new(
     struct sp_upstreams *u, struct sp_fleet *fleet, const struct sp_config *config)
 {
-    struct sp_targets *t =
-        sp_alloc(1, sizeof(*t) + config->upstream_count * sizeof(struct sp_target));
+    struct sp_targets *t = sp_alloc(1, sizeof(*t) + config->upstream_count * sizeof(struct sp_target));
 
     if (t == NULL)
         return NULL;

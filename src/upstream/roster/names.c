@@ -115,7 +115,7 @@ static void tell(struct sp_name *n, bool has_changed)
 {
     bool fails = n->state == SP_NAME_FAILING;
 
-    if (n->roster->logger == NULL || !n->is_named)
+    if (!n->is_named)
         return;
     if (fails && !n->was_told)
         tell_failed(n);
@@ -201,7 +201,7 @@ static void on_failure(struct sp_name *n, const char *why)
 
 static void count_answer(struct sp_roster *r, bool ok)
 {
-    if (r->meter != NULL)
+    if (r->fleet != NULL) /* before, there is nothing to count with */
         sp_meter_add(r->meter, ok ? SP_METER_name_answers : SP_METER_name_failures, 1);
 }
 

@@ -14,7 +14,7 @@ struct sp_queue;
 /* NULL without memory. Hands over one reference. */
 SP_MUST_USE struct sp_queue *sp_queue_new(void);
 struct sp_queue *sp_queue_ref(struct sp_queue *q); /* any thread */
-void sp_queue_unref(struct sp_queue *q);           /* any thread; takes NULL; the last one when nobody waits any more */
+void sp_queue_unref(struct sp_queue *q); /* any thread; takes NULL; the last one when nobody waits any more */
 /* Borrowed from the fleet. */
 struct sp_queue *sp_fleet_queue(const struct sp_fleet *f, size_t upstream);
 
@@ -28,8 +28,9 @@ struct sp_turn {
     bool takes_gifts; /* a connection that was used before will do */
 
     /* Filled for .mail.fn. */
-    struct sp_endpoint *granted; /* borrowed: a slot of it is ours now; NULL: things have changed, look again */
-    void *gift;                  /* an open connection that holds that slot; NULL: open one */
+    struct sp_endpoint
+        *granted; /* borrowed: a slot of it is ours now; NULL: things have changed, look again */
+    void *gift;   /* an open connection that holds that slot; NULL: open one */
 
     /* private */
     struct sp_list link;
