@@ -181,7 +181,8 @@ bool sp_base64_decode(struct sp_slice s, char *out, size_t *len)
             bits = bits << 6 | value;
         }
         size_t bytes = i + 4 == s.len ? 3 - padding : 3;
-        if ((bits & ((UINT32_C(1) << 8 * (3 - bytes)) - 1)) != 0) /* bits that nobody reads: a second spelling */
+        if ((bits & ((UINT32_C(1) << 8 * (3 - bytes)) - 1)) !=
+            0) /* bits that nobody reads: a second spelling */
             return false;
         for (size_t j = 0; j < bytes; j++)
             out[n++] = (char)(bits >> (16 - 8 * j) & 0xff);

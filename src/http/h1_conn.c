@@ -33,7 +33,6 @@ static bool h1_next(struct sp_stream *s)
     h->tx = TX_HEAD;
     h->received = h->in_end > 0;
     h->interim = 0;
-    h->asked_upgrade = false;
     h->method = SP_METHOD_OTHER;
     return true;
 }

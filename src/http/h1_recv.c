@@ -289,7 +289,6 @@ void h1_recv_give_blocks(struct h1 *h)
     give_block(h);
     sp_pool_give(h->blocks, h->scratch);
     h->scratch = NULL;
-    h->trailers_len = 0;
 }
 
 void h1_recv_reset(struct h1 *h)

@@ -1,16 +1,17 @@
 /* What finds room: limits.requests and limits.memory, over all workers. The newest is turned away, before anything is done for
  * it, so that what was admitted never fails for want of a buffer: it has reserved every block that it can come to hold.
  *
- *   a head that is not complete    1 block: what has come of it
- *   an exchange, a tunnel          SP_EXCHANGE_BLOCKS, that one included
+ *   a head that is not complete    HEAD_BLOCKS
+ *   an exchange, a tunnel          EXCHANGE_BLOCKS, those included
  *
  * A connection on which nothing is under way holds no block and reserves none. The blocks themselves come from the
  * worker's pool, whose own bound is above the limit (worker.c). */
 #include "proxy_impl.h"
 
-/* Both codecs, each with a block for what comes and one for what goes. The kept copy of a request's body (retry.c) takes the
- * place of the one for the response: it is given back when the first byte of that has come. */
-#define SP_EXCHANGE_BLOCKS 4
+/* Both codecs, each with a block for what comes, one for what is made of its head, and one for what goes. The kept copy of a
+ * request's body (retry.c) is there before the response is, a tunnel's two when the codecs' own are empty. */
+#define HEAD_BLOCKS     2
+#define EXCHANGE_BLOCKS 6
 
 #define ONE_REQUEST (UINT64_C(1) << 32)
 
@@ -37,26 +38,27 @@ static void give_back(struct sp_session *s, uint64_t what)
 
 bool sp_admit_head(struct sp_session *s)
 {
-    if (!s->has_head_block)
-        s->has_head_block = reserve(s, 1) == SP_REFUSAL_none;
-    return s->has_head_block;
+    if (!s->has_head_blocks)
+        s->has_head_blocks = reserve(s, HEAD_BLOCKS) == SP_REFUSAL_none;
+    return s->has_head_blocks;
 }
 
 void sp_admit_head_end(struct sp_session *s)
 {
-    if (s->has_head_block)
-        give_back(s, 1);
-    s->has_head_block = false;
+    if (s->has_head_blocks)
+        give_back(s, HEAD_BLOCKS);
+    s->has_head_blocks = false;
 }
 
 enum sp_refusal sp_admit(struct sp_exchange *x)
 {
     struct sp_session *s = x->session;
-    enum sp_refusal reason = reserve(s, ONE_REQUEST + SP_EXCHANGE_BLOCKS - s->has_head_block);
+    enum sp_refusal reason =
+        reserve(s, ONE_REQUEST + EXCHANGE_BLOCKS - (s->has_head_blocks ? HEAD_BLOCKS : 0));
 
     if (reason != SP_REFUSAL_none)
         return reason;
-    s->has_head_block = false; /* it is one of these now */
+    s->has_head_blocks = false; /* they are among these now */
     x->admitted = true;
     return SP_REFUSAL_none;
 }
@@ -64,6 +66,6 @@ enum sp_refusal sp_admit(struct sp_exchange *x)
 void sp_admit_end(struct sp_exchange *x)
 {
     if (x->admitted)
-        give_back(x->session, ONE_REQUEST + SP_EXCHANGE_BLOCKS);
+        give_back(x->session, ONE_REQUEST + EXCHANGE_BLOCKS);
     x->admitted = false;
 }

@@ -1,6 +1,6 @@
 /* One request and its response, as a loop of named steps (the drawing is beside enum sp_step). Each step does
  * what it can and says what comes next; an edge from either side, or the session's timer, runs the loop again.
- * Moving bodies is in relay.c, what may be repeated in retry.c, mode tcp in tcp.c and tunnel.c. */
+ * Moving bodies is in relay.c, the way to a backend in connect.c, what may be repeated in retry.c, mode tcp in tcp.c and tunnel.c. */
 #include <errno.h>
 
 #include "judge.h"
@@ -41,7 +41,7 @@ bool sp_exchange_is_overdue(const struct sp_exchange *x)
     return x->deadline_ms != 0 && sp_mono_ms() >= x->deadline_ms;
 }
 
-static void leave_backend(struct sp_exchange *x)
+void sp_exchange_leave_backend(struct sp_exchange *x)
 {
     sp_upconn_close(x->up);
     x->up = NULL;
@@ -150,46 +150,6 @@ static enum sp_next step_head(struct sp_exchange *x)
 
 /* ---- JUDGE ---- */
 
-/* timeouts.exchange counts from the first byte of the head. */
-static void set_deadline(struct sp_exchange *x, const struct sp_config_upstream *upstream)
-{
-    uint64_t began_ms = x->session->head_began_ms;
-
-    x->session->head_began_ms = 0;
-    if (upstream->exchange_ms == 0 || x->session->is_tcp)
-        return;
-    if (began_ms == 0)
-        began_ms = x->start_us / 1000;
-    sp_exchange_end_by(x, began_ms + upstream->exchange_ms, SP_REFUSAL_exchange_timeout);
-}
-
-static void on_backend_event(void *arg)
-{
-    sp_exchange_run(arg);
-}
-
-bool sp_exchange_set_out(struct sp_exchange *x, enum sp_next *refused)
-{
-    const struct sp_config_upstream *upstream = &x->view->snapshot->config->upstreams[x->decision.upstream];
-    struct sp_errand *e = &x->errand;
-    struct sp_err err = {0};
-
-    e->upstream = x->decision.upstream;
-    e->is_raw = x->session->is_tcp;
-    e->on_event = on_backend_event;
-    e->arg = x;
-    if (upstream->balance == SP_BALANCE_HASH)
-        e->hash = sp_hash_of(x->session->who, x->head, upstream);
-    set_deadline(x, upstream);
-    if (upstream->proxy_protocol == SP_PROXY_OFF || sp_preface_make(x, &err) == SP_OK)
-        return true;
-    *refused =
-        err.sys == ENOMEM
-            ? sp_exchange_refuse(x, 503, SP_REFUSAL_overloaded, "no memory for the PROXY header")
-            : sp_exchange_refuse(x, 431, SP_REFUSAL_identity_too_large, "the PROXY header is over 64 KiB");
-    return false;
-}
-
 static enum sp_next step_judge(struct sp_exchange *x)
 {
     const struct sp_head *head = x->head;
@@ -237,95 +197,6 @@ static enum sp_next step_judge(struct sp_exchange *x)
     return SP_NEXT_STEP;
 }
 
-/* ---- CONNECT, CONNECTING ---- */
-
-/* In mode tcp a client may have ended its direction and wait for the answer. */
-static bool client_is_gone(const struct sp_session *s)
-{
-    return s->is_tcp ? s->reset : s->who->transport->peer_ended;
-}
-
-static enum sp_next wait_for_backend(struct sp_exchange *x, enum sp_wait wait, uint64_t ms)
-{
-    if (client_is_gone(x->session)) {
-        sp_exchange_abandon(x, SP_REFUSAL_client_gone, "while connecting to the backend");
-        return SP_NEXT_CUT;
-    }
-    sp_session_wait(x->session, wait, ms, false);
-    return SP_NEXT_WAIT;
-}
-
-static enum sp_next answer_queue(struct sp_exchange *x, enum sp_refusal reason)
-{
-    x->retry_after_s = 1;
-    return sp_exchange_refuse(x, 503, reason, NULL);
-}
-
-/* Nobody is left to ask. */
-static enum sp_next answer_no_endpoint(struct sp_exchange *x)
-{
-    if (x->fault == SP_REFUSAL_none)
-        return sp_exchange_refuse(x, 502, SP_REFUSAL_no_endpoint, NULL);
-    return sp_exchange_refuse(x, x->fault_status, x->fault, x->own_detail);
-}
-
-static enum sp_next step_connect(struct sp_exchange *x)
-{
-    const struct sp_config_upstream *upstream = &x->view->snapshot->config->upstreams[x->decision.upstream];
-
-    if (x->connect_start_us == 0)
-        x->connect_start_us = sp_mono_us();
-    switch (sp_upconn_take(x->view->targets, &x->errand, &x->up)) {
-    case SP_OK:
-        sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
-        x->step = SP_STEP_CONNECTING;
-        return SP_NEXT_STEP;
-    case SP_AGAIN:
-        return wait_for_backend(x, SP_WAIT_QUEUE, upstream->queue_ms);
-    case SP_EOF:
-        return answer_queue(x, SP_REFUSAL_queue_full);
-    default:
-        return answer_no_endpoint(x);
-    }
-}
-
-/* The next one is asked; what is told if there is none is how this one failed. */
-static enum sp_next next_endpoint(
-    struct sp_exchange *x, enum sp_refusal fault, unsigned status, const char *detail)
-{
-    leave_backend(x);
-    x->fault = fault;
-    x->fault_status = status;
-    (void)sp_exchange_own_detail(x, detail);
-    sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
-    x->step = SP_STEP_CONNECT;
-    return SP_NEXT_STEP;
-}
-
-static enum sp_next step_connecting(struct sp_exchange *x)
-{
-    const struct sp_config_upstream *upstream = &x->view->snapshot->config->upstreams[x->decision.upstream];
-    struct sp_err err = {0};
-
-    switch (sp_upconn_connected(x->up, &err)) {
-    case SP_OK:
-        break;
-    case SP_AGAIN:
-        return wait_for_backend(x, SP_WAIT_CONNECT, upstream->connect_ms);
-    default:
-        return next_endpoint(
-            x, err.sys == EPROTO ? SP_REFUSAL_backend_tls : SP_REFUSAL_no_endpoint, 502, err.text);
-    }
-    sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
-    x->connect_us = sp_mono_us();
-    if (x->session->is_tcp) {
-        sp_upconn_went_well(x->up);
-        return sp_tunnel_begin(x);
-    }
-    x->step = SP_STEP_SEND;
-    return SP_NEXT_STEP;
-}
-
 /* ---- SEND ---- */
 
 /* What a new connection says before it was asked is no answer (RFC 9112 §9.2). One that was kept is looked at
@@ -348,7 +219,7 @@ static enum sp_next step_send(struct sp_exchange *x)
     if (speaks_unasked(x, &fault))
         return sp_exchange_backend_failed(x, fault.reason, fault.status, fault.detail);
     if (sp_request_head_out(x, &out, &err) != SP_OK) {
-        leave_backend(x);
+        sp_exchange_leave_backend(x);
         if (err.sys == ENOMEM)
             return sp_answer(x, 503, SP_REFUSAL_overloaded, "no memory for the identity headers");
         if (err.sys == EMSGSIZE)
@@ -357,7 +228,7 @@ static enum sp_next step_send(struct sp_exchange *x)
         return sp_answer(x, 403, SP_REFUSAL_identity_not_expressible, sp_exchange_own_detail(x, err.text));
     }
     if (up->ops->send_head(up, &out) != SP_OK) {
-        leave_backend(x);
+        sp_exchange_leave_backend(x);
         return sp_answer(
             x, 431, SP_REFUSAL_identity_too_large, "the request head with its identity is over 32 KiB");
     }
@@ -375,11 +246,11 @@ enum sp_next sp_exchange_backend_failed(
     if (!x->answered && !sp_retry_is_stale(x, reason))
         sp_upconn_failed(x->up);
     if (sp_retry_may(x, reason)) {
-        enum sp_next next = next_endpoint(x, reason, status, detail);
+        enum sp_next next = sp_connect_next(x, reason, status, detail);
         sp_retry_again(x);
         return next;
     }
-    leave_backend(x);
+    sp_exchange_leave_backend(x);
     sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
     if (!x->answered)
         return sp_answer(x, status, reason, detail);
@@ -448,7 +319,7 @@ static enum sp_next step_done(struct sp_exchange *x)
 {
     struct sp_session *s = x->session;
 
-    leave_backend(x);
+    sp_exchange_leave_backend(x);
     bool close = x->close || s->leaving;
     end(x);
     if (close || !s->stream->ops->next(s->stream))
@@ -462,7 +333,7 @@ void sp_exchange_abandon(struct sp_exchange *x, enum sp_refusal reason, const ch
 {
     struct sp_session *s = x->session;
 
-    leave_backend(x);
+    sp_exchange_leave_backend(x);
     if (x->view == NULL)
         return;
     s->cut = true;
@@ -484,8 +355,8 @@ static enum sp_next (*const STEPS[])(struct sp_exchange *x) = {
     [SP_STEP_HEAD] = step_head,
     [SP_STEP_TCP] = sp_tcp_enter,
     [SP_STEP_JUDGE] = step_judge,
-    [SP_STEP_CONNECT] = step_connect,
-    [SP_STEP_CONNECTING] = step_connecting,
+    [SP_STEP_CONNECT] = sp_connect,
+    [SP_STEP_CONNECTING] = sp_connecting,
     [SP_STEP_SEND] = step_send,
     [SP_STEP_REPLAY] = sp_replay,
     [SP_STEP_RELAY] = sp_relay,
@@ -520,7 +391,7 @@ void sp_exchange_run(struct sp_exchange *x)
 
 static enum sp_next overdue(struct sp_exchange *x)
 {
-    leave_backend(x);
+    sp_exchange_leave_backend(x);
     if (!x->answered && !x->session->is_tcp)
         return sp_answer(x, 504, x->deadline_reason, NULL);
     sp_exchange_abandon(x, x->deadline_reason, NULL);
@@ -538,12 +409,12 @@ static enum sp_next timed_out(struct sp_exchange *x, enum sp_wait wait)
         return sp_answer(
             x, 408, SP_REFUSAL_request_timeout, "the head was not complete within timeouts.header");
     case SP_WAIT_QUEUE:
-        return answer_queue(x, SP_REFUSAL_queue_timeout);
+        return sp_connect_full(x, SP_REFUSAL_queue_timeout);
     case SP_WAIT_CONNECT:
         sp_upconn_timed_out(x->up);
-        return next_endpoint(x, SP_REFUSAL_connect_timeout, 504, "");
+        return sp_connect_next(x, SP_REFUSAL_connect_timeout, 504, "");
     case SP_WAIT_REQUEST_BODY:
-        leave_backend(x);
+        sp_exchange_leave_backend(x);
         if (!x->answered)
             return sp_answer(
                 x, 408, SP_REFUSAL_request_timeout, "nothing of the body came for timeouts.body");

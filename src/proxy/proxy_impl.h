@@ -136,6 +136,7 @@ struct sp_exchange {
     /* How the last endpoint failed, which is told when there is no other: own_detail says more. */
     enum sp_refusal fault;
     unsigned fault_status;
+    unsigned resets, reconnects; /* repeated so far: after a reset, after a connect that failed */
     struct sp_kept kept;
     struct sp_tunnel tunnel;
     /* the two halves of a relay */
@@ -203,7 +204,7 @@ struct sp_session {
     bool is_tcp;            /* its bytes are relayed as they come */
     bool reset;             /* by the client; told by the kernel while nobody read */
     uint64_t head_began_ms; /* monotonic; 0: the head was there at once */
-    bool has_head_block;    /* a block is reserved for a head that is not complete (admission.c) */
+    bool has_head_blocks;   /* reserved for a head that is not complete (admission.c) */
     bool cut;               /* an exchange was broken off */
     bool told;              /* its end was logged */
     unsigned served;        /* requests begun; may wrap */
@@ -274,10 +275,9 @@ void sp_census_sign(struct sp_census *c, uint64_t open, uint64_t refused, bool c
 /* exchange.c */
 /* From here on there is something to record. */
 void sp_exchange_begin(struct sp_exchange *x);
-/* What it wants of the pool, once it is judged; false: *refused is the next step. */
-bool sp_exchange_set_out(struct sp_exchange *x, enum sp_next *refused);
 /* x->own_detail, in place of the one before. Returns it; NULL without memory. */
 const char *sp_exchange_own_detail(struct sp_exchange *x, const char *text);
+void sp_exchange_leave_backend(struct sp_exchange *x); /* closes its connection, if there is one */
 void sp_exchange_init(struct sp_exchange *x, struct sp_session *s);
 /* Goes on as far as it can; afterwards the session may be gone. */
 void sp_exchange_run(struct sp_exchange *x);
@@ -290,7 +290,8 @@ void sp_exchange_end_by(struct sp_exchange *x, uint64_t ms, enum sp_refusal reas
 /* It is past that end. */
 bool sp_exchange_is_overdue(const struct sp_exchange *x);
 /* Answers it (sp_answer), or in mode tcp, where nothing can be said, ends the session. `detail` is borrowed. */
-enum sp_next sp_exchange_refuse(struct sp_exchange *x, unsigned status, enum sp_refusal reason, const char *detail);
+enum sp_next sp_exchange_refuse(
+    struct sp_exchange *x, unsigned status, enum sp_refusal reason, const char *detail);
 /* The backend failed: the request is repeated if that can do no harm (retry.c), else answered with `status`; when an answer
  * has begun already, the session is cut. */
 enum sp_next sp_exchange_backend_failed(
@@ -302,6 +303,16 @@ enum sp_next sp_relay(struct sp_exchange *x);
 /* trailers.c: send_end of either side, with the trailers that may go on. */
 enum sp_rc sp_send_request_end(struct sp_exchange *x);
 enum sp_rc sp_send_response_end(struct sp_exchange *x);
+
+/* connect.c */
+/* What it wants of the pool, once it is judged; false: *refused is the next step. */
+bool sp_exchange_set_out(struct sp_exchange *x, enum sp_next *refused);
+enum sp_next sp_connect(struct sp_exchange *x);    /* the step */
+enum sp_next sp_connecting(struct sp_exchange *x); /* the step */
+/* The endpoint failed like that: leaves it, and asks another one. `detail` is copied. */
+enum sp_next sp_connect_next(
+    struct sp_exchange *x, enum sp_refusal fault, unsigned status, const char *detail);
+enum sp_next sp_connect_full(struct sp_exchange *x, enum sp_refusal reason); /* queue_full, queue_timeout */
 
 /* retry.c */
 /* Once a request is judged: how much of its body is kept. */
@@ -318,7 +329,7 @@ bool sp_retry_is_stale(const struct sp_exchange *x, enum sp_refusal reason);
 enum sp_next sp_replay(struct sp_exchange *x); /* the step */
 
 /* admission.c: limits.requests and limits.memory, over all workers */
-/* A head has begun and is not complete: a block of its own. False: there is none, and it is to be refused. */
+/* A head has begun and is not complete: its blocks. False: there are none, and it is to be refused. */
 bool sp_admit_head(struct sp_session *s);
 void sp_admit_head_end(struct sp_session *s); /* once, or any number of times */
 /* A request (a connection in mode tcp) and all the blocks that it can need. none, or why not. */

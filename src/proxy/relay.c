@@ -267,6 +267,7 @@ static enum stop receive_head(struct relay *r)
         case SP_OK:
             break;
         }
+        sp_retry_forget(x);
         if (head->status >= 200)
             return final(r, head);
         if (head->status == 101)

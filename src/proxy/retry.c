@@ -91,6 +91,7 @@ bool sp_retry_may(struct sp_exchange *x, enum sp_refusal reason)
     if (reason != SP_REFUSAL_backend_closed || !r->on_reset || x->errand.tries >= r->attempts ||
         !sp_targets_may_retry(x->view->targets, x->decision.upstream))
         return false;
+    x->resets++;
     sp_meter_add(meter, SP_METER_retries_reset, 1);
     return true;
 }

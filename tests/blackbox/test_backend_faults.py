@@ -78,16 +78,21 @@ def shown(value):
 
 
 def answering(sent, end="close"):
-    """Says it whole, or as much as the gate takes, then ends the connection."""
+    """Says it whole, or as much as the gate takes, then ends the connection, or would take another request on it ("open")."""
     def answer(talk, request):
         try:
             talk.send(sent)
             if end == "reset":
                 talk.reset()
         except OSError:
-            pass
-        return False
+            return False
+        return end == "open"
     return answer
+
+
+def going_on(reason):
+    """Only an end of the connection shows that an answer is not complete."""
+    return "close" if reason == "backend_closed" else "open"
 
 
 def get_fresh(gate, world):
@@ -96,31 +101,31 @@ def get_fresh(gate, world):
 
 
 def assert_not_reused(gate, world, backend):
-    """The exchange that failed had a connection of its own, and the next one gets another."""
-    failed = backend.requests[-1].connection
+    """Nothing came on the connection of the exchange that failed, the first, any more."""
     get_fresh(gate, world)
-    assert backend.requests[-1].line.split()[1] == "/next" and backend.requests[-1].connection > failed
+    failed, *others = backend.requests
+    assert failed.line.startswith("POST") and others[-1].line.split()[1] == "/next"
+    assert failed.connection not in [other.connection for other in others]
 
 
 # ---- heads ----
 
 @pytest.mark.parametrize("reason,sent", SENT, ids=shown)
 def test_a_head_that_is_no_clear_http_becomes_502_with_its_own_reason(module_gate, world, shared_backend, reason, sent):
-    shared_backend.answers = [answering(sent)]
+    shared_backend.answers = [answering(sent, going_on(reason))]
     with raw.Client(module_gate, world.clients["billing"]) as client:
         answer = client.ask(POST + b"Content-Length: 0\r\n\r\n", "POST")
         assert answer.status == 502 and b"request id" in answer.body, answer
         record = module_gate.wait_access(peer=client.peer)
         assert (record["reason"], record["status"]) == (reason, 502), record
         assert client.get("/next").status == 200  # the client's connection is fine
-    assert len(shared_backend.requests) == 2
     assert_not_reused(module_gate, world, shared_backend)
 
 
-@pytest.mark.parametrize("reason,sent", [pair for pair in SENT if pair[1]], ids=shown)
+@pytest.mark.parametrize("reason,sent", SENT, ids=shown)
 def test_it_becomes_502_while_the_request_still_streams_too(module_gate, world, shared_backend, reason, sent):
     shared_backend.reads_bodies = False
-    shared_backend.answers = [answering(sent)]
+    shared_backend.answers = [answering(sent, going_on(reason))]
     try:
         with raw.Client(module_gate, world.clients["billing"]) as client:
             client.send(POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
@@ -183,7 +188,9 @@ def test_a_backend_that_hangs_up_at_once_is_502(start_gate, world, listening, ac
     gate = start_gate(gates.config(world, listening(act)))
     with raw.Client(gate, world.clients["billing"]) as client:
         assert client.ask(POST + b"Content-Length: 5\r\n\r\nhello", "POST").status == 502
-        assert gate.wait_access(peer=client.peer)["reason"] == "backend_closed"
+        # a reset may come before the gate has looked whether it is connected: then it never was
+        reasons = ("backend_closed", "no_endpoint") if act is hang_up else ("backend_closed",)
+        assert gate.wait_access(peer=client.peer)["reason"] in reasons
 
 
 def test_a_backend_that_speaks_first_is_502(start_gate, world, listening):

@@ -2,8 +2,7 @@
 
 import http.client
 import http.server
-import json
-import shutil
+import socket
 import socketserver
 import subprocess
 import threading
@@ -13,7 +12,7 @@ import pytest
 from lib import backend as backends
 from lib import gate as gates
 from lib import raw
-from lib.patience import PATIENCE, until
+from lib.patience import PATIENCE
 
 H = b"Host: billing.internal\r\n"
 POST = b"POST / HTTP/1.1\r\n" + H
@@ -319,7 +318,7 @@ def test_a_real_http_1_0_server_serves_as_well(start_gate, world, old_backend):
     gate = start_gate(gates.config(world, old_backend))
     host, port = gate.address()
     client = http.client.HTTPSConnection(host, port, timeout=PATIENCE, context=raw.context(world, world.clients["billing"]))
-    client._create_connection = lambda *a: __import__("socket").create_connection((host, port), timeout=PATIENCE)
+    client._create_connection = lambda *_: socket.create_connection((host, port), timeout=PATIENCE)
     client.host = "billing.internal"
     for _ in range(3):
         client.request("GET", "/")
@@ -330,19 +329,35 @@ def test_a_real_http_1_0_server_serves_as_well(start_gate, world, old_backend):
     client.close()
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
-@pytest.mark.parametrize("version", ["--http1.0", "--http1.1"])
-def test_curl_gets_hints_trailers_and_continues(passing_gate, world, shared_backend, tmp_path, version):
+def curl(gate, world, *arguments):
     credential = world.clients["billing"]
-    host, port = passing_gate.address()
-    upload = tmp_path / "upload"
-    upload.write_bytes(b"y" * 200000)
-    shared_backend.answers = [EARLY + CHUNKED + b"5\r\nhello\r\n0\r\nX-Sum: 12\r\n\r\n"]
+    host, port = gate.address()
     done = subprocess.run(
-        ["curl", "-sS", "--no-alpn", version, "--cacert", world.server_ca_file, "--cert", credential.chain_file, "--key", credential.key_file,
-         "--resolve", f"billing.internal:{port}:{host}", "-D", "-", "-H", "TE: trailers", "-H", "Expect: 100-continue", "-T", upload,
-         f"https://billing.internal:{port}/up"], capture_output=True, timeout=PATIENCE)
+        ["curl", "-sS", "-i", "--no-alpn", "--cacert", world.server_ca_file, "--cert", credential.chain_file, "--key", credential.key_file,
+         "--resolve", f"billing.internal:{port}:{host}", f"https://billing.internal:{port}/up", *arguments],
+        capture_output=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
-    assert b"hello" in done.stdout and (b"103 Early Hints" in done.stdout) == (version == "--http1.1")
-    assert (b"X-Sum: 12" in done.stdout) == (version == "--http1.1")
-    assert shared_backend.wait().body == b"y" * 200000
+    return done.stdout
+
+
+@pytest.fixture
+def upload(tmp_path):
+    path = tmp_path / "upload"
+    path.write_bytes(b"y" * 20000000)
+    return path
+
+
+@pytest.mark.parametrize("version", ["--http1.0", "--http1.1"])
+def test_curl_gets_hints_trailers_and_a_continue(passing_gate, world, shared_backend, upload, version):
+    shared_backend.answers = [EARLY + CHUNKED + b"5\r\nhello\r\n0\r\nX-Sum: 12\r\n\r\n"]
+    said = curl(passing_gate, world, version, "-H", "TE: trailers", "-H", "Expect: 100-continue", "-T", upload)
+    assert b"hello" in said
+    assert (b"103 Early Hints" in said) == (b"X-Sum: 12" in said) == (version == "--http1.1")
+    assert shared_backend.wait().body == b"y" * 20000000
+
+
+def test_curl_hears_why_its_large_upload_is_not_taken(gate, world, backend, upload):
+    backend.reads_bodies = False
+    backend.answers = [lambda talk, request: talk.send(
+        b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig") or False]
+    assert b"HTTP/1.1 413 " in curl(gate, world, "-H", "Expect:", "-T", upload)

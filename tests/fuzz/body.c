@@ -25,7 +25,8 @@ static void take_trailers(struct sp_slice in, struct sp_slice lines, struct resu
         CHECK(sp_method_is_token(items[i].name) && items[i].id != SP_HDR_CONTENT_LENGTH);
         CHECK(!(sp_header_flags(items[i].id) & SP_HDR_HOP));
         for (size_t j = 0; j < items[i].value.len; j++)
-            CHECK(items[i].value.ptr[j] != '\r' && items[i].value.ptr[j] != '\n' && items[i].value.ptr[j] != '\0');
+            CHECK(items[i].value.ptr[j] != '\r' && items[i].value.ptr[j] != '\n' &&
+                  items[i].value.ptr[j] != '\0');
     }
 }
 
@@ -80,6 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     run(framing, bytes[1], in, size - 2, true, &pieces);
     CHECK(
         whole.rc == pieces.rc && whole.len == pieces.len && memcmp(whole.data, pieces.data, whole.len) == 0);
-    CHECK(strcmp(whole.detail, pieces.detail) == 0 && (whole.rc == SP_FAIL || (whole.used == pieces.used && whole.trailers == pieces.trailers)));
+    CHECK(strcmp(whole.detail, pieces.detail) == 0 &&
+          (whole.rc == SP_FAIL || (whole.used == pieces.used && whole.trailers == pieces.trailers)));
     return 0;
 }

@@ -64,11 +64,13 @@ static void check_upstream(const struct sp_config_upstream *u)
         check_endpoint(&u->endpoints[i]);
     SP_ASSERT((u->hash_by == SP_HASH_HEADER) == (u->hash_header != NULL));
     SP_ASSERT(u->retries.attempts >= 1 && u->queue_ms > 0 && u->connect_ms > 0 && u->response_ms > 0);
-    SP_ASSERT(u->ejection.failures == 0 || (u->ejection.base_ms > 0 && u->ejection.base_ms <= u->ejection.max_ms));
+    SP_ASSERT(
+        u->ejection.failures == 0 || (u->ejection.base_ms > 0 && u->ejection.base_ms <= u->ejection.max_ms));
     SP_ASSERT(!u->proxy_client_cert || u->proxy_protocol == SP_PROXY_V2);
     if (u->health_check != NULL)
         SP_ASSERT(u->health_check->interval_ms > 0 && u->health_check->timeout_ms > 0 &&
-                  u->health_check->status_min >= 200 && u->health_check->status_min <= u->health_check->status_max);
+                  u->health_check->status_min >= 200 &&
+                  u->health_check->status_min <= u->health_check->status_max);
     if (u->tls != NULL)
         SP_ASSERT((u->tls->trust.ca.count > 0 || !u->tls->verify) &&
                   (u->tls->trust.crl.count > 0 || u->tls->trust.crl_missing == SP_CRL_MISSING_ACCEPT));

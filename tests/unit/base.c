@@ -207,6 +207,40 @@ static void test_hex_goes_there_and_back(void **state)
     assert_false(sp_unhex(SP_SLICE("00"), back, 0));
 }
 
+static void test_base64_has_one_spelling(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *bytes;
+        bool ok;
+    } cases[] = {
+        {"", "", true},
+        {"Zg==", "f", true},
+        {"Zm8=", "fo", true},
+        {"Zm9v", "foo", true},
+        {"Zm9vYmFy", "foobar", true},
+        {"/+8=", "\xff\xef", true},
+        {"Zh==", "", false}, /* bits that nobody reads */
+        {"Zm9=", "", false},
+        {"Zg=", "", false},
+        {"Zg", "", false},
+        {"Z===", "", false},
+        {"Zg==Zg==", "", false},
+        {"Zm 9", "", false},
+        {"Zm-_", "", false},
+        {"====", "", false},
+    };
+
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        char out[16];
+        size_t len = 0;
+        bool ok = sp_base64_decode(sp_slice_of(cases[i].text), out, &len);
+        assert_int_equal(ok, cases[i].ok);
+        if (ok)
+            assert_true(sp_slice_equal((struct sp_slice){out, len}, sp_slice_of(cases[i].bytes)));
+    }
+}
+
 static void test_only_the_shortest_form_of_a_character_is_utf8(void **state)
 {
     (void)state;
@@ -456,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_a_duration_is_written_in_its_largest_whole_unit_and_reads_back),
         cmocka_unit_test(test_a_span_is_told_in_its_two_largest_units),
         cmocka_unit_test(test_hex_goes_there_and_back),
+        cmocka_unit_test(test_base64_has_one_spelling),
         cmocka_unit_test(test_only_the_shortest_form_of_a_character_is_utf8),
         cmocka_unit_test(test_the_distance_counts_edits_and_swaps_whatever_the_case),
         cmocka_unit_test(test_a_time_is_written_as_rfc3339_in_utc),

@@ -64,7 +64,8 @@ static void feed(enum sp_framing framing, uint64_t length, struct sp_slice in, s
             return;
         }
         if (o->rc == SP_AGAIN) {
-            assert_true(used == n || (o->used > 0 && in.ptr[o->used - 1] == '\n')); /* trailers are offered again */
+            assert_true(
+                used == n || (o->used > 0 && in.ptr[o->used - 1] == '\n')); /* trailers are offered again */
             if (have == in.len)
                 return;
             have = step > 0 ? have + step : in.len;

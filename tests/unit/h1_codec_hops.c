@@ -46,6 +46,26 @@ static void test_trailers_are_told_at_the_end_however_the_bytes_are_cut(void **s
     }
 }
 
+static void test_trailers_are_those_of_the_message_at_hand(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new(SP_CLIENT, 4096, 0);
+    const struct sp_head_out ask = get("GET");
+    respond(r, &ask, S(""));
+    peer_puts(r, S("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n\r\n"));
+    must_head(r);
+    body_is(r, "ok");
+    trailers_are(r, "X=y;");
+    assert_true(r->s->ops->next(r->s));
+    respond(r, &ask, S(""));
+    peer_puts(r, S("HTTP/1.1 200 OK\r\n\r\nuntil the end"));
+    assert_int_equal(sp_transport_shutdown(r->peer), SP_OK);
+    must_head(r);
+    body_is(r, "until the end");
+    trailers_are(r, "");
+    rig_free(r);
+}
+
 /* The section must fit behind the largest head, also when the body before it has filled the block. */
 static void test_the_most_trailers_fit_behind_the_largest_head(void **state)
 {
@@ -177,10 +197,19 @@ static void test_a_client_stream_changes_its_protocol_when_it_asked_to(void **st
         struct rig *r = rig_new(SP_CLIENT, 4096, chunks[i]);
         struct sp_head_out ask = get("GET");
         ask.upgrade = S("echo");
-        ask.te_trailers = ask.close = true;
+        const struct sp_head_out plain = get("GET");
+        respond(r, &plain, S(""));
+        peer_got(r, "GET /x HTTP/1.1\r\n\r\n");
+        peer_puts(r, S("HTTP/1.1 204 No Content\r\n\r\n"));
+        must_head(r);
+        body_is(r, "");
+        assert_true(r->s->ops->next(r->s));
+        ask.te_trailers = ask.close = i == 0;
         respond(r, &ask, S(""));
-        peer_got(
-            r, "GET /x HTTP/1.1\r\nUpgrade: echo\r\nTE: trailers\r\nConnection: close, upgrade, TE\r\n\r\n");
+        peer_got(r,
+            i == 0
+                ? "GET /x HTTP/1.1\r\nUpgrade: echo\r\nTE: trailers\r\nConnection: close, upgrade, TE\r\n\r\n"
+                : "GET /x HTTP/1.1\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n");
         peer_puts(r, S("HTTP/1.1 103 Early Hints\r\n\r\n" SWITCH "first"));
         assert_int_equal(must_head(r)->status, 103);
         const struct sp_head *in = must_head(r);
@@ -264,7 +293,10 @@ static void test_a_server_stream_changes_its_protocol_with_a_101(void **state)
     assert_int_equal(r->s->ops->send_head(r->s, &change), SP_OK);
     assert_int_equal(r->s->ops->flush(r->s), SP_OK);
     peer_got(r, SWITCH);
+    const struct sp_head_out another = head_of(200, SP_FRAMING_NONE, 0);
+    assert_int_equal(r->s->ops->send_head(r->s, &another), SP_FAIL);
     assert_int_equal(r->s->ops->send_body(r->s, S("x"), &taken), SP_FAIL); /* it is not HTTP any more */
+    assert_int_equal(r->s->ops->flush(r->s), SP_FAIL);
     assert_true(sp_slice_equal(sp_h1_rest(r->s), S("early")));
     sp_h1_drop_rest(r->s, 5);
     assert_int_equal(sp_h1_rest(r->s).len, 0);
@@ -294,6 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trailers_are_told_at_the_end_however_the_bytes_are_cut),
+        cmocka_unit_test(test_trailers_are_those_of_the_message_at_hand),
         cmocka_unit_test(test_the_most_trailers_fit_behind_the_largest_head),
         cmocka_unit_test(test_trailers_are_written_behind_chunks_alone),
         cmocka_unit_test(test_trailers_wait_for_room),

@@ -2,10 +2,10 @@
  * byte by byte. */
 #include "h1_support.h"
 
-#define OK    "HTTP/1.1 200 OK\r\n"
-#define END   "\r\n"
-#define CL(n) "Content-Length: " n "\r\n"
-#define TE    "Transfer-Encoding: chunked\r\n"
+#define OK        "HTTP/1.1 200 OK\r\n"
+#define END       "\r\n"
+#define CL(n)     "Content-Length: " n "\r\n"
+#define TE        "Transfer-Encoding: chunked\r\n"
 #define R(reason) SP_REFUSAL_##reason
 #define IN(text)                                                                                             \
     {                                                                                                        \
@@ -167,31 +167,6 @@ static void test_status_and_reason_are_as_they_came(void **state)
     assert_non_null(strstr(o.text, "reason=[]\n"));
 }
 
-static void test_an_upgrade_counts_only_where_connection_names_it_and_once(void **state)
-{
-    (void)state;
-    static const struct {
-        struct sp_slice in;
-        const char *want; /* NULL: none */
-    } cases[] = {
-        {IN("HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n" END),
-            "upgrade=[WebSocket]\n"},
-        {IN("HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\nUpgrade: TLS/1.3\r\n" CL("0") END),
-            "upgrade=[TLS/1.3]\n"},
-        {IN("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n" END), NULL},
-        {IN("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n" END), NULL},
-        {IN("HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: a\r\nUpgrade: a\r\n" END), NULL},
-        {IN("HTTP/1.0 101 X\r\nConnection: upgrade\r\nUpgrade: a\r\n" END), NULL},
-    };
-    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
-        struct outcome o;
-        h1_run(&h1_test_limits, SP_METHOD_GET, cases[i].in, &o);
-        const char *want = cases[i].want != NULL ? cases[i].want : "upgrade=";
-        if (o.rc != SP_OK || (strstr(o.text, want) != NULL) != (cases[i].want != NULL))
-            fail_msg("case %zu: rc %d %s", i, o.rc, o.text);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,7 +174,6 @@ int main(void)
         cmocka_unit_test(test_a_response_head_over_its_limits_has_its_own_word),
         cmocka_unit_test(test_the_end_of_a_body_follows_rfc_9112),
         cmocka_unit_test(test_status_and_reason_are_as_they_came),
-        cmocka_unit_test(test_an_upgrade_counts_only_where_connection_names_it_and_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

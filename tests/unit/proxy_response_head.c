@@ -25,8 +25,8 @@ static void test_an_answer_loses_what_was_meant_for_this_hop(void **state)
         "Date: its own\r\n"
         "\r\n");
     sp_response_head_out(&r->exchange, &r->response, &out);
-    assert_string_equal(
-        lines_of(r, &out), "Server: s\nX-Hopper: stays\nSet-Cookie: a\nSet-Cookie: b\nDate: its own\nX-Request-Id: id-1\n");
+    assert_string_equal(lines_of(r, &out),
+        "Server: s\nX-Hopper: stays\nSet-Cookie: a\nSet-Cookie: b\nDate: its own\nX-Request-Id: id-1\n");
     assert_int_equal(out.status, 200);
     assert_true(sp_slice_equal(out.reason, SP_SLICE("Fine")));
     assert_int_equal(out.framing, SP_FRAMING_LENGTH);

@@ -82,7 +82,8 @@ SP_MUST_USE struct sp_stream *sp_h1_new(enum sp_side side, struct sp_transport *
  * were read already. The caller relays and drops them, and reads what follows from the transport himself; what was sent
  * before is still to be flushed. */
 struct sp_slice sp_h1_rest(const struct sp_stream *s);
-void sp_h1_drop_rest(struct sp_stream *s, size_t n); /* when nothing is left, a client stream holds no block */
+void sp_h1_drop_rest(
+    struct sp_stream *s, size_t n); /* when nothing is left, a client stream holds no block */
 /* True while not a byte of the next head has come: the connection may be closed without wronging anybody. */
 bool sp_h1_is_idle(const struct sp_stream *s);
 /* A client stream: has any byte of the response come? (If not, the exchange may be tried elsewhere.) */

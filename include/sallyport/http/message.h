@@ -135,7 +135,8 @@ struct sp_head_out {
     bool expect_continue; /* a request: write Expect: 100-continue */
     bool close;           /* say Connection: close, and be done after this exchange */
     bool te_trailers;     /* a request: say TE: trailers */
-    struct sp_slice upgrade; /* say Connection: upgrade and this; of a response the status is 101. Absent: not */
+    struct sp_slice
+        upgrade; /* say Connection: upgrade and this; of a response the status is 101. Absent: not */
 };
 
 const char *sp_status_phrase(unsigned status); /* "Forbidden"; "" for an unknown one */

@@ -72,8 +72,11 @@ class RecordingBackend:
     """Answers each request with the next of `answers`, else with `default`. An answer is bytes, or a function of (conversation,
     request) that does as it likes and says with False that the connection is over."""
 
-    def __init__(self, unix_path=None):
-        if unix_path:
+    def __init__(self, unix_path=None, listener=None):
+        if listener:
+            self.listener = listener
+            self.endpoint = "%s:%d" % listener.getsockname()[:2]
+        elif unix_path:
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(str(unix_path))
             self.listener.listen(64)

@@ -63,8 +63,11 @@ def exactly(sock, count):
 
 def to_the_end(sock):
     data = bytearray()
-    while part := sock.recv(65536):
-        data += part
+    try:
+        while part := sock.recv(65536):
+            data += part
+    except ssl.SSLZeroReturnError:  # so Python says it to who has ended his own direction
+        pass
     return bytes(data)
 
 

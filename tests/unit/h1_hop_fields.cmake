@@ -1,0 +1,1 @@
+sp_unit(h1_hop_fields http)

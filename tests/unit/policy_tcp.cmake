@@ -1,0 +1,1 @@
+sp_unit(policy_tcp policy)

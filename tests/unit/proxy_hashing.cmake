@@ -1,0 +1,1 @@
+sp_unit(proxy_hashing proxy)

@@ -1,0 +1,1 @@
+sp_unit(roster_lineup upstream)
