@@ -137,6 +137,7 @@ enum sp_next sp_connecting(struct sp_exchange *x)
     }
     sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
     x->connect_us = sp_mono_us();
+    x->errand.reached = true;
     if (x->session->is_tcp) {
         sp_upconn_went_well(x->up);
         return sp_tunnel_begin(x);

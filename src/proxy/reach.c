@@ -39,8 +39,7 @@ static void visit(struct sp_worker *w, struct sp_session *s, int64_t now_s)
     if (s->lingering)
         return;
     sp_session_move(s);
-    if (s->exchange.tunnel.open && sp_snapshot_find(w->view->snapshot, s->who->listener) == NULL)
-        sp_tunnel_leave(&s->exchange, w->view->snapshot->config->drain_ms);
+    sp_tunnel_leave_with_listener(&s->exchange);
     r->open += r->phase == COUNT;
     if (s->end_reason != SP_REFUSAL_none) { /* decided before; it only finishes its exchange, if it may */
         if (!w->view->snapshot->config->revocation_lets_finish)

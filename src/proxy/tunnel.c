@@ -212,6 +212,7 @@ enum sp_next sp_tunnel_begin(struct sp_exchange *x)
     sp_meter_add(meter, SP_METER_tunnels, 1);
     sp_meter_add(meter, SP_METER_tunnels_open, 1);
     sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
+    sp_tunnel_leave_with_listener(x); /* it may have gone since this exchange began */
     x->step = SP_STEP_TUNNEL;
     return SP_NEXT_STEP;
 }
@@ -228,10 +229,12 @@ void sp_tunnel_end(struct sp_exchange *x)
     *t = (struct sp_tunnel){0};
 }
 
-/* Its listener is gone from the configuration: as long as a process that stops would leave it. */
-void sp_tunnel_leave(struct sp_exchange *x, uint64_t drain_ms)
+/* As long as a process that stops would leave it. */
+void sp_tunnel_leave_with_listener(struct sp_exchange *x)
 {
-    if (!x->tunnel.open || x->deadline_ms != 0)
+    const struct sp_snapshot *now = x->session->worker->view->snapshot;
+
+    if (!x->tunnel.open || x->deadline_ms != 0 || sp_snapshot_find(now, x->session->who->listener) != NULL)
         return;
-    sp_exchange_end_by(x, sp_mono_ms() + drain_ms, SP_REFUSAL_listener_removed);
+    sp_exchange_end_by(x, sp_mono_ms() + now->config->drain_ms, SP_REFUSAL_listener_removed);
 }

@@ -27,7 +27,7 @@ struct sp_tunnel {
 enum sp_next sp_tunnel_begin(struct sp_exchange *x);
 enum sp_next sp_tunnel(struct sp_exchange *x); /* the step */
 void sp_tunnel_end(struct sp_exchange *x);     /* gives back what it holds; once, or any number of times */
-/* Its listener is gone: it ends within `drain_ms`. Once, or any number of times. */
-void sp_tunnel_leave(struct sp_exchange *x, uint64_t drain_ms);
+/* If it is a tunnel whose listener is gone, it ends within drain_timeout. Whenever that may be so; any number of times. */
+void sp_tunnel_leave_with_listener(struct sp_exchange *x);
 
 #endif

@@ -246,7 +246,7 @@ def test_no_identity_is_a_label(start_gate, world, backend):
     for who in ("billing", "stranger_here"):
         with raw.Client(gate, world.clients[who]) as client:
             client.get("/some-path")
-    text = gate.admin("/metrics")[2]
+    text = gate.admin("/metrics")[2].replace(f'endpoint="{backend.endpoint}"', "")  # a label of its own, and nobody's name
     for secret in ("billing-batch", "nobody-in-particular", "corp.example", "some-path", "127.0.0.1"):
         assert secret not in text, secret
 

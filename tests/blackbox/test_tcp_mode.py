@@ -373,3 +373,18 @@ def test_a_listener_that_goes_leaves_its_tunnels_for_the_time_of_a_drain(start_g
         assert tcp.exactly(sock, 5) == b"still"
         assert tcp.is_over(sock) and tcp.is_over(client.tls)
         assert gate.wait_access(peer=client.peer)["reason"] == "listener_removed"
+
+
+def test_a_connection_that_waited_while_its_listener_went_has_the_time_of_a_drain(start_gate, world, backend):
+    upstream = {"max_connections": 1, "queue": {"max": 4, "timeout": "30s"}}
+    made = settings(world, backend, upstream=upstream, drain_timeout="1s",
+                    listeners=[listener(world), listener(world, name="other")])
+    gate = start_gate(made)
+    with raw.Client(gate, world.clients["billing"]) as first, raw.Client(gate, world.clients["billing"]) as second:
+        gate.wait_metric("sallyport_requests_in_flight", lambda n: n == 2)
+        made["listeners"] = [listener(world, name="other")]
+        assert gate.reload(made)["event"] == "reloaded"
+        for _ in range(2):
+            assert tcp.is_over(backend.take())
+        for client in (first, second):
+            assert gate.wait_access(peer=client.peer)["reason"] == "listener_removed"

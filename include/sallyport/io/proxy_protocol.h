@@ -14,12 +14,12 @@
 
 /* What was said. Slices point into the input. */
 struct sp_proxy_header {
-    unsigned version;               /* 1 or 2 */
-    bool is_local;                  /* of the relay's own (LOCAL, UNKNOWN): there is no address */
+    unsigned version;                   /* 1 or 2 */
+    bool is_local;                      /* of the relay's own (LOCAL, UNKNOWN): there is no address */
     struct sp_addr source, destination; /* len 0: none */
-    struct sp_slice authority;      /* the name that the client asked for; absent */
-    struct sp_slice alpn;           /* absent */
-    struct sp_slice unique_id;      /* absent */
+    struct sp_slice authority;          /* the name that the client asked for; absent */
+    struct sp_slice alpn;               /* absent */
+    struct sp_slice unique_id;          /* absent */
 };
 
 /* SP_OK: *used bytes belong to it, no byte more. SP_AGAIN: more are needed; *used is how many are known to belong to it
@@ -41,14 +41,15 @@ struct sp_proxy_about {
     bool has_certificate;                /* the client proved one, in this connection or the one it resumed */
     bool certificate_is_of_session;      /* resumed: shown in an earlier connection */
     struct sp_slice common_name;         /* of its subject */
-    struct sp_slice sig_alg, key_alg;    /* of our own certificate (§2.2.6); as sp_tls_own_algorithms has them */
-    struct sp_slice certificate;         /* DER; absent: not said */
+    struct sp_slice sig_alg, key_alg; /* of our own certificate (§2.2.6); as sp_tls_own_algorithms has them */
+    struct sp_slice certificate;      /* DER; absent: not said */
 };
 /* `room` at least SP_PROXY_V1_MAX. Returns how many bytes. */
 #define SP_PROXY_V1_MAX 107
 size_t sp_proxy_write_v1(const struct sp_proxy_about *about, char out[SP_PROXY_V1_MAX]);
 /* Appends to `out`, with the SSL TLV (§2.2.6) if has_tls and the CRC32C last. SP_FAIL: no memory, or more than its 16
  * bits of length can say (EMSGSIZE in err->sys); nothing was appended. */
-SP_MUST_USE enum sp_rc sp_proxy_write_v2(const struct sp_proxy_about *about, struct sp_buf *out, struct sp_err *err);
+SP_MUST_USE enum sp_rc sp_proxy_write_v2(
+    const struct sp_proxy_about *about, struct sp_buf *out, struct sp_err *err);
 
 #endif

@@ -22,11 +22,13 @@ struct sp_resolved {
 
 /* What a question came to. Borrowed for the call. */
 struct sp_resolution {
-    enum sp_rc rc; /* SP_OK: at least one address. SP_EOF: the name exists no more, or has no address. SP_FAIL: nobody
+    enum sp_rc
+        rc; /* SP_OK: at least one address. SP_EOF: the name exists no more, or has no address. SP_FAIL: nobody
                     * could say: the last answer still stands. */
     const struct sp_resolved *items; /* sorted, without doubles */
     size_t count;
-    bool is_partial; /* with SP_OK: of some of a service's targets nobody could say; what was known of them still stands */
+    bool
+        is_partial; /* with SP_OK: of some of a service's targets nobody could say; what was known of them still stands */
     uint64_t ttl_s;  /* of SP_OK: the smallest of all records involved; 0 also for what is in /etc/hosts */
     char error[128]; /* unless SP_OK */
 };

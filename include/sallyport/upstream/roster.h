@@ -49,7 +49,8 @@ struct sp_endpoint {
     _Atomic unsigned refs;
     struct sp_addr address;
     char text[SP_ADDR_TEXT]; /* the address */
-    char host[256]; /* the name that it was looked up by, else its address without port; "" for a unix socket */
+    char host
+        [256]; /* the name that it was looked up by, else its address without port; "" for a unix socket */
     char upstream[65];
 
     /* By the configuration in force. */
@@ -61,7 +62,7 @@ struct sp_endpoint {
     _Atomic uint32_t failed_in_a_row;
 
     /* Written by the roster. */
-    _Atomic bool is_down;       /* by its checks */
+    _Atomic bool is_down; /* by its checks */
     _Atomic bool is_ejected;
     _Atomic uint64_t up_since_ms; /* monotonic: for slow start; 0: it never was away */
 };
@@ -88,7 +89,7 @@ struct sp_lineup {
     struct sp_lineup_point {
         uint64_t at;
         uint32_t index; /* of `usable` */
-    } *points;
+    } * points;
     size_t point_count;
 };
 void sp_lineup_unref(struct sp_lineup *l); /* any thread; takes NULL */
@@ -99,10 +100,11 @@ struct sp_fleet;
 struct sp_fleet_options {
     /* NULL: nothing will be connected to (`check`): TLS is loaded and names are looked up to tell what is wrong with them. */
     struct sp_roster *roster;
-    struct sp_shelf *shelf; /* or NULL */
+    struct sp_shelf *shelf;  /* or NULL */
     struct sp_fleet *before; /* or NULL: TLS that would be the same is taken over, with its connections */
     unsigned workers;
-    bool crls_only; /* something that TLS needs cannot be read now: where `before` has it, that is good enough */
+    bool
+        crls_only; /* something that TLS needs cannot be read now: where `before` has it, that is good enough */
 };
 /* The upstreams of `config`, which is shared. Names that the roster does not know yet are looked up: blocks for up to five
  * seconds in all. One that cannot be is a warning; its upstream has no endpoint until it can. NULL without memory, or with an

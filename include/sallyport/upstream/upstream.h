@@ -59,7 +59,9 @@ struct sp_errand {
     void (*on_event)(void *arg);
     void *arg;
     /* Kept by the room. */
-    bool fresh;     /* a kept-alive connection turned out closed: not another one. May be set by the owner */
+    bool fresh; /* a kept-alive connection turned out closed: not another one. May be set by the owner */
+    bool
+        reached; /* the last connection stood. Set by the owner: an endpoint that was tried is asked again only then */
     unsigned tries; /* endpoints that were asked */
     /* The last that was asked, or NULL; stays until the end of the errand. */
     const struct sp_endpoint *endpoint;

@@ -4,7 +4,7 @@
  *   1. an endpoint that was not tried yet and is well by what the roster says at this moment
  *   2. one that was not tried yet: the lineup is about to change, and will say that there is none
  *   3. a backup: all others have failed this errand, though the roster thinks well of them
- *   4. any: all were tried
+ *   4. any: all were tried. Only if the last one took the connection and broke it: one that took none will not take the next
  * A step is gone back from only if none of its endpoints could be had; if one could, were it not at its max_connections, the
  * errand waits for it. */
 #include <errno.h>
@@ -27,6 +27,7 @@ static bool has_tried(const struct sp_errand *e, const struct sp_endpoint *ep)
 static void note_try(struct sp_errand *e, struct sp_outlet *o)
 {
     o->held++;
+    e->reached = false;
     e->tried[e->tries++] = o;
     e->endpoint = o->endpoint;
 }
@@ -138,6 +139,8 @@ static enum sp_rc search(
         s.taste = STEPS[i];
         if (s.taste.tried_will_do && (*o = backup(&t->items[e->upstream], e)) != NULL)
             return SP_OK;
+        if (s.taste.tried_will_do && e->tries > 0 && !e->reached)
+            break;
         uint32_t index = pick(t, e, &s);
         if (index != SP_PICK_NONE) {
             *o = choice->usable[index];

@@ -66,7 +66,7 @@ static bool is_panic(struct sp_fleet *f, size_t upstream)
 static void print_panics(struct sp_roster *r, struct sp_buf *out)
 {
     sp_gauge_head(out, SP_GAUGE_upstream_panic);
-    for (size_t i = 0; r->fleet != NULL && i < r->fleet->upstream_count; i++) {
+    for (size_t i = 0; i < r->fleet->upstream_count; i++) {
         const char *const values[SP_GAUGE_LABELS] = {r->fleet->upstreams[i].config->name};
         sp_gauge_sample(out, SP_GAUGE_upstream_panic, values, is_panic(r->fleet, i));
     }
@@ -88,13 +88,18 @@ static void print_names(struct sp_roster *r, struct sp_buf *out)
     }
 }
 
+/* A family without a sample is not printed at all. */
 void sp_roster_print_gauges(struct sp_roster *r, struct sp_buf *out)
 {
     pthread_mutex_lock(&r->lock);
-    print_states(r, out);
-    print_numbers(r, out);
-    print_panics(r, out);
-    print_names(r, out);
+    if (!sp_list_is_empty(&r->members)) {
+        print_states(r, out);
+        print_numbers(r, out);
+    }
+    if (r->fleet != NULL)
+        print_panics(r, out);
+    if (!sp_list_is_empty(&r->names))
+        print_names(r, out);
     pthread_mutex_unlock(&r->lock);
 }
 

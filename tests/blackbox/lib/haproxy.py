@@ -1,4 +1,5 @@
-"""A real HAProxy as the load balancer in front: TCP as it is, its own address, a PROXY header in front of each connection."""
+"""A real HAProxy: as the load balancer in front (TCP as it is, its own address, a PROXY header in front of each connection), and
+as a backend."""
 
 import pathlib
 import socket
@@ -20,6 +21,20 @@ frontend front
 backend gate
     source {source}
     server gate {host}:{port} {options}
+"""
+
+BEHIND = """
+global
+    maxconn 200
+    hard-stop-after 20s
+defaults
+    timeout connect 30s
+    timeout client 60s
+    timeout server 60s
+    timeout http-request 60s
+frontend front
+    bind fd@{fd} {bind}
+    {frontend}
 """
 
 
@@ -49,3 +64,22 @@ class HAProxy:
 
     def __exit__(self, *_):
         self.stop()
+
+
+class HAProxyBehind:
+    """A frontend that is the test's own. `bind`: what follows the address there; `frontend`: the rest of it, and any section
+    after it."""
+
+    def __init__(self, folder, frontend, bind=""):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            self.endpoint = "127.0.0.1:%d" % listening.getsockname()[1]
+            (self.folder / "haproxy.cfg").write_text(BEHIND.format(fd=listening.fileno(), bind=bind, frontend=frontend))
+            self.process = subprocess.Popen(
+                ["haproxy", "-db", "-f", self.folder / "haproxy.cfg"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=open(self.folder / "stderr", "ab"), pass_fds=[listening.fileno()])
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()

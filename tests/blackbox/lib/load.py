@@ -10,8 +10,8 @@ class Load:
     """Requests on kept-alive and on new connections until told to stop. A connection that the gate said it would close (Connection:
     close) or closed while idle is opened anew; everything else that goes wrong is kept."""
 
-    def __init__(self, gate, credential, threads=3):
-        self.gate, self.credential = gate, credential
+    def __init__(self, gate, credential, threads=3, path="/load"):
+        self.gate, self.credential, self.path = gate, credential, path
         self.failures, self.done = [], 0
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -31,7 +31,7 @@ class Load:
         for _ in range(requests):
             if self._stop.is_set():
                 return
-            answer = client.get("/load")
+            answer = client.get(self.path)
             if answer.status != 200:
                 self.failures.append(repr(answer))
             with self._lock:
