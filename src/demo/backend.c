@@ -1,4 +1,4 @@
-/* The backend of the demo: a thread with a loop of its own that answers every request with the request as it
+/* A backend of the demo: a thread with a loop of its own that answers every request with the request as it
  * arrived, so that one sees which headers the proxy added and which it took away. Plain HTTP/1.1 on a loopback
  * port, through the same codec as the proxy.
  *

@@ -143,6 +143,38 @@ static const struct sp_demo_case CASES[] = {
         .status = 200,
         .rule = "invoices-write",
         .seen = "X-Client-SAN-URI: " SP_DEMO_BILLING_URI "\n"},
+    {.title = "a prefix is taken away before anything is decided",
+        .who = "billing",
+        .method = "GET",
+        .path = "/archive" SP_DEMO_PATH,
+        .show = true,
+        .status = 200,
+        .rule = "invoices-write",
+        .seen = "GET " SP_DEMO_PATH " HTTP/1.1\n"},
+    {.title = "a listener of mode tcp passes on what it does not read",
+        .who = "billing",
+        .method = "GET",
+        .path = "/whatever",
+        .raw = true,
+        .show = true,
+        .status = 200,
+        .rule = "anything-raw",
+        .unseen = "X-Client"},
+    {.title = "one of the two backends is stopped, and no request fails",
+        .who = "billing",
+        .method = "GET",
+        .path = SP_DEMO_PATH,
+        .over = SP_DEMO_KEPT,
+        .stops = true,
+        .status = 200,
+        .rule = "invoices-write"},
+    {.title = "the next, which would have been the other one's turn",
+        .who = "billing",
+        .method = "GET",
+        .path = SP_DEMO_PATH,
+        .over = SP_DEMO_KEPT,
+        .status = 200,
+        .rule = "invoices-write"},
 };
 
 const struct sp_demo_case *sp_demo_cases(size_t *count)
@@ -188,7 +220,7 @@ static void print_files(const struct sp_demo_stage *s, const char *who)
 
 void sp_demo_case_print_curl(const struct sp_demo_stage *s, const struct sp_demo_case *c)
 {
-    unsigned port = sp_addr_port(&s->proxy);
+    unsigned port = sp_addr_port(c->raw ? &s->raw : &s->proxy);
 
     printf("  %s# %s: %s%s\n", s->dim, c->title, c->reason != NULL ? c->reason : "allowed", s->off);
     printf("  curl%s", c->told != NULL ? " -i" : "");

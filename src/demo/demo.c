@@ -16,16 +16,22 @@ static void print_stage(const struct sp_demo_stage *s)
     char at[SP_ADDR_TEXT + 16], address[SP_ADDR_TEXT];
     unsigned port = sp_addr_port(&s->proxy);
 
-    printf("%ssallyport demo%s: mutual TLS in front of a backend that echoes what it receives\n\n", s->bold,
+    printf("%ssallyport demo%s: mutual TLS in front of two backends that echo what they receive\n\n", s->bold,
         s->off);
     snprintf(at, sizeof(at), "https://" SP_DEMO_NAME ":%u", port);
     print_place("proxy", at, "billing may GET and POST, auditors may GET");
     snprintf(at, sizeof(at), "https://" SP_DEMO_PARTNER_NAME ":%u", port);
     print_place("", at, "partners may order, twice a minute; their CA is another one");
-    snprintf(at, sizeof(at), "http://%s", sp_addr_format(sp_demo_backend_address(s->backend), address));
-    print_place("backend", at, "answers with the request as it arrived");
+    snprintf(at, sizeof(at), "https://" SP_DEMO_NAME ":%u", (unsigned)sp_addr_port(&s->raw));
+    print_place("", at, "mode tcp: billing may say what it likes");
+    for (size_t i = 0; i < SP_COUNTOF(s->backends); i++) {
+        snprintf(
+            at, sizeof(at), "http://%s", sp_addr_format(sp_demo_backend_address(s->backends[i]), address));
+        print_place(
+            i == 0 ? "backends" : "", at, i == 0 ? "answer with the request as it arrived" : "in turn");
+    }
     snprintf(at, sizeof(at), "http://%s", sp_addr_format(&s->admin, address));
-    print_place("admin", at, "/metrics, /healthz, /readyz");
+    print_place("admin", at, "/metrics, /upstreams, /healthz, /readyz");
     print_place("folder", s->folder.path, "certificates, CRLs, sallyport.yaml; removed at the end");
     putchar('\n');
     fflush(stdout);

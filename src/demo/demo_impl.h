@@ -1,6 +1,6 @@
 /* What the files of the demo share. The stage is everything that stands while it plays:
  *
- *   client (curl, or client.c) --mTLS--> proxy (child.c: this program's `run`) --http--> backend.c
+ *   client (curl, or client.c) --mTLS--> proxy (child.c: this program's `run`) --http--> backend.c, twice
  *           over connection.c              |
  *                                          +-- log lines through a pipe --> log_line.c
  *
@@ -102,11 +102,11 @@ void sp_demo_line_format(
 struct sp_demo_stage {
     const char *self;
     struct sp_demo_folder folder;
-    struct sp_demo_backend *backend;
+    struct sp_demo_backend *backends[2]; /* of the one upstream */
     struct sp_demo_child child;
-    struct sp_addr proxy, admin; /* where the proxy listens, as its log said */
-    int port_claim;              /* keeps another demo off the well-known port; -1: not held */
-    int signals;                 /* signalfd, or -1 */
+    struct sp_addr proxy, raw, admin; /* where the proxy listens, as its log said; `raw` in mode tcp */
+    int port_claim;                   /* keeps another demo off the well-known port; -1: not held */
+    int signals;                      /* signalfd, or -1 */
     sigset_t signals_before;
     /* terminal attributes, empty unless stdout is a terminal */
     const char *bold, *dim, *red, *green, *off;
@@ -141,6 +141,8 @@ struct sp_demo_case {
     const char *body;   /* or NULL */
     enum sp_demo_over over;
     bool plain; /* without TLS */
+    bool raw;   /* to the listener of mode tcp */
+    bool stops; /* the first of the backends, before it is asked */
     bool show;  /* among the curl lines */
     /* how it must come out */
     unsigned alert;     /* of TLS; 0: none */

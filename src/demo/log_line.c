@@ -88,7 +88,8 @@ static const struct shape {
     const char *event;
     const char *first[4], *then[8];
 } SHAPES[] = {
-    {"access", {"status", "method", "path"}, {"reason", "caller", "rule", "subject", "detail"}},
+    {"access", {"status", "mode", "method", "path"},
+        {"rewritten_from", "tries", "reason", "caller", "rule", "subject", "detail"}},
     {"refused", {"event"}, {"reason", "subject", "issuer", "detail"}},
     {"session_ended", {"event"}, {"reason", "subject", "age_s", "requests", "cut", "detail"}},
 };
@@ -159,7 +160,7 @@ void sp_demo_line_format(
     for (size_t i = 0; i < SP_COUNTOF(shape->first) && shape->first[i] != NULL; i++) {
         struct sp_slice value = sp_demo_line_get(l, shape->first[i]);
         if (value.ptr != NULL)
-            sp_buf_printf(out, "%s%.*s", i > 0 ? " " : "", SP_FMT(value));
+            sp_buf_printf(out, "%s%.*s", out->len > w.line_at ? " " : "", SP_FMT(value));
     }
     if (shape->then[0] == NULL)
         add_rest(&w, l);

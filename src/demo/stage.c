@@ -1,9 +1,9 @@
 /* Builds up what the demo plays on, and takes it down again, in the opposite order and from wherever it came
  * to:
  *
- *   signals --> backend --> folder --> PKI --> port --> sallyport.yaml --> proxy --> its `listening` and `ready` events
+ *   signals --> backends --> folder --> PKI --> port --> sallyport.yaml --> proxy --> its `listening` and `ready` events
  *
- * The folder comes after the backend, whose event loop may end the process when there are no descriptors at
+ * The folder comes after the backends, whose event loops may end the process when there are no descriptors at
  * all.
  *
  * The port is 8443 if nobody has it, so that what is printed looks the same each time; else whatever the kernel
@@ -83,9 +83,13 @@ static enum sp_rc make_pki(struct sp_demo_stage *s, struct sp_err *err)
     return sp_demo_pki_write(&s->folder, err);
 }
 
-static enum sp_rc start_backend(struct sp_demo_stage *s, struct sp_err *err)
+static enum sp_rc start_backends(struct sp_demo_stage *s, struct sp_err *err)
 {
-    return sp_demo_backend_start(&s->backend, err);
+    enum sp_rc rc = SP_OK;
+
+    for (size_t i = 0; rc == SP_OK && i < SP_COUNTOF(s->backends); i++)
+        rc = sp_demo_backend_start(&s->backends[i], err);
+    return rc;
 }
 
 /* Is nobody there? The socket is given back: the proxy opens its own. */
@@ -137,6 +141,12 @@ static enum sp_rc write_config(struct sp_demo_stage *s, struct sp_err *err)
                                "      mode: required\n"
                                "      ca: [ca.pem]\n"
                                "      crl: [root.crl, " SP_DEMO_CRL "]\n"
+                               "    rewrite: [{prefix: /archive}]\n"
+                               "  - name: raw\n"
+                               "    address: 127.0.0.1:0\n"
+                               "    mode: tcp\n"
+                               "    tls: {certificates: [{chain: server.pem, key: server.key}]}\n"
+                               "    client_auth: {ca: [ca.pem], crl: [root.crl, " SP_DEMO_CRL "]}\n"
                                "\n"
                                "callers:\n"
                                "  billing:\n"
@@ -168,15 +178,21 @@ static enum sp_rc write_config(struct sp_demo_stage *s, struct sp_err *err)
                                "    path: /v1/invoices/**\n"
                                "    methods: [GET]\n"
                                "    upstream: echo\n"
+                               "  - name: anything-raw\n"
+                               "    from: [billing]\n"
+                               "    listener: raw\n"
+                               "    upstream: echo\n"
                                "\n"
                                "upstreams:\n"
                                "  echo:\n"
-                               "    endpoints: [\"%s\"]\n"
+                               "    endpoints: [\"%s\", \"%s\"]\n"
                                "    identity_headers: [plain]\n";
-    char backend[SP_ADDR_TEXT];
+    char backends[2][SP_ADDR_TEXT];
     struct sp_buf text = {0};
 
-    sp_buf_printf(&text, TEXT, choose_port(s), sp_addr_format(sp_demo_backend_address(s->backend), backend));
+    sp_buf_printf(&text, TEXT, choose_port(s),
+        sp_addr_format(sp_demo_backend_address(s->backends[0]), backends[0]),
+        sp_addr_format(sp_demo_backend_address(s->backends[1]), backends[1]));
     enum sp_rc rc = text.failed
                         ? sp_err_set(err, "not enough memory")
                         : sp_demo_folder_write(&s->folder, "sallyport.yaml", sp_buf_slice(&text), err);
@@ -197,9 +213,11 @@ static enum sp_rc start_proxy(struct sp_demo_stage *s, struct sp_err *err)
 static enum sp_rc note_address(struct sp_demo_stage *s, const struct sp_demo_line *l, struct sp_err *err)
 {
     struct sp_slice address = sp_demo_line_get(l, "address");
-    bool is_admin = sp_demo_line_is(l, "listener", "admin");
+    struct sp_addr *to = sp_demo_line_is(l, "listener", "admin") ? &s->admin
+                         : sp_demo_line_is(l, "listener", "raw") ? &s->raw
+                                                                 : &s->proxy;
 
-    if (sp_addr_parse(address, is_admin ? &s->admin : &s->proxy, err) != SP_OK)
+    if (sp_addr_parse(address, to, err) != SP_OK)
         return sp_err_wrap(err, "where the proxy listens");
     return SP_OK;
 }
@@ -231,8 +249,9 @@ static enum sp_rc wait_until_ready(struct sp_demo_stage *s, struct sp_buf *said,
         else if (note_address(s, &line, err) != SP_OK)
             return SP_FAIL;
     }
-    return s->proxy.len > 0 && s->admin.len > 0 ? SP_OK
-                                                : sp_err_set(err, "the proxy did not say where it listens");
+    return s->proxy.len > 0 && s->raw.len > 0 && s->admin.len > 0
+               ? SP_OK
+               : sp_err_set(err, "the proxy did not say where it listens");
 }
 
 static enum sp_rc await_proxy(struct sp_demo_stage *s, struct sp_err *err)
@@ -250,7 +269,7 @@ static enum sp_rc await_proxy(struct sp_demo_stage *s, struct sp_err *err)
 /* ---- up and down ---- */
 
 static enum sp_rc (*const UP[])(struct sp_demo_stage *s, struct sp_err *err) = {
-    prepare_process, start_backend, make_folder, make_pki, write_config, start_proxy, await_proxy};
+    prepare_process, start_backends, make_folder, make_pki, write_config, start_proxy, await_proxy};
 
 enum sp_rc sp_demo_stage_up(struct sp_demo_stage *s, struct sp_err *err)
 {
@@ -279,8 +298,10 @@ enum sp_rc sp_demo_stage_down(struct sp_demo_stage *s)
     struct sp_err err = {0};
     enum sp_rc rc = end_proxy(s);
 
-    sp_demo_backend_stop(s->backend);
-    s->backend = NULL;
+    for (size_t i = 0; i < SP_COUNTOF(s->backends); i++) {
+        sp_demo_backend_stop(s->backends[i]);
+        s->backends[i] = NULL;
+    }
     if (sp_demo_folder_remove(&s->folder, &err) != SP_OK) {
         fprintf(stderr, "sallyport demo: %s\n", err.text);
         rc = SP_FAIL;

@@ -29,8 +29,12 @@ static void ask(struct trial *t)
 
     if (t->c->over == SP_DEMO_REVOKED)
         rc = sp_demo_folder_rename(&s->folder, SP_DEMO_NEXT_CRL, SP_DEMO_CRL, &err);
+    if (t->c->stops) {
+        sp_demo_backend_stop(s->backends[0]);
+        s->backends[0] = NULL;
+    }
     if (rc == SP_OK)
-        rc = sp_demo_ask(t->client, &s->proxy, t->c, &t->answer, &err);
+        rc = sp_demo_ask(t->client, t->c->raw ? &s->raw : &s->proxy, t->c, &t->answer, &err);
     t->took_us = sp_mono_us() - began_us;
     if (rc != SP_OK)
         sp_buf_printf(&t->wrong, "no answer: %s\n", err.text);
@@ -179,6 +183,8 @@ static void print_title(const struct sp_demo_stage *s, size_t number, const char
 
 static void print_request(const struct sp_demo_case *c)
 {
+    if (c->stops)
+        printf("   %-9s stopped, with all its connections\n", "backend");
     static const char *const OVER[] = {[SP_DEMO_ONCE] = "",
         [SP_DEMO_KEEP] = ", on a connection that stays open",
         [SP_DEMO_KEPT] = ", on its open connection",

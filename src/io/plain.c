@@ -4,13 +4,26 @@
  * socket, and the next one would only be told so by the kernel; likewise a write that took less. The exception
  * is a peer that has ended: its end is reported by an edge that came already, so reading goes on until the
  * kernel says so. (A reset that came along with data is reported by no edge of its own:
- * sp_transport_expect_more.) */
+ * sp_transport_expect_more.)
+ *
+ * The kernel tells of a reset once. When it was a write that was told, the reader finds what came before the reset and then an
+ * end as of a peer that has said all: `lost` keeps the one from being taken for the other. */
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "sallyport/base/mem.h"
 #include "sallyport/io/transport.h"
+
+struct plain {
+    struct sp_transport transport;
+    bool lost; /* a write was told that the connection broke */
+};
+
+static struct plain *plain_of(struct sp_transport *t)
+{
+    return SP_CONTAINER_OF(t, struct plain, transport);
+}
 
 static enum sp_rc plain_read(struct sp_transport *t, void *buf, size_t room, size_t *n)
 {
@@ -23,7 +36,7 @@ static enum sp_rc plain_read(struct sp_transport *t, void *buf, size_t room, siz
         got = recv(t->fd, buf, room, 0);
     while (got < 0 && errno == EINTR);
     if (got == 0)
-        return SP_EOF;
+        return plain_of(t)->lost ? SP_FAIL : SP_EOF;
     if (got < 0) {
         if (errno != EAGAIN && errno != EWOULDBLOCK)
             return SP_FAIL;
@@ -48,8 +61,10 @@ static enum sp_rc plain_writev(struct sp_transport *t, const struct iovec *iov, 
         sent = sendmsg(t->fd, &msg, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
     if (sent < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
+        if (errno != EAGAIN && errno != EWOULDBLOCK) {
+            plain_of(t)->lost = plain_of(t)->lost || errno != EPIPE; /* it came behind the peer's end */
             return SP_FAIL;
+        }
         t->can_write = false;
         return SP_AGAIN;
     }
@@ -77,7 +92,7 @@ static enum sp_rc plain_shutdown(struct sp_transport *t)
 static void plain_free(struct sp_transport *t)
 {
     close(t->fd);
-    sp_free(t);
+    sp_free(plain_of(t));
 }
 
 static const struct sp_transport_ops plain_ops = {
@@ -91,10 +106,11 @@ static const struct sp_transport_ops plain_ops = {
 
 struct sp_transport *sp_plain_new(int fd)
 {
-    struct sp_transport *t = SP_NEW(struct sp_transport);
-    if (t == NULL)
+    struct plain *p = SP_NEW(struct plain);
+    if (p == NULL)
         return NULL;
     /* Ready until the kernel says otherwise: the owner may have seen the first edges before this was made. */
-    *t = (struct sp_transport){.ops = &plain_ops, .fd = fd, .can_read = true, .can_write = true};
-    return t;
+    p->transport =
+        (struct sp_transport){.ops = &plain_ops, .fd = fd, .can_read = true, .can_write = true};
+    return &p->transport;
 }

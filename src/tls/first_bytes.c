@@ -31,6 +31,7 @@ static const struct {
     {{"PRI * HTTP/2", 12}, "HTTP/2 without TLS"},
     {{"PROXY ", 6}, "a PROXY protocol header"},
     {{"\r\n\r\n\0\r\nQUIT\n", 12}, "a PROXY protocol header"},
+    {{"\0\0\0\x08\x04\xd2\x16/", 8}, "PostgreSQL's SSLRequest: the client does not begin with TLS at once"},
 };
 
 enum first_bytes first_bytes_judge(const unsigned char *bytes, size_t len, bool *has_body)

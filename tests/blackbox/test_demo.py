@@ -63,6 +63,17 @@ def test_the_demo_shows_rules_and_limits(tried):
     assert 1 <= int(re.search(r"^ +Retry-After: ([0-9]+)$", limited, re.MULTILINE).group(1)) <= 30
 
 
+def test_the_demo_shows_what_becomes_of_a_request_behind_the_decision(tried):
+    rewritten = case(tried, "a prefix is taken away before anything is decided")
+    assert "X-Forwarded-Prefix: /archive" in rewritten and "rewritten_from=/archive/v1/invoices/42" in rewritten
+    raw = case(tried, "a listener of mode tcp passes on what it does not read")
+    assert re.search(r"^ +GET /whatever HTTP/1.1$", raw, re.MULTILINE) and re.search(r"^ +log +tcp +caller=billing", raw, re.MULTILINE)
+    stopped = case(tried, "one of the two backends is stopped, and no request fails")
+    after = case(tried, "the next, which would have been the other one's turn")
+    assert "200 OK" in stopped and "200 OK" in after
+    assert (stopped + after).count("  tries=2  ") == 1, "one of them met the backend that is gone"
+
+
 def printed_command(output, about):
     """The shell lines below the comment that says `about`."""
     return re.search(rf"^  # [^\n]*{about}[^\n]*\n(.*?)\n\n", output, re.MULTILINE | re.DOTALL).group(1)

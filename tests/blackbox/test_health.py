@@ -306,6 +306,34 @@ def test_an_endpoint_on_which_requests_fail_in_a_row_is_left_out_for_a_while(sta
     assert states(gate)[a.endpoint]["failed_in_a_row"] == 0
 
 
+def test_an_ejection_ends_when_the_checks_have_seen_it_down_and_up_again(start_gate, world, patients):
+    """It was restarted: what its requests came to before says nothing of it now, and to the rest of the operators' tools it is up."""
+    a, b, _ = patients
+    a.default = lambda talk, request: a.answer(talk, request) if "/healthz" in request.line else talk.reset() or False
+    gate = start_gate(settings(world, a.endpoint, b.endpoint, ejection={"failures": 1, "base": "1h", "max": "1h"}))
+    until(lambda: fail_times(gate, world, 2) or states(gate)[a.endpoint]["ejections"], "an ejection")
+    a.default, a.health = a.answer, 500
+    gate.wait_event("endpoint_down", endpoint=a.endpoint)
+    assert not [e for e in gate.events.records if e["event"] == "endpoint_returned"]
+    a.health = 200
+    gate.wait_event("endpoint_up", endpoint=a.endpoint)
+    gate.wait_event("endpoint_returned", endpoint=a.endpoint)
+    wait_answers(gate, world, "ab")
+
+
+def test_one_that_is_ejected_is_asked_rather_than_that_a_request_fails(start_gate, world, patients):
+    a, b, c = patients
+    ejection = {"failures": 1, "base": "1h", "max": "1h"}
+    a.default = lambda talk, request: talk.reset() or False
+    gate = start_gate(settings(world, a.endpoint, b.endpoint, c.endpoint, check=None, ejection=ejection, panic_threshold=0))
+    until(lambda: fail_times(gate, world, 2) or states(gate)[a.endpoint]["ejections"], "an ejection")
+    gate.wait_event("endpoint_ejected", endpoint=a.endpoint)
+    a.default = a.answer
+    b.close()
+    c.close()
+    assert who_answers(gate, world, 1) == {"a"}
+
+
 def test_all_being_ejected_is_a_panic_too(start_gate, world, patients):
     a = patients[0]
     a.default = lambda talk, request: talk.reset() or False

@@ -44,7 +44,7 @@ WRONG = {
     "a bad block": ("rules", "[{name: r, from: [c], upstream: main, source: [10.0.0.0/8, ^192.0.2.1/24]}]", "192.0.2.1/24"),
     # the rest
     "an anonymous proxy": ("trusted_proxies", "[{from: [^nobody], xfcc: forward_only}]", "must prove who it is"),
-    "a proxy that may say nothing": ("trusted_proxies", "[^{from: [c]}]", "it may say nothing"),
+    "a proxy that may say nothing": ("trusted_proxies", "[^{from: [c], forwarded: replace}]", "it may say nothing"),
     "details of a field that is not told": ("upstreams", '{main: {endpoints: ["127.0.0.1:1"], xfcc_details: ^[cert]}}', "does not name xfcc"),
     "an unknown variable": ("upstreams", '{main: {endpoints: ["127.0.0.1:1"], headers: {^X-A: "{subjekt}"}}}', "subjekt"),
     "a field of ours": ("upstreams", '{main: {endpoints: ["127.0.0.1:1"], headers: {^X-Forwarded-For: a}}}', "X-Forwarded-For"),

@@ -1,5 +1,5 @@
 /* sallyport demo: the whole walk on one machine, without a file, a network or a privilege. A throwaway PKI in a
- * temporary folder, a backend that echoes what it receives, the proxy in front of it as a child process, and
+ * temporary folder, two backends that echo what they receive, the proxy in front of it as a child process, and
  * requests to try. */
 #ifndef SP_DEMO_DEMO_H
 #define SP_DEMO_DEMO_H

@@ -4,7 +4,8 @@
  *   1. an endpoint that was not tried yet and is well by what the roster says at this moment
  *   2. one that was not tried yet: the lineup is about to change, and will say that there is none
  *   3. a backup: all others have failed this errand, though the roster thinks well of them
- *   4. any: all were tried. Only if the last one took the connection and broke it: one that took none will not take the next
+ *   4. one that is ejected, but not down by its checks: better a doubtful one than none
+ *   5. any: all were tried. Only if the last one took the connection and broke it: one that took none will not take the next
  * A step is gone back from only if none of its endpoints could be had; if one could, were it not at its max_connections, the
  * errand waits for it. */
 #include <errno.h>
@@ -105,23 +106,26 @@ static uint32_t pick(struct sp_targets *t, const struct sp_errand *e, struct sea
     return sp_pick_round_robin(&p, &target->next_turn);
 }
 
-static bool is_backup(const struct sp_endpoint *ep)
+static bool stands_in(const struct sp_errand *e, const struct sp_outlet *o, bool ejected)
 {
+    const struct sp_endpoint *ep = o->endpoint;
     const struct sp_member *m = sp_member_of((struct sp_endpoint *)(uintptr_t)ep);
 
-    return atomic_load_explicit(&m->is_backup, memory_order_relaxed) &&
-           atomic_load_explicit(&m->weight, memory_order_relaxed) > 0;
+    return atomic_load_explicit(&m->weight, memory_order_relaxed) > 0 &&
+           (ejected || atomic_load_explicit(&m->is_backup, memory_order_relaxed)) &&
+           !atomic_load_explicit(&ep->is_down, memory_order_relaxed) &&
+           atomic_load_explicit(&ep->is_ejected, memory_order_relaxed) == ejected && !has_tried(e, ep) &&
+           has_room(o);
 }
 
-/* They take turns; nobody waits for one. */
-static struct sp_outlet *backup(struct sp_target *target, const struct sp_errand *e)
+/* Of those that are not in the lineup: a backup, else one that is ejected. They take turns; nobody waits for one. */
+static struct sp_outlet *stand_in(struct sp_target *target, const struct sp_errand *e)
 {
-    static const struct sp_taste TASTE = {.well_only = true};
     const struct sp_choice *choice = target->choice;
 
-    for (size_t i = 0; e->tries > 0 && i < choice->named; i++) {
+    for (size_t i = 0; e->tries > 0 && i < 2 * choice->named; i++) {
         struct sp_outlet *o = choice->outlets[target->next_turn++ % choice->named];
-        if (is_backup(o->endpoint) && sp_errand_would_take(e, TASTE, o->endpoint) && has_room(o))
+        if (stands_in(e, o, i >= choice->named))
             return o;
     }
     return NULL;
@@ -137,7 +141,7 @@ static enum sp_rc search(
 
     for (size_t i = choice->lineup->is_panic ? 1 : 0; i < SP_COUNTOF(STEPS); i++) {
         s.taste = STEPS[i];
-        if (s.taste.tried_will_do && (*o = backup(&t->items[e->upstream], e)) != NULL)
+        if (s.taste.tried_will_do && (*o = stand_in(&t->items[e->upstream], e)) != NULL)
             return SP_OK;
         if (s.taste.tried_will_do && e->tries > 0 && !e->reached)
             break;
@@ -243,6 +247,7 @@ static enum sp_rc redeem(struct sp_targets *t, struct sp_errand *e, struct sp_up
 out:
     if (o != NULL)
         sp_outlet_let_go(o);
+    sp_endpoint_unref(granted);
     return rc;
 }
 

@@ -71,7 +71,7 @@ static bool is_busier(const struct sp_pick *p, uint32_t a, uint32_t b)
     uint64_t a_capacity = capacity_of(p, a), b_capacity = capacity_of(p, b);
 
     if (a_requests == 0 && b_requests == 0)
-        return random_below(p->random, (uint32_t)(a_capacity + b_capacity)) >= a_capacity;
+        return sp_random_next(p->random) % (a_capacity + b_capacity) >= a_capacity;
     return (a_requests + 1) * b_capacity > (b_requests + 1) * a_capacity;
 }
 

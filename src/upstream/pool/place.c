@@ -106,11 +106,11 @@ void sp_place_redeem(struct sp_errand *e, struct sp_endpoint **granted, struct s
     struct sp_place *p = e->place;
 
     SP_ASSERT(p->called);
-    *granted = p->turn.granted;
+    *granted = p->turn.granted != NULL ? sp_endpoint_ref(p->turn.granted) : NULL;
     *gift = p->turn.gift;
     e->place = NULL;
     e->waiting = false;
-    place_free(p);
+    place_free(p); /* with a lineup that may have been the last to know the endpoint */
 }
 
 void sp_place_abandon(struct sp_errand *e)

@@ -133,7 +133,7 @@ struct sp_place {
 SP_MUST_USE enum sp_rc sp_place_take(struct sp_targets *t, struct sp_errand *e, struct sp_taste taste);
 /* It waits no more: false, its mail is on its way. */
 SP_MUST_USE bool sp_place_leave(struct sp_errand *e);
-/* After the mail: what came of it, one or none of both; frees the place. */
+/* After the mail: what came of it; frees the place. *granted, with a reference, holds a slot of ours; or NULL. */
 void sp_place_redeem(struct sp_errand *e, struct sp_endpoint **granted, struct sp_conn **gift);
 /* The errand has no place any more, whatever state it was in; what it was given goes to somebody else. */
 void sp_place_abandon(struct sp_errand *e);

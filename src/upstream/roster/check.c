@@ -54,18 +54,21 @@ static void on_next(void *arg)
         sp_list_append(&r->checks, &c->link);
 }
 
-/* It runs no more: the next that waits may, in a turn of its own, for the configuration may be changing just now. */
-static void make_room(struct sp_check *c)
+/* The next that waits may run, in a turn of its own, for the configuration may be changing just now. If there is no place then
+ * after all, it waits again. */
+static void call_next(struct sp_roster *r)
 {
-    struct sp_roster *r = c->member->roster;
-
-    c->is_running = false;
-    r->checks_under_way--;
     if (sp_list_is_empty(&r->checks))
         return;
     struct sp_check *next = SP_CONTAINER_OF(r->checks.next, struct sp_check, link);
     sp_list_remove(&next->link);
     sp_timer_set(next->next, 0);
+}
+
+static void stop(struct sp_check *c)
+{
+    c->member->roster->checks_under_way -= c->is_running;
+    c->is_running = false;
 }
 
 static void set_next(struct sp_check *c)
@@ -132,6 +135,7 @@ static bool judge(struct sp_check *c, const char *failure)
     if (is_down && failure == NULL && c->well >= terms->healthy_after) {
         set_down(m, false);
         tell(m, "endpoint_up", SP_LOG_INFO, c->well, NULL);
+        sp_ejection_pardon(m);
         return true;
     }
     return false;
@@ -143,7 +147,8 @@ static void on_done(struct sp_probe *p, const char *failure)
     struct sp_roster *r = c->member->roster;
     size_t upstream = c->member->upstream;
 
-    make_room(c);
+    stop(c);
+    call_next(r);
     count_answer(c, failure);
     set_next(c);
     if (judge(c, failure))
@@ -160,9 +165,9 @@ static void bury(struct sp_grave *g)
 /* It may be within its own on_done. */
 static void free_check(struct sp_check *c)
 {
-    if (c->is_running)
-        make_room(c);
+    stop(c);
     sp_list_remove(&c->link);
+    call_next(c->member->roster); /* also if it did not run: it may have been called itself, and runs no more */
     sp_probe_destroy(&c->probe);
     sp_timer_free(c->next);
     sp_tls_saved_forget(&c->saved);

@@ -9,8 +9,8 @@
  * Probation is no state of its own: failed_in_a_row is put to one less than what ejects. The level goes up with each
  * ejection, and down again by one for each time served well that is as long as the ejection which brought it there.
  *
- * An ejected endpoint is still asked by its checks; but they do not end the ejection, for what they ask may well work while
- * requests do not. */
+ * An ejected endpoint is still asked by its checks. That they go well does not end the ejection, for what they ask may well work
+ * while requests do not; that they have seen it down and up again does: it was restarted, and the failures were its old self's. */
 #include "upstream/roster/roster_impl.h"
 
 #define LEVEL_MAX 20
@@ -68,6 +68,15 @@ static void on_time_served(void *arg)
     sp_roster_line_up(m->roster, m->upstream);
 }
 
+void sp_ejection_pardon(struct sp_member *m)
+{
+    if (!atomic_load_explicit(&m->ep.is_ejected, memory_order_relaxed))
+        return;
+    sp_timer_stop(m->ejected);
+    come_back(m);
+    tell_returned(m);
+}
+
 /* Without memory for a timer it stays in use: nothing would bring it back. */
 static void eject(struct sp_member *m)
 {
@@ -111,11 +120,8 @@ void sp_ejection_look(struct sp_mail *mail)
 /* `ejection: off` lets everybody back in. The caller makes a new lineup. */
 void sp_ejection_follow(struct sp_member *m)
 {
-    if (terms_of(m)->failures > 0 || !atomic_load_explicit(&m->ep.is_ejected, memory_order_relaxed))
-        return;
-    sp_timer_stop(m->ejected);
-    come_back(m);
-    tell_returned(m);
+    if (terms_of(m)->failures == 0)
+        sp_ejection_pardon(m);
 }
 
 void sp_ejection_retire(struct sp_member *m)

@@ -1,4 +1,5 @@
-/* Endpoints: counted by reference, told apart by upstream and address. What workers tell of them ends here in an atomic or two;
+/* Endpoints: counted by reference, told apart by upstream, address and the name that they were looked up by, which is what a
+ * certificate is held to. What workers tell of them ends here in an atomic or two;
  * only the failure that may be one too many becomes a mail to the roster (ejection.c).
  *
  * An endpoint knows its roster but never touches it when it is let go of: the last reference may be a worker's, after
@@ -45,16 +46,24 @@ struct sp_member *sp_member_new(
     else
         host_of_address(address, m->ep.text, m->ep.host, sizeof(m->ep.host));
     (void)snprintf(m->ep.upstream, sizeof(m->ep.upstream), "%s", upstream);
+    m->is_by_name = host != NULL;
     m->roster = r;
     sp_list_init(&m->link);
     return m;
 }
 
-struct sp_member *sp_member_find(struct sp_roster *r, const char *upstream, const struct sp_addr *address)
+bool sp_member_is(const struct sp_member *m, const struct sp_addr *address, const char *host)
+{
+    return sp_addr_equal(&m->ep.address, address) && m->is_by_name == (host != NULL) &&
+           (host == NULL || strcmp(m->ep.host, host) == 0);
+}
+
+struct sp_member *sp_member_find(
+    struct sp_roster *r, const char *upstream, const struct sp_addr *address, const char *host)
 {
     SP_LIST_EACH (&r->members, it) {
         struct sp_member *m = SP_CONTAINER_OF(it, struct sp_member, link);
-        if (sp_addr_equal(&m->ep.address, address) && strcmp(m->ep.upstream, upstream) == 0)
+        if (sp_member_is(m, address, host) && strcmp(m->ep.upstream, upstream) == 0)
             return m;
     }
     return NULL;

@@ -7,13 +7,14 @@
 
 /* ---- muster ---- */
 
-static struct sp_endpoint *known_before(struct sp_fleet *f, size_t upstream, const struct sp_addr *address)
+static struct sp_endpoint *known_before(
+    struct sp_fleet *f, size_t upstream, const struct sp_addr *address, const char *host)
 {
     const struct sp_lineup *l =
         f->upstreams[upstream].lineup; /* written by the roster's thread only, once it is there */
 
     for (size_t i = 0; l != NULL && i < l->all_count; i++) {
-        if (sp_addr_equal(&l->all[i]->address, address))
+        if (sp_member_is(sp_member_of(l->all[i]), address, host))
             return l->all[i];
     }
     return NULL;
@@ -23,13 +24,13 @@ static struct sp_endpoint *known_before(struct sp_fleet *f, size_t upstream, con
 static struct sp_endpoint *endpoint_of(
     struct sp_fleet *f, size_t upstream, const struct sp_addr *address, const struct sp_config_endpoint *e)
 {
-    const char *name = f->upstreams[upstream].config->name;
-    struct sp_member *known = f->roster != NULL ? sp_member_find(f->roster, name, address) : NULL;
-    struct sp_endpoint *ep = known != NULL ? &known->ep : known_before(f, upstream, address);
+    const char *name = f->upstreams[upstream].config->name, *host = e->is_srv ? NULL : e->host;
+    struct sp_member *known = f->roster != NULL ? sp_member_find(f->roster, name, address, host) : NULL;
+    struct sp_endpoint *ep = known != NULL ? &known->ep : known_before(f, upstream, address, host);
 
     if (ep != NULL)
         return sp_endpoint_ref(ep);
-    known = sp_member_new(f->roster, name, address, e->is_srv ? NULL : e->host);
+    known = sp_member_new(f->roster, name, address, host);
     if (known == NULL)
         return NULL;
     atomic_init(&known->ep.max_connections, e->max_connections);

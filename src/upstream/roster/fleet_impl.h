@@ -76,6 +76,7 @@ struct sp_roster {
 
 struct sp_member {
     struct sp_endpoint ep; /* what is handed out */
+    bool is_by_name;       /* ep.host is a name that was looked up */
     struct sp_list link;   /* in roster->members */
     struct sp_roster *roster;
     struct sp_mail failed; /* "look at failed_in_a_row"; with a reference while it is under way */

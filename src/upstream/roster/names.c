@@ -10,7 +10,8 @@
  * loaded half is much more common, and emptying an upstream because of it would be worse than asking hosts that are gone,
  * which checks and ejection find out.
  *
- * When something could not be said, the resolver is made anew before it is asked again: /etc/resolv.conf may be another.
+ * When something could not be said, the resolver is made anew before it is asked again: /etc/resolv.conf may be another. That
+ * is when its questions have ended; until then only new names are asked for, since somebody may wait for these.
  *
  * Elsewhere: waiting for an answer while a configuration is built (names_learn.c). */
 #include <stdio.h>
@@ -23,6 +24,7 @@
 #define TTL_MAX_MS  (UINT64_C(3600) * 1000)
 #define WAIT_MIN_MS 1000
 #define WAIT_MAX_MS 30000
+#define STALE_MS    100 /* until it is looked again whether the questions of a stale resolver have ended */
 
 /* ---- the table ---- */
 
@@ -145,7 +147,7 @@ static struct sp_resolved *merge(const struct sp_name *n, const struct sp_resolu
         return NULL;
     memcpy(items, answer->items, answer->count * sizeof(*items));
     *count = answer->count;
-    for (size_t i = 0; answer->is_partial && i < n->count; i++) {
+    for (size_t i = 0; answer->is_partial && i < n->count && *count < SP_RESOLVED_MAX; i++) {
         if (!is_among(items, answer->count, &n->items[i]))
             items[(*count)++] = n->items[i];
     }
@@ -235,7 +237,7 @@ static bool has_resolver(struct sp_roster *r, struct sp_err *err)
 {
     const char *servers = r->servers.len > 1 ? r->servers.ptr : NULL;
 
-    if (r->resolver != NULL && r->resolver_is_stale && r->names_asked == 0) {
+    if (r->resolver_is_stale && r->names_asked == 0) {
         sp_resolver_free(r->resolver);
         r->resolver = NULL;
     }
@@ -251,6 +253,10 @@ void sp_name_ask(struct sp_name *n)
 
     if (n->is_asked)
         return;
+    if (r->resolver_is_stale && r->names_asked > 0 && n->is_settled) {
+        sp_timer_set(n->timer, STALE_MS);
+        return;
+    }
     if (!has_resolver(r, &err)) {
         on_failure(n, err.text);
         return;

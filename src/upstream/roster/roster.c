@@ -32,11 +32,12 @@ static void enlist(struct sp_roster *r, struct sp_member *m)
     pthread_mutex_unlock(&r->lock);
 }
 
-static void take_up(struct sp_roster *r, size_t upstream, const struct sp_candidate *c)
+/* True: it may have more connections than before, or fewer. */
+static bool take_up(struct sp_roster *r, size_t upstream, const struct sp_candidate *c)
 {
     struct sp_member *m = sp_member_of(c->ep);
+    unsigned max_before = atomic_exchange(&m->ep.max_connections, c->max_connections);
 
-    atomic_store_explicit(&m->ep.max_connections, c->max_connections, memory_order_relaxed);
     atomic_store_explicit(&m->weight, c->weight, memory_order_relaxed);
     atomic_store_explicit(&m->is_backup, c->is_backup, memory_order_relaxed);
     m->upstream = upstream;
@@ -45,6 +46,7 @@ static void take_up(struct sp_roster *r, size_t upstream, const struct sp_candid
         enlist(r, m);
     sp_ejection_follow(m);
     sp_check_follow(m);
+    return max_before != c->max_connections;
 }
 
 /* ---- lineups ---- */
@@ -80,6 +82,7 @@ static void use(struct sp_roster *r, size_t upstream, const struct sp_muster *m)
 void sp_roster_line_up(struct sp_roster *r, size_t upstream)
 {
     struct sp_muster m;
+    bool has_other_caps = false;
 
     if (sp_muster_call(r->fleet, upstream, &m) != SP_OK)
         return;
@@ -88,19 +91,22 @@ void sp_roster_line_up(struct sp_roster *r, size_t upstream)
         member->is_named = member->is_named && member->upstream != upstream;
     }
     for (size_t i = 0; i < m.count; i++)
-        take_up(r, upstream, &m.items[i]);
+        has_other_caps |= take_up(r, upstream, &m.items[i]);
     SP_LIST_EACH (&r->members, it) {
         struct sp_member *member = SP_CONTAINER_OF(it, struct sp_member, link);
         if (!member->is_named)
             retire(r, member);
     }
     use(r, upstream, &m);
+    if (has_other_caps) /* a lineup does not show it */
+        sp_queue_call_all(r->fleet->upstreams[upstream].queue);
     sp_muster_free(&m);
 }
 
 /* ---- following ---- */
 
-/* Endpoints keep what is known of them by the name of their upstream. */
+/* Endpoints keep what is known of them by the name of their upstream. Checks go by the configuration at once: a lineup, which would
+ * see to it, may want for memory. */
 static void renumber(struct sp_roster *r)
 {
     SP_LIST_EACH (&r->members, it) {
@@ -113,7 +119,9 @@ static void renumber(struct sp_roster *r)
     }
     SP_LIST_EACH (&r->members, it) {
         struct sp_member *m = SP_CONTAINER_OF(it, struct sp_member, link);
-        if (!m->is_named)
+        if (m->is_named)
+            sp_check_follow(m);
+        else
             retire(r, m);
     }
 }

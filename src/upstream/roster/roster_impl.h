@@ -15,8 +15,10 @@
 /* `host`: the name that it was looked up by; NULL: none. Hands over one reference; NULL without memory. */
 SP_MUST_USE struct sp_member *sp_member_new(
     struct sp_roster *r, const char *upstream, const struct sp_addr *address, const char *host);
+bool sp_member_is(const struct sp_member *m, const struct sp_addr *address, const char *host);
 /* In r->members; borrowed. */
-struct sp_member *sp_member_find(struct sp_roster *r, const char *upstream, const struct sp_addr *address);
+struct sp_member *sp_member_find(
+    struct sp_roster *r, const char *upstream, const struct sp_addr *address, const char *host);
 
 /* ---- lineup.c ---- */
 struct sp_candidate {
@@ -115,6 +117,8 @@ void sp_check_retire(struct sp_member *m); /* it is in force no more */
 /* ---- ejection.c: the roster's thread ---- */
 void sp_ejection_look(struct sp_mail *m);     /* of sp_member.failed */
 void sp_ejection_follow(struct sp_member *m); /* by the configuration in force */
+/* It is left out no more, if it was. The caller makes a new lineup. */
+void sp_ejection_pardon(struct sp_member *m);
 /* Arithmetic: how long an ejection of that level lasts, and what is left of a level after a time without one. */
 uint64_t sp_ejection_ms(const struct sp_config_ejection *e, unsigned level);
 unsigned sp_ejection_level(const struct sp_config_ejection *e, unsigned level, uint64_t well_ms);

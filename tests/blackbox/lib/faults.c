@@ -167,7 +167,9 @@ static enum kind kind_of(int fd)
     socklen_t len = sizeof type;
     if (fstat(fd, &st) != 0)
         return LEFT_ALONE;
-    if (S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode))
+    if (S_ISFIFO(st.st_mode)) /* libevent's own, for signals, do not block */
+        return (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0 ? LEFT_ALONE : FILE_OR_PIPE;
+    if (S_ISREG(st.st_mode))
         return FILE_OR_PIPE;
     if (!S_ISSOCK(st.st_mode) || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0)
         return LEFT_ALONE;

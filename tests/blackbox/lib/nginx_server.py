@@ -10,6 +10,7 @@ import subprocess
 from .patience import PATIENCE, until
 
 TEMPLATE = """
+{user}
 daemon off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log info;
@@ -47,7 +48,8 @@ class NginxServer:
 
     def write(self, port):
         parts = {name: text.replace("{folder}", str(self.folder)) for name, text in self.parts.items()}
-        (self.folder / "nginx.conf").write_text(TEMPLATE.format(folder=self.folder, port=port, **parts))
+        (self.folder / "nginx.conf").write_text(TEMPLATE.format(
+            folder=self.folder, port=port, user="" if os.geteuid() else "user root;", **parts))
 
     def start(self):
         """On the port that it had, else on one that is free now; should another take it in between, on the next."""

@@ -1,0 +1,1 @@
+sp_unit(upstream_change upstream)
