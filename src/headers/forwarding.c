@@ -115,6 +115,31 @@ struct address {
     uint16_t port;
 };
 
+/* Every request says it, so it does not go through printf, as inet_ntop does. Returns its end. */
+static char *write_decimal(char *at, unsigned n)
+{
+    char digits[10];
+    size_t len = 0;
+
+    do {
+        digits[len++] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    while (len > 0)
+        *at++ = digits[--len];
+    return at;
+}
+
+static void write_ipv4(char *at, const uint8_t bytes[4])
+{
+    for (int i = 0; i < 4; i++) {
+        if (i > 0)
+            *at++ = '.';
+        at = write_decimal(at, bytes[i]);
+    }
+    *at = '\0';
+}
+
 /* IPv4 within IPv6 (a socket for both) is IPv4. A scope says nothing to anybody else. */
 static void read_address(const struct sp_addr *a, struct address *out)
 {
@@ -122,19 +147,12 @@ static void read_address(const struct sp_addr *a, struct address *out)
     if (a == NULL || a->len == 0 || sp_addr_is_unix(a))
         return;
     out->port = sp_addr_port(a);
-    const void *bytes = &a->u.in4.sin_addr;
-    int family = AF_INET;
-    if (a->u.sa.sa_family == AF_INET6) {
-        bytes = &a->u.in6.sin6_addr;
-        family = AF_INET6;
-        if (IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr)) {
-            bytes = (const char *)bytes + 12;
-            family = AF_INET;
-        }
-    }
-    out->is_v6 = family == AF_INET6;
-    if (inet_ntop(family, bytes, out->text, sizeof(out->text)) == NULL)
-        out->text[0] = '\0';
+    if (a->u.sa.sa_family == AF_INET)
+        write_ipv4(out->text, (const uint8_t *)&a->u.in4.sin_addr);
+    else if (IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr))
+        write_ipv4(out->text, a->u.in6.sin6_addr.s6_addr + 12);
+    else
+        out->is_v6 = inet_ntop(AF_INET6, &a->u.in6.sin6_addr, out->text, sizeof(out->text)) != NULL;
 }
 
 /* ---- the lines ---- */
@@ -153,7 +171,7 @@ static void put_prefix(struct maker *m)
 static void put_x(struct maker *m, const struct address *client)
 {
     struct sp_slice said;
-    char port[8];
+    char port[10];
 
     add_said(m, FOR, sp_forwarded_for_is_good);
     add(m, client->text[0] != '\0' ? sp_slice_of(client->text) : SP_SLICE("unknown"));
@@ -166,8 +184,7 @@ static void put_x(struct maker *m, const struct address *client)
     if (said.ptr != NULL) {
         put_value(m, PORT, said);
     } else if (m->about->port != 0) {
-        (void)snprintf(port, sizeof(port), "%u", m->about->port);
-        add(m, sp_slice_of(port));
+        add(m, (struct sp_slice){port, (size_t)(write_decimal(port, m->about->port) - port)});
         put(m, PORT);
     }
     put_prefix(m);
