@@ -66,7 +66,7 @@ static const struct sp_key limits_keys[] = {
     {"requests",     &sp_type_count,     AT(sp_config_limits, requests),     1,       1000000,   "16384",
      .doc = "Requests in flight in all; an upgraded connection and one of `mode: tcp` counts as one. At the limit the newest is answered 503."},
     {"memory",       &sp_type_bytes,     AT(sp_config_limits, memory_bytes),  1*MIB,  1024*GIB,  "1GiB",
-     .doc = "Buffers of requests in flight in all; each may need 192KiB, which are set aside when it is let in. At the limit the newest is answered 503."},
+     .doc = "Buffers of requests in flight in all; each may need 192KiB (in mode tcp 64KiB), which are set aside when it is let in. At the limit the newest is answered 503."},
     {"tracked_callers", &sp_type_count,  AT(sp_config_limits, tracked_callers), 64,   4194304,   "65536",
      .doc = "Clients whose `callers.<name>.limits` are counted at a time. Memory is taken for all of them at the start."},
     {"header_bytes", &sp_type_size,      AT(sp_config_limits, header_bytes), 1*KIB,   24*KIB,    "16KiB",

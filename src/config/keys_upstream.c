@@ -43,7 +43,7 @@ static const struct sp_key upstream_keys[] = {
     {"hash_by",          &sp_type_hash_by,   0,                                        0,   0,     "caller",
      .doc = "With `balance: hash`: what stays on one endpoint. A request without the header goes by its caller. With `mode: tcp` there are no headers."},
     {"slow_start",       &sp_type_duration_or_off, AT(sp_config_upstream, slow_start_ms), 1*MS, 1*D, "off",
-     .doc = "How long an endpoint that came back takes to get its whole share."},
+     .doc = "How long an endpoint that came back, or comes to others, takes to get its whole share."},
     {"max_connections",  &sp_type_count_or_unlimited, AT(sp_config_upstream, max_connections),                      1,   1000000, "unlimited",
      .doc = "`endpoints[].max_connections` where it is not given."},
     {"queue",            &sp_type_section,   0,                                        0,   0,     "{}",

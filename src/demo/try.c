@@ -219,7 +219,8 @@ static void print_answer(const struct trial *t)
     printf(
         "   %-9s %u %.*s%s\n", "answer", a->status, SP_FMT(a->phrase), a->resumed ? ", session resumed" : "");
     print_lines("", told);
-    print_lines("", sp_buf_slice(&a->body));
+    if (a->status != 200 || t->c->seen != NULL || t->c->unseen != NULL)
+        print_lines("", sp_buf_slice(&a->body));
 }
 
 static void print_trial(const struct trial *t, size_t number)

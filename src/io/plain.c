@@ -110,7 +110,6 @@ struct sp_transport *sp_plain_new(int fd)
     if (p == NULL)
         return NULL;
     /* Ready until the kernel says otherwise: the owner may have seen the first edges before this was made. */
-    p->transport =
-        (struct sp_transport){.ops = &plain_ops, .fd = fd, .can_read = true, .can_write = true};
+    p->transport = (struct sp_transport){.ops = &plain_ops, .fd = fd, .can_read = true, .can_write = true};
     return &p->transport;
 }

@@ -4,9 +4,9 @@
 #include "resolver_private.h"
 #include "sallyport/base/mem.h"
 
-#define TRY_MS    1000 /* of the first round over the servers; c-ares doubles it for the second */
-#define TRIES     2
-#define TURNS_MAX 64 /* a peer that never stops sending waits for the next turn of the loop */
+#define TRY_MS    1000 /* of one server, which is asked once more for twice as long */
+#define ALL_MS    4000 /* of several, each asked once: less than a question has */
+#define TURNS_MAX 64   /* a peer that never stops sending waits for the next turn of the loop */
 
 /* ---- time-outs ---- */
 
@@ -121,16 +121,46 @@ static void on_socket(void *arg, ares_socket_t fd, int reads, int writes)
 
 /* ---- life ---- */
 
-static int open_channel(struct sp_dns *d)
+static int count_servers(ares_channel channel)
+{
+    struct ares_addr_port_node *servers = NULL;
+    int count = 0;
+
+    if (ares_get_servers_ports(channel, &servers) != ARES_SUCCESS)
+        return 1;
+    for (const struct ares_addr_port_node *s = servers; s != NULL; s = s->next)
+        count++;
+    ares_free_data(servers);
+    return count;
+}
+
+static int open_with(struct sp_dns *d, const char *servers, int timeout_ms, int tries)
 {
     struct ares_options options = {
-        .timeout = TRY_MS, .tries = TRIES, .sock_state_cb = on_socket, .sock_state_cb_data = d};
+        .timeout = timeout_ms, .tries = tries, .sock_state_cb = on_socket, .sock_state_cb_data = d};
     int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
 
 #ifdef ARES_OPT_QUERY_CACHE /* who asks again wants to know */
     mask |= ARES_OPT_QUERY_CACHE;
 #endif
-    return ares_init_options(&d->channel, &options, mask);
+    int status = ares_init_options(&d->channel, &options, mask);
+    if (status == ARES_SUCCESS && servers != NULL)
+        status = ares_set_servers_ports_csv(d->channel, servers);
+    return status;
+}
+
+/* c-ares says nothing of a name before it has given up every part of it. One part that nobody answers (AAAA, where questions for it are
+ * dropped) would take the other along if that took longer than a question may. */
+static int open_channel(struct sp_dns *d, const char *servers)
+{
+    int status = open_with(d, servers, TRY_MS, 2);
+    int count = status == ARES_SUCCESS ? count_servers(d->channel) : 0;
+
+    if (count < 2)
+        return status;
+    ares_destroy(d->channel);
+    d->channel = NULL;
+    return open_with(d, servers, ALL_MS / count < TRY_MS ? ALL_MS / count : TRY_MS, 1);
 }
 
 enum sp_rc sp_dns_open(struct sp_dns *d, struct sp_loop *loop, const char *servers, struct sp_err *err)
@@ -142,9 +172,7 @@ enum sp_rc sp_dns_open(struct sp_dns *d, struct sp_loop *loop, const char *serve
     if (status != ARES_SUCCESS)
         return sp_err_set(err, "resolver: %s", ares_strerror(status));
     d->timer = sp_timer_new(loop, on_time_out, d);
-    status = d->timer != NULL ? open_channel(d) : ARES_ENOMEM;
-    if (status == ARES_SUCCESS && servers != NULL)
-        status = ares_set_servers_ports_csv(d->channel, servers);
+    status = d->timer != NULL ? open_channel(d, servers) : ARES_ENOMEM;
     if (status == ARES_SUCCESS)
         return SP_OK;
     sp_dns_close(d);

@@ -2,16 +2,19 @@
  * it, so that what was admitted never fails for want of a buffer: it has reserved every block that it can come to hold.
  *
  *   a head that is not complete    HEAD_BLOCKS
- *   an exchange, a tunnel          EXCHANGE_BLOCKS, those included
+ *   an exchange                    EXCHANGE_BLOCKS, those included; and the tunnel that it may come to be
+ *   a connection in mode tcp       TUNNEL_BLOCKS
  *
  * A connection on which nothing is under way holds no block and reserves none. The blocks themselves come from the
  * worker's pool, whose own bound is above the limit (worker.c). */
 #include "proxy_impl.h"
 
 /* Both codecs, each with a block for what comes, one for what is made of its head, and one for what goes. The kept copy of a
- * request's body (retry.c) is there before the response is, a tunnel's two when the codecs' own are empty. */
+ * request's body (retry.c) is there before the response is, a tunnel's two when the codecs' own are empty. Without a codec
+ * there is one for each way. */
 #define HEAD_BLOCKS     2
 #define EXCHANGE_BLOCKS 6
+#define TUNNEL_BLOCKS   2
 
 #define ONE_REQUEST (UINT64_C(1) << 32)
 
@@ -50,11 +53,15 @@ void sp_admit_head_end(struct sp_session *s)
     s->has_head_blocks = false;
 }
 
+static uint64_t what_it_needs(const struct sp_session *s)
+{
+    return ONE_REQUEST + (s->is_tcp ? TUNNEL_BLOCKS : EXCHANGE_BLOCKS);
+}
+
 enum sp_refusal sp_admit(struct sp_exchange *x)
 {
     struct sp_session *s = x->session;
-    enum sp_refusal reason =
-        reserve(s, ONE_REQUEST + EXCHANGE_BLOCKS - (s->has_head_blocks ? HEAD_BLOCKS : 0));
+    enum sp_refusal reason = reserve(s, what_it_needs(s) - (s->has_head_blocks ? HEAD_BLOCKS : 0));
 
     if (reason != SP_REFUSAL_none)
         return reason;
@@ -66,6 +73,6 @@ enum sp_refusal sp_admit(struct sp_exchange *x)
 void sp_admit_end(struct sp_exchange *x)
 {
     if (x->admitted)
-        give_back(x->session, ONE_REQUEST + EXCHANGE_BLOCKS);
+        give_back(x->session, what_it_needs(x->session));
     x->admitted = false;
 }

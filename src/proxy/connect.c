@@ -64,6 +64,7 @@ static enum sp_next wait_for_backend(struct sp_exchange *x, enum sp_wait wait, u
 
 enum sp_next sp_connect_full(struct sp_exchange *x, enum sp_refusal reason)
 {
+    sp_exchange_leave_backend(x); /* its place in the queue is not kept until the answer has gone out */
     x->retry_after_s = 1;
     return sp_exchange_refuse(x, 503, reason, NULL);
 }

@@ -18,7 +18,8 @@ static void remember(struct sp_session *s, enum sp_refusal reason, const char *d
 void sp_session_refuse(struct sp_session *s, enum sp_refusal reason, const char *detail)
 {
     bool in_flight = s->exchange.view != NULL;
-    bool may_finish = s->worker->view->snapshot->config->revocation_lets_finish && !s->exchange.tunnel.open;
+    bool may_finish =
+        s->worker->view->snapshot->config->revocation_lets_finish && !s->is_tcp && !s->exchange.tunnel.open;
 
     remember(s, reason, detail);
     if (in_flight && may_finish)

@@ -43,6 +43,7 @@ bool sp_exchange_is_overdue(const struct sp_exchange *x)
 
 void sp_exchange_leave_backend(struct sp_exchange *x)
 {
+    sp_errand_stop_waiting(&x->errand);
     sp_upconn_close(x->up);
     x->up = NULL;
 }
@@ -244,7 +245,7 @@ enum sp_next sp_exchange_backend_failed(
     struct sp_exchange *x, enum sp_refusal reason, unsigned status, const char *detail)
 {
     if (!x->answered && !sp_retry_is_stale(x, reason))
-        sp_upconn_failed(x->up);
+        sp_upconn_failed(x->up, sp_refusal_name(reason));
     if (sp_retry_may(x, reason)) {
         enum sp_next next = sp_connect_next(x, reason, status, detail);
         sp_retry_again(x);

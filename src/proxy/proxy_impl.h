@@ -277,7 +277,8 @@ void sp_census_sign(struct sp_census *c, uint64_t open, uint64_t refused, bool c
 void sp_exchange_begin(struct sp_exchange *x);
 /* x->own_detail, in place of the one before. Returns it; NULL without memory. */
 const char *sp_exchange_own_detail(struct sp_exchange *x, const char *text);
-void sp_exchange_leave_backend(struct sp_exchange *x); /* closes its connection, if there is one */
+void sp_exchange_leave_backend(
+    struct sp_exchange *x); /* closes its connection if there is one, and waits for none */
 void sp_exchange_init(struct sp_exchange *x, struct sp_session *s);
 /* Goes on as far as it can; afterwards the session may be gone. */
 void sp_exchange_run(struct sp_exchange *x);

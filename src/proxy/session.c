@@ -9,8 +9,11 @@
 #include "proxy_impl.h"
 #include "sallyport/io/socket.h"
 
-#define LINGER_MS    2000
-#define LINGER_BYTES (1024 * 1024)
+/* As much as both kernels may hold of what the client sent before it could know: if it is not read, the reset destroys the
+ * answer. */
+#define LINGER_MS     2000
+#define LINGER_BYTES  (16 * 1024 * 1024)
+#define LINGER_A_TURN (256 * 1024)
 
 struct sp_session *sp_session_of(struct sp_list *link)
 {
@@ -71,10 +74,14 @@ void sp_session_cut(struct sp_session *s)
 static void linger(struct sp_session *s)
 {
     struct sp_transport *t = s->who->transport;
+    size_t n, turn_ends = s->lingered + LINGER_A_TURN;
     char dropped[4096];
-    size_t n;
 
     while (s->lingered < LINGER_BYTES) {
+        if (s->lingered >= turn_ends) {
+            sp_loop_defer(s->worker->o.loop, &s->resume);
+            return;
+        }
         enum sp_rc rc = sp_transport_read(t, dropped, sizeof(dropped), &n);
         if (rc == SP_AGAIN)
             return;
@@ -148,7 +155,7 @@ static bool is_reset(const struct sp_session *s, unsigned events)
 {
     const struct sp_exchange *x = &s->exchange;
     bool reads = s->lingering || x->view == NULL || s->wait == SP_WAIT_REQUEST_BODY ||
-                 (x->step == SP_STEP_TUNNEL && !x->tunnel.in.read_ended);
+                 (x->step == SP_STEP_TUNNEL && x->tunnel.in.starved);
     int errnum;
 
     return !reads && (events & SP_EV_READ) != 0 &&
@@ -213,7 +220,9 @@ static void on_resume(struct sp_task *t)
 {
     struct sp_session *s = SP_CONTAINER_OF(t, struct sp_session, resume);
 
-    if (!s->lingering)
+    if (s->lingering)
+        go_on_closing(s);
+    else
         sp_exchange_run(&s->exchange);
 }
 

@@ -8,7 +8,8 @@
  *                    writer
  *
  * A way that has ended leaves the other one alone: the tunnel is over when both have. A side that breaks ends it at once, and the
- * client sees no close_notify, so that what is not complete does not look so. */
+ * client sees no close_notify, so that what is not complete does not look so. Only a backend that takes no more is heard to
+ * its end, which tells whether it broke. */
 #include "proxy_impl.h"
 
 /* Blocks that one way may move in one turn of the loop before others have theirs. */
@@ -124,6 +125,7 @@ static enum flow run(struct flowing *f)
     struct sp_tunnel_way *w = f->way;
     enum sp_rc rc;
 
+    w->starved = false;
     if (w->write_ended)
         return FLOW_ENDED;
     rc = f->to.stream != NULL ? f->to.stream->ops->flush(f->to.stream) : SP_OK;
@@ -139,6 +141,7 @@ static enum flow run(struct flowing *f)
         case SP_OK:
             break;
         case SP_AGAIN:
+            w->starved = true;
             return sp_transport_flush(f->to.transport) == SP_FAIL ? FLOW_WRITER_BROKE : FLOW_WAIT;
         case SP_EOF:
             w->read_ended = true;
@@ -158,10 +161,17 @@ static enum sp_next broke(struct sp_exchange *x, enum sp_refusal reason, const c
     return SP_NEXT_CUT;
 }
 
-/* A backend that has said its last word need not hear ours: what the client still sends is dropped with the connection. */
-static bool is_dismissed(struct sp_tunnel *t, enum flow in)
+/* What the backend said before it took no more goes on to the client, and then how it ended; what the client still sends is
+ * dropped with the connection. */
+static enum flow run_in(struct sp_tunnel *t, struct flowing *in)
 {
-    return in == FLOW_WRITER_BROKE && t->out.read_ended;
+    enum flow went = run(in);
+
+    if (went != FLOW_WRITER_BROKE)
+        return went;
+    t->in.write_ended = true;
+    t->out.ask_again = true; /* no edge may be left to come */
+    return FLOW_ENDED;
 }
 
 static enum sp_next finish(struct sp_exchange *x)
@@ -180,18 +190,14 @@ enum sp_next sp_tunnel(struct sp_exchange *x)
     struct flowing in = {.way = &t->in, .from = client, .to = backend, .blocks = blocks};
     struct flowing out = {.way = &t->out, .from = backend, .to = client, .blocks = blocks};
 
-    enum flow went_in = run(&in), went_out = run(&out);
+    enum flow went_in = run_in(t, &in), went_out = run(&out);
     x->bytes_in += in.moved;
     x->bytes_out += out.moved;
     sp_meter_add(s->worker->o.meter, SP_METER_tunnel_bytes_in, in.moved);
     sp_meter_add(s->worker->o.meter, SP_METER_tunnel_bytes_out, out.moved);
-    if (is_dismissed(t, went_in)) {
-        t->in.write_ended = true;
-        went_in = FLOW_ENDED;
-    }
     if (went_in == FLOW_READER_BROKE || went_out == FLOW_WRITER_BROKE || s->reset)
         return broke(x, SP_REFUSAL_client_gone, "it broke the tunnel");
-    if (went_out == FLOW_READER_BROKE || went_in == FLOW_WRITER_BROKE)
+    if (went_out == FLOW_READER_BROKE)
         return broke(x, SP_REFUSAL_backend_closed, "it broke the tunnel");
     if (went_in == FLOW_ENDED && went_out == FLOW_ENDED)
         return finish(x);
@@ -203,15 +209,20 @@ enum sp_next sp_tunnel(struct sp_exchange *x)
 
 enum sp_next sp_tunnel_begin(struct sp_exchange *x)
 {
-    struct sp_meter_block *meter = x->session->worker->o.meter;
+    struct sp_session *s = x->session;
+    struct sp_meter_block *meter = s->worker->o.meter;
 
+    if (s->end_reason != SP_REFUSAL_none) /* refused meanwhile: it could only have finished its request */
+        return broke(x, s->end_reason, s->end_detail);
     sp_retry_forget(x);
+    if (x->up->stream != NULL)
+        sp_h1_drop_rest(x->up->stream, 0); /* its blocks go, if there is no rest */
     x->close = true;
     x->deadline_ms = 0;
     x->tunnel.open = true;
     sp_meter_add(meter, SP_METER_tunnels, 1);
     sp_meter_add(meter, SP_METER_tunnels_open, 1);
-    sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
+    sp_session_wait(s, SP_WAIT_NOTHING, 0, false);
     sp_tunnel_leave_with_listener(x); /* it may have gone since this exchange began */
     x->step = SP_STEP_TUNNEL;
     return SP_NEXT_STEP;

@@ -11,6 +11,7 @@ struct sp_tunnel_way {
     char *block;      /* bytes that the writer has not taken, or NULL */
     size_t at, end;   /* in it */
     bool ask_again;   /* its reader gave bytes: the kernel is asked once more */
+    bool starved;     /* it waits for its reader, not for its writer */
     bool read_ended;  /* nothing more comes from its reader */
     bool write_ended; /* and its writer was told so */
 };

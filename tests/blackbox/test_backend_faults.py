@@ -249,6 +249,30 @@ def test_a_body_that_breaks_is_never_shown_as_whole(module_gate, world, shared_b
 
 # ---- more than was asked for ----
 
+def test_an_answer_that_ends_by_a_reset_is_not_shown_as_whole_while_the_request_still_streams(gate, world, backend):
+    """The kernel tells of a reset once; here the write that is stuck is told, and the reader sees an end."""
+    go = threading.Event()
+
+    def half(talk, request):
+        talk.send(OK + b"\r\nhalf of it")
+        go.wait(PATIENCE)
+        return False  # with much of the body unread
+
+    backend.answers = [half]
+    backend.reads_bodies = False
+    with raw.Client(gate, world.clients["billing"]) as client:
+        client.send(POST + b"Content-Length: 1000000000\r\n\r\n")
+        assert client.head().status == 200
+        client.tls.settimeout(1)
+        with pytest.raises(TimeoutError):
+            while True:
+                client.tls.send(bytes(1 << 20))
+        client.tls.settimeout(PATIENCE)
+        go.set()
+        with pytest.raises((raw.Closed, OSError)):
+            client._chunked()
+
+
 @pytest.mark.parametrize("method,sent", [
     ("GET", OK + b"Content-Length: 2\r\n\r\nok" + OK + b"Content-Length: 4\r\n\r\nevil"),
     ("GET", CHUNKED + b"2\r\nok\r\n0\r\n\r\n" + OK + b"Content-Length: 4\r\n\r\nevil"),

@@ -256,6 +256,38 @@ def test_a_drained_endpoint_gets_nothing(start_gate, world, patients):
 
 # ---- reloads ----
 
+def test_one_that_comes_back_gets_its_share_by_and_by(start_gate, world, patients):
+    a, b, c = patients
+    gate = start_gate(settings(world, a.endpoint, b.endpoint, slow_start="1h"))
+    wait_answers(gate, world, "ab")
+
+    def shares():
+        before = a.served, b.served, c.served
+        who_answers(gate, world, 60)
+        return [now - then for now, then in zip((a.served, b.served, c.served), before)]
+
+    assert min(shares()[:2]) > 20, "at the start none is newer than the other"
+    a.health = 500
+    gate.wait_event("endpoint_down", endpoint=a.endpoint)
+    a.health = 200
+    gate.wait_event("endpoint_up", endpoint=a.endpoint)
+    wait_answers(gate, world, "ab")
+    assert 0 < shares()[0] < 15
+    # so with one that a reload brings
+    assert gate.reload(settings(world, a.endpoint, b.endpoint, c.endpoint, slow_start="1h"))["event"] == "reloaded"
+    wait_answers(gate, world, "abc")
+    came_back, stayed, new = shares()
+    assert 0 < came_back < 15 and 0 < new < 15 and stayed > 30
+    assert gate.reload(settings(world, a.endpoint, b.endpoint, c.endpoint))["event"] == "reloaded"
+    until(lambda: min(shares()) > 12, "equal shares")
+    # and one that was drained
+    drained = [{"address": a.endpoint, "weight": 0}, b.endpoint]
+    for endpoints in (drained, [a.endpoint, b.endpoint]):
+        assert gate.reload(settings(world, *endpoints, slow_start="1h"))["event"] == "reloaded"
+        wait_answers(gate, world, "b" if endpoints is drained else "ab")
+    assert 0 < shares()[0] < 15
+
+
 def test_a_reload_keeps_what_is_known_of_endpoints(start_gate, world, patients):
     a, b, c = patients
     check = {**CHECK, "interval": "1h"}
@@ -290,6 +322,7 @@ def test_an_endpoint_on_which_requests_fail_in_a_row_is_left_out_for_a_while(sta
           "an ejection")
     first = gate.wait_event("endpoint_ejected", endpoint=a.endpoint)
     assert first["level"] == "warn" and first["failures"] >= 3 and first["for_ms"] == 1000
+    assert first["reason"] == "backend_closed"
     assert who_answers(gate, world, 4) == {"b"} or state(gate, a.endpoint) != "ejected"
     gate.wait_event("endpoint_returned", endpoint=a.endpoint)
     # On probation: one more failure, and it is left out for twice as long.

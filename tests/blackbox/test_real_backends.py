@@ -14,7 +14,7 @@ from lib import gate as gates
 from lib import haproxy, raw
 from lib.dns import SRV, A, Dns
 from lib.load import Load
-from lib.nginx_server import NginxServer
+from lib.nginx_server import NginxServer, nginx_version
 from lib.patience import until
 from lib.tls_backend import Backends
 
@@ -28,6 +28,7 @@ SERVER = """
     location = /count { return 200 "$connection $connection_requests"; }
     location /store/ { dav_methods PUT DELETE; create_full_put_path on; }
     location /zipped/ { alias {folder}/www/; gzip on; gzip_types *; gzip_min_length 100; gzip_proxied any; }
+    location /endless/ { alias {folder}/www/; gzip on; gzip_types *; gzip_min_length 100; gzip_proxied any; chunked_transfer_encoding off; }
     location /refused { return 403 "not here"; }
     location /broken { return 500; }
     location /small_only { client_max_body_size 10; dav_methods PUT; }
@@ -139,6 +140,14 @@ def test_a_page_that_nginx_compresses_comes_as_nginx_made_it(client):
     assert answer.one("Content-Encoding") is None and answer.body == PAGE
 
 
+def test_an_answer_that_only_its_end_delimits_comes_whole(client, served):
+    for _ in range(2):
+        answer = client.get("/endless/page.html", more=b"Accept-Encoding: gzip\r\n")
+        assert answer.one("Transfer-Encoding") == "chunked" and gzip.decompress(answer.body) == PAGE
+    record = served.wait_access(peer=client.peer, path="/endless/page.html")
+    assert record["status"] == 200 and "reason" not in record
+
+
 def test_head_and_not_modified_have_no_body_and_keep_the_connection(client, big):
     first = client.get("/page.html")
     for path, length in [("/page.html", len(PAGE)), ("/big.bin", BIG), ("/nowhere", None)]:
@@ -200,6 +209,8 @@ def name_of(address):
 def test_nginx_learns_the_clients_address_from_a_proxy_header(start_gate, own_world, tmp_path, version, secured):
     listen, http, upstream = "proxy_protocol", "", {"proxy_protocol": version}
     if secured:
+        if version == "v2" and nginx_version() < (1, 23, 2):
+            pytest.skip("before TLS it takes 107 bytes of header")
         made = Backends(own_world.folder / "backends")
         server = made.issue().save(made.folder, "server")
         (made.folder / "clients.pem").write_bytes(made.proxies.pem)
@@ -325,7 +336,7 @@ def test_a_reload_of_nginx_costs_no_request(start_gate, world, pair_of_nginx):
         for _ in range(4):
             nginx.reload()
             load.wait_more(40)
-    assert load.failures == [], bad(gate)
+    assert load.failures == []
     assert not events_of(gate, "endpoint_down", "endpoint_ejected", "upstream_panic")
 
 
@@ -340,7 +351,7 @@ def test_a_rolling_restart_costs_no_request(start_gate, world, pair_of_nginx):
             one.start()
             gate.wait_event("endpoint_up", since, endpoint=one.endpoint)
             load.wait_more(40)
-    assert load.failures == [], bad(gate)
+    assert load.failures == []
     assert not events_of(gate, "upstream_panic")
 
 
@@ -354,7 +365,7 @@ def test_one_of_two_that_is_killed_costs_no_request(start_gate, world, pair_of_n
         victim.start()
         gate.wait_event("endpoint_up", endpoint=victim.endpoint)
         load.wait_more(40)
-    assert load.failures == [], bad(gate)
+    assert load.failures == []
     down = events_of(gate, "endpoint_down")
     assert len(down) == 1 and down[0]["upstream"] == "main" and down[0]["reason"]
 
@@ -400,7 +411,7 @@ def test_an_endpoint_that_leaves_dns_and_then_ends_costs_no_request(start_gate, 
                 dns.zone["_app._tcp.test"] = srv_records(*ports)
                 gate.wait_event("name_resolved", since, count=2)
                 load.wait_more(20)
-        assert load.failures == [], bad(gate)
+        assert load.failures == []
 
 
 def srv_records(*ports):
@@ -419,9 +430,4 @@ def test_reloads_that_move_an_upstream_cost_no_request(start_gate, world, pair_o
             gone.start()
         assert gate.reload(settings_of_pair(world, [one, other], balance="least_requests"))["event"] == "reloaded"
         load.wait_more(40)
-    assert load.failures == [], bad(gate)
-
-
-def bad(gate):
-    import pprint; pprint.pprint([r for r in gate.accesses.records if r["status"] != 200] + [e for e in gate.events.records if e["event"].startswith(("endpoint", "upstream"))], width=300)
-    return [r for r in gate.accesses.records if r["status"] != 200] + [e for e in gate.events.records if e["event"].startswith(("endpoint", "upstream"))]
+    assert load.failures == []

@@ -2,6 +2,8 @@
 
 import hashlib
 import select
+import signal
+import socket
 import ssl
 import struct
 import threading
@@ -167,6 +169,48 @@ def test_a_client_that_breaks_ends_the_backend(gate, pair):
     assert gate.wait_access(peer=client.peer)["reason"] == "client_gone"
 
 
+def fill(client):
+    """Until nobody takes any more of it."""
+    client.tls.settimeout(1)
+    with pytest.raises(TimeoutError):
+        while True:
+            client.tls.send(bytes(MIB))
+    client.tls.settimeout(PATIENCE)
+
+
+def test_a_backend_that_breaks_while_it_is_written_to_does_not_look_as_if_it_had_said_all(gate, pair):
+    client, sock = pair
+    fill(client)
+    sock.sendall(b"half of it")
+    assert tcp.exactly(client.tls, 10) == b"half of it"
+    sock.close()  # with much that it has not read, which makes it a reset
+    client.tls.suppress_ragged_eofs = False
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        tcp.to_the_end(client.tls)
+    assert gate.wait_access(peer=client.peer)["reason"] == "backend_closed"
+
+
+def test_the_last_words_of_a_backend_that_takes_no_more_arrive_whole(gate, pair):
+    client, sock = pair
+    fill(client)
+    words = bytes(range(256)) * 64
+    gate.signal(signal.SIGSTOP)  # it sees words, end and reset at one time
+    sock.sendall(words)
+    sock.shutdown(socket.SHUT_WR)
+    sock.close()
+    gate.signal(signal.SIGCONT)
+    assert tcp.to_the_end(client.tls) == words
+    assert "reason" not in gate.wait_access(peer=client.peer)
+
+
+def test_a_client_that_breaks_is_gone_while_its_backend_reads_nothing(gate, pair):
+    client, sock = pair
+    fill(client)
+    client.reset()
+    assert gate.wait_access(peer=client.peer)["reason"] == "client_gone"
+    assert tcp.is_over(sock)
+
+
 def test_a_tunnel_of_which_nothing_comes_for_its_time_ends(start_gate, world, backend):
     gate = start_gate(settings(world, backend, listeners=[listener(world, timeouts={"tunnel": "300ms"})]))
     with raw.Client(gate, world.clients["billing"]) as client:
@@ -265,6 +309,20 @@ def test_a_client_that_is_revoked_loses_its_connection(start_gate, own_world, ba
         assert gate.wait_access(peer=client.peer)["reason"] == "revoked"
 
 
+def test_a_client_that_is_revoked_while_it_waits_does_not_come_in(start_gate, own_world, backend):
+    upstream = {"max_connections": 1, "queue": {"max": 4, "timeout": "60s"}}
+    gate = start_gate(settings(own_world, backend, revocation_in_flight="finish", upstream=upstream), of=own_world)
+    with raw.Client(gate, own_world.clients["rsa"]) as first, raw.Client(gate, own_world.clients["billing"]) as client:
+        sock = backend.take()
+        gate.wait_metric("sallyport_requests_in_flight", lambda n: n == 2)
+        own_world.write_crls([own_world.clients["billing"]])
+        assert tcp.is_over(client.tls)
+        assert gate.wait_access(peer=client.peer)["reason"] == "revoked"
+        first.send(b"still here")
+        assert tcp.exactly(sock, 10) == b"still here"
+        assert not backend.has_more()
+
+
 def test_rules_that_change_end_what_they_would_not_let_in(gate, world, backend, pair):
     client, sock = pair
     made = settings(world, backend, rules=[{"name": "nobody", "from": ["auditors"], "upstream": "main"}])
@@ -283,8 +341,8 @@ def test_tunnels_are_counted_while_they_are_open_and_by_their_bytes(gate, pair):
     assert tcp.exactly(client.tls, 3)
     numbers = gate.metrics()
     assert numbers["sallyport_tunnels_open"] == 1 and numbers["sallyport_tunnels_total"] == 1
-    assert numbers['sallyport_tunnel_bytes_total{direction="in"}'] == 5
-    assert numbers['sallyport_tunnel_bytes_total{direction="out"}'] == 3
+    gate.wait_metric('sallyport_tunnel_bytes_total{direction="in"}', lambda n: n == 5)
+    gate.wait_metric('sallyport_tunnel_bytes_total{direction="out"}', lambda n: n == 3)
     sock.close()
     client.close()
     gate.wait_metric("sallyport_tunnels_open", lambda n: n == 0)

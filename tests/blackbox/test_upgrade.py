@@ -338,6 +338,19 @@ def test_a_change_of_rules_that_still_allow_it_leaves_it_alone(gate, world, back
     assert tcp.exactly(sock, 5) == b"still"
 
 
+def test_who_is_refused_before_the_backend_agrees_has_no_tunnel(start_gate, world, backend):
+    """`finish` lets a request be answered; what begins with the answer is another matter."""
+    gate = start_gate(settings(world, backend, revocation_in_flight="finish"))
+    with raw.Client(gate, world.clients["billing"]) as client:
+        client.send(ASK)
+        sock = backend.take()
+        head_of(sock)
+        assert gate.reload(settings(world, backend, revocation_in_flight="finish", upgrade=["irc"]))["event"] == "reloaded"
+        sock.sendall(AGREE)
+        assert tcp.is_over(client.tls) and tcp.is_over(sock)
+        assert gate.wait_access(peer=client.peer)["reason"] == "upgrade_not_allowed"
+
+
 def test_the_time_of_an_exchange_does_not_end_a_tunnel(start_gate, world, backend):
     made = settings(world, backend)
     made["upstreams"]["main"]["timeouts"] = {"exchange": "300ms"}

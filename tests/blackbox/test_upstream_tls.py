@@ -233,9 +233,10 @@ def test_sessions_are_resumed(backends, serve, in_front, protocol):
 
 # ---- health ----
 
-def test_a_backend_that_is_somebody_else_is_not_healthy(backends, serve, in_front):
+@pytest.mark.parametrize("asks", [{"path": "/", "status": 200}, {}], ids=["with a request", "by connecting alone"])
+def test_a_backend_that_is_somebody_else_is_not_healthy(backends, serve, in_front, asks):
     nginx = serve(backends.issue("other.internal"))
-    check = {"path": "/", "interval": "50ms", "timeout": "5s", "healthy_after": 1, "unhealthy_after": 1}
+    check = {**asks, "interval": "50ms", "timeout": "5s", "healthy_after": 1, "unhealthy_after": 1}
     gate = in_front(nginx.endpoint, backends.tls(), health_check=check)
     assert "wrong_name" in gate.wait_event("endpoint_down", endpoint=nginx.endpoint)["reason"]
     nginx.restart(backends.issue())

@@ -107,13 +107,17 @@ static unsigned put_records(struct dns_server *s, const char *name, unsigned typ
     return count;
 }
 
-static const struct dns_record *find(struct dns_server *s, const char *name)
+/* A row of that type, else the first one of that name. */
+static const struct dns_record *find(struct dns_server *s, const char *name, unsigned type)
 {
+    const struct dns_record *found = NULL;
+
     for (size_t i = 0; i < s->count; i++) {
-        if (strcasecmp(s->records[i].name, name) == 0)
-            return &s->records[i];
+        const struct dns_record *r = &s->records[i];
+        if (strcasecmp(r->name, name) == 0 && (found == NULL || (found->type != type && r->type == type)))
+            found = r;
     }
-    return NULL;
+    return found;
 }
 
 /* 0: nothing is said. */
@@ -125,7 +129,7 @@ static size_t answer(struct dns_server *s, const uint8_t *in, size_t len, bool i
     if (question == 0 || question > len)
         return 0;
     unsigned type = (unsigned)in[question - 4] << 8 | in[question - 3];
-    const struct dns_record *r = find(s, name);
+    const struct dns_record *r = find(s, name, type);
     enum dns_way way = r != NULL ? r->way : DNS_ANSWERS;
     s->asked++;
     s->asked_over_tcp += is_tcp;

@@ -23,6 +23,8 @@ static const struct dns_record RECORDS[] = {
     {"empty.test", DNS_A, 0, NULL, DNS_ANSWERS},
     {"silent.test", DNS_A, 0, NULL, DNS_SILENT},
     {"garbage.test", DNS_A, 0, NULL, DNS_GARBAGE},
+    {"half.test", DNS_A, 60, "10.0.0.5", DNS_ANSWERS},
+    {"half.test", DNS_AAAA, 0, NULL, DNS_SILENT},
     {"refused.test", DNS_A, 0, NULL, DNS_REFUSES},
     {"broken.test", DNS_A, 0, NULL, DNS_BREAKS},
     {"_api._tcp.test", DNS_SRV, 45, "10 3 8080 one.test", DNS_ANSWERS},
@@ -245,6 +247,34 @@ static void test_nobody_there_is_said_soon(void **state)
     sp_resolver_free(r);
 }
 
+/* As behind a name server, or what stands before it, that drops questions for AAAA. However many servers there are, all of them
+ * were asked before nobody waits any longer. */
+static void test_addresses_of_one_kind_serve_though_nothing_is_said_of_the_other(void **state)
+{
+    struct fixture *f = *state;
+    struct dns_server servers[6];
+    char text[SP_COUNTOF(servers) * sizeof(servers[0].text)];
+    size_t at = 0;
+
+    for (size_t i = 0; i < SP_COUNTOF(servers); i++) {
+        struct asked a = {.question.on_answer = on_answer};
+        struct sp_resolver *r = NULL;
+        struct sp_err err = {0};
+        dns_server_start(&servers[i], RECORDS, SP_COUNTOF(RECORDS));
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", i > 0 ? "," : "", servers[i].text);
+        if (i != 0 && i != 1 && i + 1 != SP_COUNTOF(servers))
+            continue;
+        assert_int_equal(sp_resolver_new(f->loop, text, &r, &err), SP_OK);
+        assert_int_equal(sp_resolver_ask(r, &a.question, "half.test", 80), SP_OK);
+        wait_for(f, &a);
+        if (strcmp(a.said, "10.0.0.5:80 ttl 60") != 0)
+            fail_msg("%zu servers: \"%s\" (%s)", i + 1, a.said, a.error);
+        sp_resolver_free(r);
+    }
+    for (size_t i = 0; i < SP_COUNTOF(servers); i++)
+        dns_server_stop(&servers[i]);
+}
+
 static void test_servers_that_are_none_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -267,6 +297,7 @@ int main(void)
         TEST(test_a_resolver_that_goes_takes_its_questions_along),
         TEST(test_what_the_machine_itself_knows_needs_no_server),
         TEST(test_nobody_there_is_said_soon),
+        TEST(test_addresses_of_one_kind_serve_though_nothing_is_said_of_the_other),
         TEST(test_servers_that_are_none_are_refused),
     };
     return cmocka_run_group_tests_name("io_resolver", tests, NULL, NULL);

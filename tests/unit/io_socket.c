@@ -355,6 +355,29 @@ static void test_a_reset_that_came_with_data_is_found_when_more_is_expected(void
     close(listener);
 }
 
+static void test_a_reset_that_a_write_was_told_of_does_not_look_like_an_end(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_addr bound;
+    int client, server, listener = listen_at("127.0.0.1:0", false, &bound);
+    connect_to(f->loop, &bound, listener, &client, &server);
+    struct sp_transport *t = sp_plain_new(server);
+    char x = 'x';
+    struct iovec iov = {&x, 1};
+    size_t n;
+    assert_int_equal(sp_transport_writev(t, &iov, 1, &n), SP_OK);
+    assert_int_equal(write(client, "half", 4), 4);
+    close(client); /* with a byte that it has not read */
+    assert_int_equal(sp_transport_writev(t, &iov, 1, &n), SP_FAIL);
+    char buf[8];
+    assert_int_equal(sp_transport_read(t, buf, sizeof buf, &n), SP_OK);
+    assert_int_equal(n, 4);
+    sp_transport_expect_more(t);
+    assert_int_equal(sp_transport_read(t, buf, sizeof buf, &n), SP_FAIL);
+    sp_transport_free(t);
+    close(listener);
+}
+
 static void test_writing_to_a_peer_that_is_gone_fails_without_a_signal(void **state)
 {
     struct fixture *f = *state;
@@ -457,6 +480,7 @@ int main(void)
         TEST(test_a_short_read_means_empty_until_the_next_edge),
         TEST(test_a_full_socket_is_written_on_after_its_edge_without_loss),
         TEST(test_a_reset_that_came_with_data_is_found_when_more_is_expected),
+        TEST(test_a_reset_that_a_write_was_told_of_does_not_look_like_an_end),
         TEST(test_writing_to_a_peer_that_is_gone_fails_without_a_signal),
         TEST(test_shutdown_ends_our_direction_only),
         TEST(test_a_memory_pair_keeps_its_limits_and_loses_nothing),

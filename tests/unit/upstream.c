@@ -102,6 +102,33 @@ static void test_a_backup_is_asked_when_all_others_were_tried_and_before_they_ar
     sp_targets_free(t);
 }
 
+static void test_one_that_is_ejected_is_asked_when_all_others_were_tried_and_one_that_is_down_is_not(
+    void **state)
+{
+    struct rig *r = *state;
+
+    r->upstream.ejection = (struct sp_config_ejection){.failures = 5, .base_ms = LONG_MS, .max_ms = LONG_MS};
+    struct sp_targets *t = targets(r);
+    struct sp_endpoint *all[BACKENDS];
+    memcpy(all, r->fleet->upstreams[0].lineup->all, sizeof(all));
+    atomic_store(&all[1]->is_ejected, true);
+    atomic_store(&all[2]->is_ejected, true);
+    sp_roster_line_up(r->roster, 0);
+    turn_all(r);
+    atomic_store(&all[2]->is_down, true);
+    for (int i = 0; i < 3; i++) {
+        struct sp_errand e = errand(r);
+        for (int j = 0; j < 2; j++) {
+            struct sp_upconn *c = take(t, &e);
+            assert_ptr_equal(c->endpoint, all[j]);
+            sp_upconn_close(c);
+        }
+        sp_errand_end(&e);
+    }
+    atomic_store(&all[2]->is_down, false);
+    sp_targets_free(t);
+}
+
 static void test_an_endpoint_that_refuses_is_told_counted_and_blamed(void **state)
 {
     struct rig *r = *state;
@@ -154,8 +181,8 @@ static void test_how_an_endpoint_did_is_told_once_a_take(void **state)
     struct sp_targets *t = targets(r);
     struct sp_endpoint *ep = r->fleet->upstreams[0].lineup->all[0];
     struct sp_upconn *c = take_once(r, t, true);
-    sp_upconn_failed(c);
-    sp_upconn_failed(c);
+    sp_upconn_failed(c, "broken");
+    sp_upconn_failed(c, "broken");
     sp_upconn_went_well(c);
     assert_int_equal(atomic_load(&ep->failed_in_a_row), 1);
     sp_upconn_close(c);
@@ -421,6 +448,7 @@ int main(void)
         TEST(test_an_endpoint_that_is_down_or_ejected_is_not_asked_before_the_lineup_says_so),
         TEST(test_without_a_usable_endpoint_there_is_no_connection),
         TEST(test_a_backup_is_asked_when_all_others_were_tried_and_before_they_are_tried_again),
+        TEST(test_one_that_is_ejected_is_asked_when_all_others_were_tried_and_one_that_is_down_is_not),
         TEST(test_an_endpoint_that_refuses_is_told_counted_and_blamed),
         TEST(test_one_that_fails_at_once_is_passed_over_in_the_same_call),
         TEST(test_how_an_endpoint_did_is_told_once_a_take),

@@ -84,6 +84,25 @@ static void test_an_endpoint_that_goes_by_another_name_is_another_one(void **sta
     assert_ptr_equal(r->roster->members.next, r->roster->members.prev); /* the last one alone */
 }
 
+/* A lineup of a thousand takes milliseconds, and all of them may fail in one turn. */
+static void test_what_happens_to_endpoints_in_one_turn_makes_one_lineup(void **state)
+{
+    struct rig *r = *state;
+    r->upstream.ejection = (struct sp_config_ejection){.failures = 5, .base_ms = LONG_MS, .max_ms = LONG_MS};
+    struct sp_fleet *fleet = new_fleet(r);
+    uint64_t before = sp_fleet_version(fleet, 0);
+
+    for (size_t i = 0; i + 1 < BACKENDS; i++) {
+        atomic_store(&fleet->upstreams[0].lineup->all[i]->is_ejected, true);
+        sp_roster_line_up(r->roster, 0);
+    }
+    sp_loop_turn(r->roster_loop, 0);
+    assert_int_equal(sp_fleet_version(fleet, 0), before + 1);
+    assert_int_equal(fleet->upstreams[0].lineup->usable_count, 1);
+    sp_loop_turn(r->roster_loop, 0);
+    assert_int_equal(sp_fleet_version(fleet, 0), before + 1);
+}
+
 /* ---- checks ---- */
 
 #define PLACES 64 /* for checks at a time */
@@ -181,6 +200,7 @@ int main(void)
         TEST(test_a_turn_keeps_its_endpoint_though_that_is_in_no_lineup_any_more),
         TEST(test_who_waits_looks_again_when_an_endpoint_may_have_more_connections),
         TEST(test_an_endpoint_that_goes_by_another_name_is_another_one),
+        TEST(test_what_happens_to_endpoints_in_one_turn_makes_one_lineup),
         TEST(test_a_check_that_waits_comes_to_its_turn_when_others_are_gone),
         TEST(test_a_resolver_of_old_is_asked_nothing_more_and_another_one_is_when_its_questions_have_ended),
     };

@@ -220,6 +220,7 @@ static inline struct sp_errand errand(struct rig *r)
     return (struct sp_errand){.on_event = on_event, .arg = &r->events};
 }
 
+/* As the owner of one that came to stand. */
 static inline struct sp_upconn *take(struct sp_targets *t, struct sp_errand *e)
 {
     struct sp_upconn *c = NULL;
@@ -227,6 +228,7 @@ static inline struct sp_upconn *take(struct sp_targets *t, struct sp_errand *e)
     assert_int_equal(sp_upconn_take(t, e, &c), SP_OK);
     assert_non_null(c);
     assert_ptr_equal(e->endpoint, c->endpoint);
+    e->reached = true;
     return c;
 }
 

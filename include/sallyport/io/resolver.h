@@ -44,7 +44,6 @@ struct sp_question {
     void (*on_answer)(struct sp_question *q, const struct sp_resolution *answer);
     /* the rest is private */
     struct sp_resolver *resolver;
-    struct sp_list link;
     void *state;
 };
 /* Addresses of `host`, each with `port`. The answer comes once, never from within this call, within a few seconds.

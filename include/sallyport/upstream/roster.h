@@ -1,7 +1,7 @@
 /* The roster: which endpoints there are, how each of them is, and what names mean today. One a process, on a thread of its own
  * (names, health checks, ejections); what it knows outlives configurations.
  *
- *   sp_endpoint   one address of one upstream: how it is and how busy, shared by all threads, atomics only
+ *   sp_endpoint   one address of one upstream, by one name: how it is and how busy, shared by all threads, atomics only
  *   sp_lineup     the endpoints of one upstream at one time, in the shape that choosing needs; immutable
  *   sp_fleet      the upstreams of one configuration, each with its present lineup and its TLS; part of a snapshot
  *
@@ -49,8 +49,8 @@ struct sp_endpoint {
     _Atomic unsigned refs;
     struct sp_addr address;
     char text[SP_ADDR_TEXT]; /* the address */
-    char host
-        [256]; /* the name that it was looked up by, else its address without port; "" for a unix socket */
+    /* The name that it was looked up by; of a service, or without a name, its address without port; "" for a unix socket. */
+    char host[256];
     char upstream[65];
 
     /* By the configuration in force. */
@@ -64,7 +64,7 @@ struct sp_endpoint {
     /* Written by the roster. */
     _Atomic bool is_down; /* by its checks */
     _Atomic bool is_ejected;
-    _Atomic uint64_t up_since_ms; /* monotonic: for slow start; 0: it never was away */
+    _Atomic uint64_t up_since_ms; /* monotonic: for slow start; 0: from the start */
 };
 struct sp_endpoint *sp_endpoint_ref(struct sp_endpoint *ep); /* any thread */
 void sp_endpoint_unref(struct sp_endpoint *ep);              /* any thread; takes NULL */
@@ -127,7 +127,9 @@ struct sp_tls_client *sp_fleet_tls(const struct sp_fleet *f, size_t upstream, un
 /* ---- what workers tell ---- */
 /* A request, or a connection, came to nothing by the endpoint's fault; or it went well. Any thread; costs an atomic. What
  * follows (ejection) is the roster's. */
-void sp_endpoint_failed(struct sp_roster *r, struct sp_fleet *f, size_t upstream, struct sp_endpoint *ep);
+/* `how`, for operators, stays for ever. */
+void sp_endpoint_failed(
+    struct sp_roster *r, struct sp_fleet *f, size_t upstream, struct sp_endpoint *ep, const char *how);
 void sp_endpoint_went_well(struct sp_endpoint *ep);
 
 /* ---- for operators ---- */

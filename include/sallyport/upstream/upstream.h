@@ -92,6 +92,8 @@ struct sp_upconn {
  *   SP_EOF    the queue is full
  *   SP_FAIL   no endpoint is usable, or retries.attempts were made, or no memory or descriptor. */
 SP_MUST_USE enum sp_rc sp_upconn_take(struct sp_targets *t, struct sp_errand *e, struct sp_upconn **out);
+/* It wants no connection any more: leaves the queue, if it waits there. Any number of times. */
+void sp_errand_stop_waiting(struct sp_errand *e);
 /* It is over: leaves the queue, forgets the endpoints. Once, or any number of times. */
 void sp_errand_end(struct sp_errand *e);
 
@@ -102,7 +104,7 @@ SP_MUST_USE enum sp_rc sp_upconn_connected(struct sp_upconn *c, struct sp_err *e
 void sp_upconn_timed_out(struct sp_upconn *c);
 /* How the endpoint did once it was connected: it answered, or it broke or did not answer in time. At most once a take. */
 void sp_upconn_went_well(struct sp_upconn *c);
-void sp_upconn_failed(struct sp_upconn *c);
+void sp_upconn_failed(struct sp_upconn *c, const char *how); /* how: for operators; stays for ever */
 /* The exchange is over and both halves complete: keep it if the backend is willing and there is room. */
 void sp_upconn_put(struct sp_upconn *c);
 void sp_upconn_close(struct sp_upconn *c); /* takes NULL */

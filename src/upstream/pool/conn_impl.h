@@ -32,5 +32,6 @@ struct sp_conn {
 };
 
 void sp_conn_on_edge(void *arg, unsigned events);
+void sp_conn_failed(struct sp_conn *c, const char *how); /* as sp_upconn_failed */
 
 #endif

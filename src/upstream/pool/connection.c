@@ -193,13 +193,16 @@ void sp_upconn_went_well(struct sp_upconn *up)
     c->told = true;
 }
 
-void sp_upconn_failed(struct sp_upconn *up)
+void sp_conn_failed(struct sp_conn *c, const char *how)
 {
-    struct sp_conn *c = conn_of(up);
-
     if (!c->told)
-        sp_endpoint_failed(c->owner->with.roster, c->targets->fleet, c->upstream, c->outlet->endpoint);
+        sp_endpoint_failed(c->owner->with.roster, c->targets->fleet, c->upstream, c->outlet->endpoint, how);
     c->told = true;
+}
+
+void sp_upconn_failed(struct sp_upconn *up, const char *how)
+{
+    sp_conn_failed(conn_of(up), how);
 }
 
 /* `c` is nobody's: is there a use for it? The errand that waits longest comes first; a slot that somebody else waits for, in another

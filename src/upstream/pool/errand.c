@@ -40,9 +40,14 @@ static void forget_tries(struct sp_errand *e, unsigned left)
     e->endpoint = left > 0 ? e->tried[left - 1]->endpoint : NULL;
 }
 
-void sp_errand_end(struct sp_errand *e)
+void sp_errand_stop_waiting(struct sp_errand *e)
 {
     sp_place_abandon(e);
+}
+
+void sp_errand_end(struct sp_errand *e)
+{
+    sp_errand_stop_waiting(e);
     forget_tries(e, 0);
 }
 
@@ -198,7 +203,7 @@ static enum sp_rc open_new(
     if (is_our_fault(errnum))
         return SP_FAIL;
     if (errnum != EADDRNOTAVAIL) /* our ports to it are used up */
-        sp_endpoint_failed(t->owner->with.roster, t->fleet, e->upstream, o->endpoint);
+        sp_endpoint_failed(t->owner->with.roster, t->fleet, e->upstream, o->endpoint, "connect_failed");
     return SP_AGAIN;
 }
 

@@ -126,10 +126,10 @@ static enum sp_rc step(struct sp_conn *c, struct sp_err *err)
     return SP_OK;
 }
 
-static void failed(struct sp_conn *c)
+static void failed(struct sp_conn *c, const char *how)
 {
     sp_meter_add(c->owner->with.meter, SP_METER_upstream_connect_failures, 1);
-    sp_upconn_failed(&c->up);
+    sp_conn_failed(c, how);
 }
 
 enum sp_rc sp_upconn_connected(struct sp_upconn *up, struct sp_err *err)
@@ -141,7 +141,7 @@ enum sp_rc sp_upconn_connected(struct sp_upconn *up, struct sp_err *err)
     while (c->phase != SP_CONN_OPEN) {
         enum sp_rc rc = step(c, err);
         if (rc == SP_FAIL && err->sys != ENOMEM)
-            failed(c);
+            failed(c, c->phase == SP_CONN_TLS ? "backend_tls" : "connect_failed");
         if (rc != SP_OK)
             return rc;
     }
@@ -151,5 +151,5 @@ enum sp_rc sp_upconn_connected(struct sp_upconn *up, struct sp_err *err)
 
 void sp_upconn_timed_out(struct sp_upconn *up)
 {
-    failed(SP_CONTAINER_OF(up, struct sp_conn, up));
+    failed(SP_CONTAINER_OF(up, struct sp_conn, up), "connect_timeout");
 }

@@ -26,7 +26,6 @@ struct sp_check {
     unsigned well, ill;   /* in a row */
     uint64_t interval_ms; /* by which `next` is set */
     struct sp_tls_saved saved;
-    struct sp_grave grave;
 };
 
 static const struct sp_config_health_check *terms_of(const struct sp_member *m)
@@ -157,21 +156,15 @@ static void on_done(struct sp_probe *p, const char *failure)
 
 /* ---- life ---- */
 
-static void bury(struct sp_grave *g)
-{
-    sp_free(SP_CONTAINER_OF(g, struct sp_check, grave));
-}
-
-/* It may be within its own on_done. */
 static void free_check(struct sp_check *c)
 {
     stop(c);
     sp_list_remove(&c->link);
-    call_next(c->member->roster); /* also if it did not run: it may have been called itself, and runs no more */
+    call_next(c->member->roster); /* also if it did not run: it may have been called itself */
     sp_probe_destroy(&c->probe);
     sp_timer_free(c->next);
     sp_tls_saved_forget(&c->saved);
-    sp_loop_bury(c->member->roster->loop, &c->grave, bury);
+    sp_free(c);
 }
 
 static struct sp_check *new_check(struct sp_member *m)

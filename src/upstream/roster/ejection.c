@@ -97,7 +97,8 @@ static void eject(struct sp_member *m)
     sp_meter_add(m->roster->meter, SP_METER_upstream_ejections, 1);
     sp_timer_set(m->ejected, for_ms);
     struct sp_log_field fields[] = {SP_LOG_C("upstream", m->ep.upstream), SP_LOG_C("endpoint", m->ep.text),
-        SP_LOG_N("failures", failed), SP_LOG_N("for_ms", for_ms)};
+        SP_LOG_N("failures", failed), SP_LOG_N("for_ms", for_ms),
+        SP_LOG_C("reason", atomic_load_explicit(&m->last_failure, memory_order_relaxed))};
     sp_log_event(m->roster->logger, SP_LOG_WARN, "endpoint_ejected", fields, SP_COUNTOF(fields));
     sp_roster_line_up(m->roster, m->upstream);
 }

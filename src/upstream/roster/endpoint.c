@@ -69,12 +69,14 @@ struct sp_member *sp_member_find(
     return NULL;
 }
 
-void sp_endpoint_failed(struct sp_roster *r, struct sp_fleet *f, size_t upstream, struct sp_endpoint *ep)
+void sp_endpoint_failed(
+    struct sp_roster *r, struct sp_fleet *f, size_t upstream, struct sp_endpoint *ep, const char *how)
 {
     unsigned limit = f->upstreams[upstream].config->ejection.failures;
     uint32_t failed = atomic_fetch_add_explicit(&ep->failed_in_a_row, 1, memory_order_relaxed) + 1;
     struct sp_member *m = sp_member_of(ep);
 
+    atomic_store_explicit(&m->last_failure, how, memory_order_relaxed);
     if (limit == 0 || failed < limit || atomic_load_explicit(&ep->is_ejected, memory_order_relaxed) ||
         atomic_exchange_explicit(&m->failed_under_way, true, memory_order_acq_rel))
         return;

@@ -21,6 +21,7 @@ struct sp_fleet_upstream {
     struct sp_lineup *lineup;   /* behind the fleet's lock; one reference; never NULL */
     struct sp_tls_client **tls; /* one a worker, and behind them the roster's; NULL: plain */
     bool is_panic;              /* the roster's thread: the lineup is made of all there are */
+    bool is_stale;              /* likewise: it is to have another one at the end of the turn */
     struct sp_queue
         *queue; /* one reference; that of the upstream of the same name before, if there was one */
 };
@@ -71,7 +72,8 @@ struct sp_roster {
     struct sp_buf servers;        /* to be asked; sp_names_servers */
     struct sp_list checks;        /* of sp_check, those that wait for one of the places to be free */
     unsigned checks_under_way;
-    struct sp_pool blocks; /* of checks' streams */
+    struct sp_pool blocks;  /* of checks' streams */
+    struct sp_task line_up; /* those of `fleet` that are stale */
 };
 
 struct sp_member {
@@ -81,6 +83,7 @@ struct sp_member {
     struct sp_roster *roster;
     struct sp_mail failed; /* "look at failed_in_a_row"; with a reference while it is under way */
     atomic_bool failed_under_way;
+    _Atomic(const char *) last_failure; /* of a request, in short; NULL: none */
 
     /* Written by the roster's thread, for operators. */
     _Atomic uint64_t ejections, checks_ok, checks_failed;

@@ -1,8 +1,9 @@
 /* The roster: what is in force, and the lineups that follow from it.
  *
- * All changes are made on the roster's own thread, here: sp_roster_line_up asks who the endpoints of an upstream are, takes up
- * those it does not know, lets go of those that are not named any more, and gives the fleet a new lineup if anything differs.
- * Who lost its place keeps what is under way: workers hold references.
+ * All changes are made on the roster's own thread, here: line_up asks who the endpoints of an upstream are, takes up those it
+ * does not know, lets go of those that are not named any more, and gives the fleet a new lineup if anything differs. Who lost its
+ * place keeps what is under way: workers hold references. It is done once a turn for all that changed in it: with a thousand
+ * endpoints it takes milliseconds, and they may all fail at once. Meanwhile workers see for themselves who is ill.
  *
  * Elsewhere: what is known of a name (names.c), how an endpoint is (check.c, ejection.c). */
 #include "upstream/roster/roster_impl.h"
@@ -32,12 +33,15 @@ static void enlist(struct sp_roster *r, struct sp_member *m)
     pthread_mutex_unlock(&r->lock);
 }
 
-/* True: it may have more connections than before, or fewer. */
-static bool take_up(struct sp_roster *r, size_t upstream, const struct sp_candidate *c)
+/* True: it may have more connections than before, or fewer. `beside_others`: that were there already. Who comes to them, or was
+ * drained until now, is to get its share slowly. */
+static bool take_up(struct sp_roster *r, size_t upstream, const struct sp_candidate *c, bool beside_others)
 {
     struct sp_member *m = sp_member_of(c->ep);
     unsigned max_before = atomic_exchange(&m->ep.max_connections, c->max_connections);
 
+    if (beside_others && c->weight > 0 && atomic_load(&m->weight) == 0)
+        atomic_store_explicit(&m->ep.up_since_ms, sp_loop_now_ms(r->loop), memory_order_relaxed);
     atomic_store_explicit(&m->weight, c->weight, memory_order_relaxed);
     atomic_store_explicit(&m->is_backup, c->is_backup, memory_order_relaxed);
     m->upstream = upstream;
@@ -79,19 +83,20 @@ static void use(struct sp_roster *r, size_t upstream, const struct sp_muster *m)
         sp_fleet_replace(r->fleet, upstream, next);
 }
 
-void sp_roster_line_up(struct sp_roster *r, size_t upstream)
+static void line_up(struct sp_roster *r, size_t upstream)
 {
     struct sp_muster m;
-    bool has_other_caps = false;
+    bool has_other_caps = false, has_some = false;
 
     if (sp_muster_call(r->fleet, upstream, &m) != SP_OK)
         return;
     SP_LIST_EACH (&r->members, it) {
         struct sp_member *member = SP_CONTAINER_OF(it, struct sp_member, link);
+        has_some |= member->upstream == upstream;
         member->is_named = member->is_named && member->upstream != upstream;
     }
     for (size_t i = 0; i < m.count; i++)
-        has_other_caps |= take_up(r, upstream, &m.items[i]);
+        has_other_caps |= take_up(r, upstream, &m.items[i], has_some);
     SP_LIST_EACH (&r->members, it) {
         struct sp_member *member = SP_CONTAINER_OF(it, struct sp_member, link);
         if (!member->is_named)
@@ -101,6 +106,23 @@ void sp_roster_line_up(struct sp_roster *r, size_t upstream)
     if (has_other_caps) /* a lineup does not show it */
         sp_queue_call_all(r->fleet->upstreams[upstream].queue);
     sp_muster_free(&m);
+}
+
+static void on_line_up(struct sp_task *task)
+{
+    struct sp_roster *r = SP_CONTAINER_OF(task, struct sp_roster, line_up);
+
+    for (size_t i = 0; i < r->fleet->upstream_count; i++) {
+        if (r->fleet->upstreams[i].is_stale)
+            line_up(r, i);
+        r->fleet->upstreams[i].is_stale = false;
+    }
+}
+
+void sp_roster_line_up(struct sp_roster *r, size_t upstream)
+{
+    r->fleet->upstreams[upstream].is_stale = true;
+    sp_loop_defer(r->loop, &r->line_up);
 }
 
 /* ---- following ---- */
@@ -149,7 +171,7 @@ static void on_follow(struct sp_mail *mail)
     renumber(r);
     sp_names_follow(r);
     for (size_t i = 0; i < f->upstream_count; i++)
-        sp_roster_line_up(r, i);
+        line_up(r, i);
     sp_fleet_unref(before);
 }
 
@@ -176,6 +198,7 @@ enum sp_rc sp_roster_new(const struct sp_roster_options *options, struct sp_rost
     pthread_mutex_init(&r->yield_lock, NULL);
     sp_list_init(&r->members);
     sp_list_init(&r->checks);
+    sp_task_init(&r->line_up, on_line_up);
     sp_pool_init(&r->blocks, SP_IO_BLOCK, BLOCKS_KEPT, 0);
     if (sp_names_init(r) != SP_OK || sp_roster_equip(r, options, err) != SP_OK) {
         sp_roster_free(r);
@@ -203,6 +226,7 @@ void sp_roster_free(struct sp_roster *r)
     if (r == NULL)
         return;
     sp_loop_turn(r->loop, 0); /* mail that was still under way holds references */
+    sp_task_cancel(&r->line_up);
     SP_LIST_EACH (&r->members, it)
         retire(r, SP_CONTAINER_OF(it, struct sp_member, link));
     sp_names_free(r);

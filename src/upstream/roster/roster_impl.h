@@ -106,7 +106,7 @@ SP_MUST_USE enum sp_rc sp_names_init(struct sp_roster *r);
 void sp_names_free(struct sp_roster *r); /* no thread any more */
 
 /* ---- roster.c: its thread ---- */
-/* What is known of names or endpoints of that upstream has changed. */
+/* What is known of names or endpoints of that upstream has changed: it has a new lineup soon, in a turn's end. */
 void sp_roster_line_up(struct sp_roster *r, size_t upstream);
 
 /* ---- check.c: the roster's thread ---- */

@@ -3,6 +3,7 @@ test's own; it keeps its port over restarts, as a service does."""
 
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -108,6 +109,11 @@ class NginxServer:
         if self.process.poll() is None:
             self.signal_all(signal.SIGCONT)
         self.kill()
+
+
+def nginx_version():
+    said = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
+    return tuple(map(int, re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", said).groups()))
 
 
 def free_port():

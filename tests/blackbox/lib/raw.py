@@ -126,6 +126,7 @@ def context(world, credential=None, *, maximum=None, minimum=None, ciphers=None,
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.set_ciphers(ciphers or "DEFAULT:@SECLEVEL=0")
     made.load_verify_locations(ca or world.server_ca_file)
+    made.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # so that a socket's suppress_ragged_eofs alone says what that is
     if minimum:
         made.minimum_version = minimum
     if maximum:
