@@ -18,7 +18,16 @@ static bool is_known(struct sp_slice name)
     return name.len <= sizeof(folded) && sp_header_id_of((struct sp_slice){folded, name.len}) != SP_HDR_OTHER;
 }
 
-static const char *judge_name(const struct sp_headers *h, struct sp_slice name)
+struct judge {
+    const struct sp_headers *h;
+    const struct sp_config *config;
+    struct sp_diags *diags;
+    size_t rule;
+    const char *key; /* "request_headers" */
+    bool of_requests;
+};
+
+static const char *judge_name(const struct judge *j, struct sp_slice name)
 {
     if (!sp_method_is_token(name)) /* the same grammar, RFC 9110 §5.1 */
         return "is no header name";
@@ -26,8 +35,10 @@ static const char *judge_name(const struct sp_headers *h, struct sp_slice name)
         return "is a header that the gate itself reads or writes";
     if (sp_header_is_reserved(name) || sp_name_is_protected(name))
         return "says who a caller is, or where a request came from or goes: no rule may say or remove it";
-    if (sp_headers_is_ours(h, name))
+    if (sp_headers_is_ours(j->h, name))
         return "is among the headers of an upstream: no rule may say or remove it";
+    if (j->of_requests && sp_header_names_are_alike(name, SP_SLICE("via")))
+        return "is the way of a request: without it, one that goes round in a circle is never found out";
     return NULL;
 }
 
@@ -40,14 +51,6 @@ static const char *judge_value(struct sp_slice value)
     return value.ptr[0] == ' ' || value.ptr[value.len - 1] == ' ' ? "has a value with a blank at an end"
                                                                   : NULL;
 }
-
-struct judge {
-    const struct sp_headers *h;
-    const struct sp_config *config;
-    struct sp_diags *diags;
-    size_t rule;
-    const char *key; /* "request_headers" */
-};
 
 static void complain(
     const struct judge *j, struct sp_pos at, const char *part, const char *name, const char *what)
@@ -62,7 +65,7 @@ static void judge_lines(
 {
     for (size_t i = 0; i < count; i++) {
         struct sp_slice name = sp_slice_of(items[i].name);
-        complain(j, items[i].at, part, items[i].name, judge_name(j->h, name));
+        complain(j, items[i].at, part, items[i].name, judge_name(j, name));
         complain(j, items[i].at, part, items[i].name, judge_value(sp_slice_of(items[i].value)));
         for (size_t k = 0; is_set && k < i; k++) {
             if (sp_header_names_are_alike(name, sp_slice_of(items[k].name)))
@@ -79,7 +82,7 @@ static void judge_edits(const struct judge *j, const struct sp_config_edits *e, 
     judge_lines(j, "add", e->add, e->add_count, false);
     for (size_t i = 0; i < e->remove.count; i++)
         complain(j, e->remove.at[i], "remove", e->remove.items[i],
-            judge_name(j->h, sp_slice_of(e->remove.items[i])));
+            judge_name(j, sp_slice_of(e->remove.items[i])));
     if (e->set_count + e->add_count > SP_EDITS_LINES_MAX)
         sp_diag_add(j->diags, SP_DIAG_ERROR, j->config->file, at,
             "rules[%zu].%s: sets and adds more than %d headers", j->rule, j->key, SP_EDITS_LINES_MAX);
@@ -89,8 +92,8 @@ void sp_edits_judge(const struct sp_headers *h, const struct sp_config *config, 
 {
     for (size_t i = 0; i < config->rule_count; i++) {
         const struct sp_config_rule *r = &config->rules[i];
-        judge_edits(&(struct judge){h, config, diags, i, "request_headers"}, r->request_headers, r->at);
-        judge_edits(&(struct judge){h, config, diags, i, "response_headers"}, r->response_headers, r->at);
+        judge_edits(&(struct judge){h, config, diags, i, "request_headers", true}, r->request_headers, r->at);
+        judge_edits(&(struct judge){h, config, diags, i, "response_headers", false}, r->response_headers, r->at);
     }
 }
 

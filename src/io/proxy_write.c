@@ -156,6 +156,8 @@ enum sp_rc sp_proxy_write_v2(const struct sp_proxy_about *about, struct sp_buf *
         {PROXY_SSL_CIPHER, about->cipher},
         {PROXY_SSL_SIG_ALG, about->sig_alg},
         {PROXY_SSL_KEY_ALG, about->key_alg},
+        {PROXY_SSL_GROUP, about->group},
+        {PROXY_SSL_SIG_SCHEME, about->sig_scheme},
         {PROXY_SSL_CLIENT_CERT, proven ? about->certificate : none},
     };
     struct ends e = ends_of(about);

@@ -53,6 +53,8 @@ static void tell(const struct sp_exchange *x, struct sp_tls_algorithms *own, str
         .certificate_is_of_session = who->resumed,
         .sig_alg = if_any(own->signature),
         .key_alg = if_any(own->key),
+        .group = if_any(own->group),
+        .sig_scheme = if_any(own->scheme),
     };
     if (id != NULL)
         out->common_name = common_name(id);

@@ -37,10 +37,12 @@ static enum stop client_gone(struct relay *r, const char *detail)
 
 /* ---- request: client to backend ---- */
 
-/* The backend broke or takes no more. It may have answered already (413, say): read on for that. */
+/* The backend broke or takes no more. It may have answered already (413, say): read on for that. If it was the kernel that takes
+ * no more, it is told that no more will come; else it would wait for the rest, and we for it. */
 static enum stop backend_takes_no_more(struct relay *r)
 {
     r->x->request_broken = true;
+    (void)!sp_transport_shutdown(r->x->up->transport);
     return STOP_WRITER;
 }
 

@@ -127,6 +127,7 @@ enum sp_next sp_replay(struct sp_exchange *x)
             return SP_NEXT_WAIT;
         default:
             x->request_broken = true;
+            (void)!sp_transport_shutdown(x->up->transport);
             k->at = k->len;
         }
     }

@@ -120,16 +120,59 @@ struct sp_slice sp_tls_alpn(const struct sp_transport *t)
     return (struct sp_slice){(const char *)name, len};
 }
 
+/* RFC 8446 §4.2.3 names them by key and digest; TLS 1.2 has the same pairs, and of RSA also the older padding. */
+static const char *scheme_of(SSL *ssl)
+{
+    static const struct {
+        int key, digest;
+        const char *name;
+    } SCHEMES[] = {
+        {EVP_PKEY_EC, NID_sha256, "ecdsa_secp256r1_sha256"},
+        {EVP_PKEY_EC, NID_sha384, "ecdsa_secp384r1_sha384"},
+        {EVP_PKEY_EC, NID_sha512, "ecdsa_secp521r1_sha512"},
+        {EVP_PKEY_RSA_PSS, NID_sha256, "rsa_pss_rsae_sha256"},
+        {EVP_PKEY_RSA_PSS, NID_sha384, "rsa_pss_rsae_sha384"},
+        {EVP_PKEY_RSA_PSS, NID_sha512, "rsa_pss_rsae_sha512"},
+        {EVP_PKEY_RSA, NID_sha256, "rsa_pkcs1_sha256"},
+        {EVP_PKEY_RSA, NID_sha384, "rsa_pkcs1_sha384"},
+        {EVP_PKEY_RSA, NID_sha512, "rsa_pkcs1_sha512"},
+        {EVP_PKEY_ED25519, NID_undef, "ed25519"},
+        {EVP_PKEY_ED448, NID_undef, "ed448"},
+    };
+    int key = NID_undef, digest = NID_undef;
+
+    if (SSL_get_signature_type_nid(ssl, &key) != 1)
+        return "";
+    (void)SSL_get_signature_nid(ssl, &digest); /* ed25519 has none */
+    for (size_t i = 0; i < SP_COUNTOF(SCHEMES); i++) {
+        if (SCHEMES[i].key == key && SCHEMES[i].digest == digest)
+            return SCHEMES[i].name;
+    }
+    return "";
+}
+
+static const char *group_of(SSL *ssl)
+{
+    int group = (int)SSL_get_negotiated_group(ssl);
+    const char *name = group > 0 ? SSL_group_to_name(ssl, group) : NULL;
+
+    return name != NULL ? name : "";
+}
+
 void sp_tls_own_algorithms(const struct sp_transport *t, struct sp_tls_algorithms *out)
 {
     static const struct {
         int type;
         const char *word;
     } keys[] = {{EVP_PKEY_RSA, "RSA"}, {EVP_PKEY_EC, "EC"}};
-    const SSL *ssl = conn_of((struct sp_transport *)(uintptr_t)t)->wire.ssl;
+    SSL *ssl = conn_of((struct sp_transport *)(uintptr_t)t)->wire.ssl;
     const X509 *own = ssl != NULL ? SSL_get_certificate(ssl) : NULL;
     const EVP_PKEY *key = own != NULL ? X509_get0_pubkey(own) : NULL;
-    *out = (struct sp_tls_algorithms){.signature = ""};
+    *out = (struct sp_tls_algorithms){
+        .signature = "",
+        .group = ssl != NULL ? group_of(ssl) : "",
+        .scheme = ssl != NULL ? scheme_of(ssl) : "",
+    };
     if (own != NULL && X509_get_signature_nid(own) != NID_undef)
         out->signature = OBJ_nid2sn(X509_get_signature_nid(own));
     for (size_t i = 0; key != NULL && i < SP_COUNTOF(keys); i++) {

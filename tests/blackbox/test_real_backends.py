@@ -204,13 +204,12 @@ def name_of(address):
     return "%s:%d" % address[:2]
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
-@pytest.mark.parametrize("secured", [False, True])
+# Before TLS, nginx takes 107 bytes of header, and more since 1.23.2
+@pytest.mark.parametrize("version,secured", [
+    ("v1", False), ("v2", False), ("v1", True), *([("v2", True)] if nginx_version() >= (1, 23, 2) else [])])
 def test_nginx_learns_the_clients_address_from_a_proxy_header(start_gate, own_world, tmp_path, version, secured):
     listen, http, upstream = "proxy_protocol", "", {"proxy_protocol": version}
     if secured:
-        if version == "v2" and nginx_version() < (1, 23, 2):
-            pytest.skip("before TLS it takes 107 bytes of header")
         made = Backends(own_world.folder / "backends")
         server = made.issue().save(made.folder, "server")
         (made.folder / "clients.pem").write_bytes(made.proxies.pem)

@@ -402,6 +402,7 @@ def test_the_backend_is_told_by_proxy_v2_who_the_client_has_proven_to_be(start_g
         assert ssl_tlvs[0x22] == b"billing-batch"
         assert ssl_tlvs[0x21] == client.tls.version().encode() and ssl_tlvs[0x23] == client.tls.cipher()[0].encode()
         assert (ssl_tlvs.get(0x28) == credential.der) == with_certificate
+        assert ssl_tlvs[0x26] in (b"x25519", b"secp256r1") and ssl_tlvs[0x27] == b"ecdsa_secp256r1_sha256"
         assert tcp.exactly(sock, 7) == b"payload"
 
 

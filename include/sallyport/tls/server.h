@@ -84,11 +84,14 @@ const char *sp_tls_sni(const struct sp_transport *t);
 /* "TLS_AES_256_GCM_SHA384"; "" before it is agreed on. The application protocol that was agreed on; absent: none. */
 const char *sp_tls_cipher(const struct sp_transport *t);
 struct sp_slice sp_tls_alpn(const struct sp_transport *t);
-/* How our own certificate is signed and what its key is, in the words of HAProxy's PROXY headers; "" where there are none. Of
- * several for one name, which differ by the type of their keys, it is the one that OpenSSL has at hand, as in HAProxy. */
+/* How our own certificate is signed and what its key is, and what the handshake was made with, in the words of HAProxy's PROXY
+ * headers; "" where there are none. Of several certificates for one name, which differ by the type of their keys, it is the one
+ * that OpenSSL has at hand, as in HAProxy. A resumed handshake is signed by nobody. After SP_OK. */
 struct sp_tls_algorithms {
     const char *signature; /* "ecdsa-with-SHA256", "RSA-SHA256" */
     char key[16];          /* "EC256", "RSA2048" */
+    const char *group;     /* "x25519", "secp256r1" */
+    const char *scheme;    /* of our signature in the handshake, as RFC 8446 §4.2.3 names it: "rsa_pss_rsae_sha256" */
 };
 void sp_tls_own_algorithms(const struct sp_transport *t, struct sp_tls_algorithms *out);
 /* The first URI name of the certificate for the name that the client asked for, unchecked bytes; absent without one. Of

@@ -6,8 +6,7 @@
  *
  * What happens is what the kernel could do, nothing else. Who is told of readiness by edges may rely on a short read having emptied the
  * socket and a short write having filled it (epoll(7)); so an edge is made afterwards, as if the rest had arrived only then. A read that
- * only peeks, an eventfd, inotify and datagrams are left alone; a connection that is aborted in accept() is gone for its client, too;
- * what blocks is not told to try again. Allocations fail for the gate's own calls, not for those of libraries. */
+ * only peeks, an eventfd, inotify and datagrams are left alone; a connection that broke is broken for its peer, too; what blocks is not told to try again. Allocations fail for the gate's own calls, not for those of libraries. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -186,6 +185,17 @@ static void make_edge(int fd)
     errno = error;
 }
 
+/* After these a connection is dead, whoever looks at it. */
+static bool dies(int fd, enum fault f)
+{
+    if (!fails(f))
+        return false;
+    int error = errno;
+    (void)shutdown(fd, SHUT_RDWR);
+    errno = error;
+    return true;
+}
+
 static bool tries_again(int fd, enum fault f)
 {
     if (fd < 0 || fd >= FDS_MAX || registered[fd].set == 0 || !fails(f))
@@ -202,7 +212,8 @@ static bool read_fails(int fd, enum kind kind)
         return false;
     if (fails(read_EINTR))
         return true;
-    return kind == STREAM && (tries_again(fd, read_EAGAIN) || one_fails(read_ECONNRESET, read_ENOMEM));
+    return kind == STREAM && (tries_again(fd, read_EAGAIN) || dies(fd, read_ECONNRESET) ||
+                                 dies(fd, read_ETIMEDOUT) || fails(read_ENOMEM));
 }
 
 static bool write_fails(int fd, enum kind kind)
@@ -211,7 +222,8 @@ static bool write_fails(int fd, enum kind kind)
         return false;
     if (fails(write_EINTR))
         return true;
-    return kind == STREAM && (tries_again(fd, write_EAGAIN) || one_fails(write_EPIPE, write_ENOMEM));
+    return kind == STREAM &&
+           (tries_again(fd, write_EAGAIN) || dies(fd, write_EPIPE) || one_fails(write_ENOBUFS, write_ENOMEM));
 }
 
 static size_t sum_of(const struct iovec *iov, size_t n)
