@@ -59,7 +59,8 @@ static void metrics(struct sp_buf *out)
     static const struct {
         const char *name, *labels[SP_GAUGE_LABELS], *help;
     } LABELLED[] = {
-#define X(id, prometheus, label1, label2, label3, text) {prometheus, {label1, label2, label3}, text},
+#define X(id, prometheus, label1, label2, label3, label4, text)                                              \
+    {prometheus, {label1, label2, label3, label4}, text},
         SP_GAUGES(X)
 #undef X
     };

@@ -108,7 +108,7 @@ static const struct sp_key upstream_tls_keys[] = {
     {"ca",          &sp_type_paths,       TRUST(ca),                                 1,   1024,  NULL,
      .doc = "PEM files of the authorities that may have signed a backend's certificate. Required unless `verify: false`; the system's own list is never used."},
     {"name",        &sp_type_server,      AT(sp_config_upstream_tls, name),          0,   0,     NULL,
-     .doc = "The DNS name or address that its certificate must have. Not given: the endpoint's own, unless `uri` is given."},
+     .doc = "The DNS name or address that its certificate must have. Not given: the endpoint's own (of a service, its target's name), unless `uri` is given."},
     {"uri",         &sp_type_uri_pattern, AT(sp_config_upstream_tls, uri),           0,   0,     NULL,
      .doc = "A pattern of the URI (SPIFFE) that its certificate must have. `*` and `**` as in a caller's `uri`."},
     {"sni",         &sp_type_server_name, AT(sp_config_upstream_tls, sni),           0,   0,     NULL,

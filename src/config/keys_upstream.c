@@ -36,7 +36,7 @@ const struct sp_section sp_section_upstream_timeouts = {
 static const struct sp_key upstream_keys[] = {
 /*  name                type                field                                     min  max    default */
     {"endpoints",        &sp_type_endpoints, AT(sp_config_upstream, endpoints),        1,   1024,  SP_REQUIRED,
-     .doc = "Where the backend listens: each an address, or a section with one. `10.0.0.5:8080`, `[2001:db8::5]:8080`, `unix:/run/app.sock`, `name:port`, or `srv:_service._proto.name`. A name is looked up again when its time to live has run out; each of its addresses is an endpoint, and the last answer serves while there is none.",
+     .doc = "Where the backend listens: each an address, or a section with one. `10.0.0.5:8080`, `[2001:db8::5]:8080`, `unix:/run/app.sock`, `name:port`, or `srv:_service._proto.name`. A name is looked up again when its time to live has run out; each of its addresses, IPv4 and IPv6, is an endpoint, and the last answer serves while there is none. `localhost` is often both: where the backend listens on one alone, write the address.",
      .extra = AT(sp_config_upstream, endpoint_count), .section = &sp_section_endpoint},
     {"balance",          &sp_type_choice,    AT(sp_config_upstream, balance),          0,   0,     "round_robin",
      .doc = "How an endpoint is chosen: in turn (`round_robin`), the less busy of two taken at random (`least_requests`), or always the same for the same `hash_by` (`hash`). Weights count in all of them.", .words = balancers},

@@ -119,40 +119,6 @@ static enum sp_rc start_limits(struct sp_daemon *d, struct sp_err *err)
     return SP_OK;
 }
 
-/* ---- upstreams ---- */
-
-/* Before the first snapshot is built, which needs to know what names mean, and so before there is a log. */
-static enum sp_rc start_roster(struct sp_daemon *d, struct sp_err *err)
-{
-    strcpy(d->upstreams.name, "upstreams");
-    if (sp_loop_new(&d->upstreams.loop, err) != SP_OK)
-        return SP_FAIL;
-    struct sp_roster_options options = {.loop = d->upstreams.loop};
-    if (sp_roster_new(&options, &d->roster, err) != SP_OK)
-        return SP_FAIL;
-    return sp_thread_start(&d->upstreams, err);
-}
-
-/* When workers have ended. */
-static void stop_roster(struct sp_daemon *d)
-{
-    sp_thread_stop(&d->upstreams);
-    sp_roster_free(d->roster);
-    sp_loop_free(d->upstreams.loop);
-}
-
-/* Before it follows the first configuration it tells nobody anything. */
-static enum sp_rc equip_roster(struct sp_daemon *d, struct sp_err *err)
-{
-    struct sp_roster_options options = {
-        .meter = sp_meters_add_block(d->meters), .workers = d->snapshot->config->workers};
-
-    options.logger = options.meter != NULL ? sp_logger_new(d->log, options.meter) : NULL;
-    if (options.logger == NULL)
-        return sp_err_set(err, "upstreams: not enough memory");
-    return sp_roster_equip(d->roster, &options, err);
-}
-
 /* ---- workers, gates, builder ---- */
 
 static enum sp_rc make_worker(struct sp_daemon *d, unsigned i, struct sp_err *err)
@@ -339,9 +305,9 @@ static enum sp_rc start_fetching(struct sp_daemon *d, struct sp_err *err)
 }
 
 /* In this order; sp_daemon_run undoes whatever was done, in the opposite one. */
-static enum sp_rc (*const START[])(struct sp_daemon *d, struct sp_err *err) = {start_log, equip_roster,
-    start_loop, start_limits, sp_ocsp_fetcher_start, make_threads, start_fetching, sp_watching_start,
-    sp_reaching_start, start_sockets, start_admin, start_signals, start_threads};
+static enum sp_rc (*const START[])(struct sp_daemon *d, struct sp_err *err) = {start_log,
+    sp_roster_thread_equip, start_loop, start_limits, sp_ocsp_fetcher_start, make_threads, start_fetching,
+    sp_watching_start, sp_reaching_start, start_sockets, start_admin, start_signals, start_threads};
 
 static void tell_ready(struct sp_daemon *d)
 {
@@ -362,6 +328,26 @@ static void tell_ready(struct sp_daemon *d)
     sp_notify("READY=1");
 }
 
+static void free_gates(struct sp_daemon *d)
+{
+    for (unsigned i = 0; d->gates != NULL && i < d->gate_count; i++) {
+        if (d->gates[i].gate != NULL)
+            sp_loop_turn(d->gates[i].thread.loop, 0);
+        sp_gate_free(d->gates[i].gate);
+        sp_loop_free(d->gates[i].thread.loop);
+    }
+}
+
+static void free_workers(struct sp_daemon *d)
+{
+    for (unsigned i = 0; d->workers != NULL && i < d->worker_count; i++) {
+        if (d->workers[i].worker != NULL)
+            sp_loop_turn(d->workers[i].thread.loop, 0);
+        sp_worker_free(d->workers[i].worker);
+        sp_loop_free(d->workers[i].thread.loop);
+    }
+}
+
 /* Threads first, so that everything else is freed by one thread. Mails that were still under way are then run
  * here, or their contents would leak. */
 static void stop(struct sp_daemon *d)
@@ -379,19 +365,9 @@ static void stop(struct sp_daemon *d)
     sp_sockets_forget(d);
     sp_bound_file_remove(&d->admin_file);
     sp_admin_free(d->admin);
-    for (unsigned i = 0; d->gates != NULL && i < d->gate_count; i++) {
-        if (d->gates[i].gate != NULL)
-            sp_loop_turn(d->gates[i].thread.loop, 0);
-        sp_gate_free(d->gates[i].gate);
-        sp_loop_free(d->gates[i].thread.loop);
-    }
-    for (unsigned i = 0; d->workers != NULL && i < d->worker_count; i++) {
-        if (d->workers[i].worker != NULL)
-            sp_loop_turn(d->workers[i].thread.loop, 0);
-        sp_worker_free(d->workers[i].worker);
-        sp_loop_free(d->workers[i].thread.loop);
-    }
-    stop_roster(d);
+    free_gates(d);
+    free_workers(d);
+    sp_roster_thread_stop(d);
     if (d->loop != NULL)
         sp_loop_turn(d->loop, 0);
     sp_watching_stop(d);
@@ -440,9 +416,9 @@ int sp_daemon_run(const char *file)
         fprintf(stderr, "sallyport: %s\n", err.text);
         return 1;
     }
-    if (start_roster(&d, &err) != SP_OK) {
+    if (sp_roster_thread_start(&d, &err) != SP_OK) {
         fprintf(stderr, "sallyport: %s\n", err.text);
-        stop_roster(&d);
+        sp_roster_thread_stop(&d);
         sp_snapshot_memory_free(&d.memory);
         return 1;
     }
@@ -451,7 +427,7 @@ int sp_daemon_run(const char *file)
     if (sp_snapshot_load(file, &options, &d.snapshot, &diags) != SP_OK) {
         print_diags(&diags);
         sp_diags_free(&diags);
-        stop_roster(&d);
+        sp_roster_thread_stop(&d);
         sp_snapshot_memory_free(&d.memory);
         return 2;
     }

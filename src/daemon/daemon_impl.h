@@ -207,6 +207,13 @@ void sp_reaching_stop(struct sp_daemon *d); /* after the workers' threads have e
 enum sp_rc sp_reaching_brake(struct sp_daemon *d, const struct sp_config *config,
     struct sp_worker_update *const *updates, struct sp_census **census, struct sp_err *err);
 
+/* roster_thread.c */
+enum sp_rc sp_roster_thread_start(
+    struct sp_daemon *d, struct sp_err *err); /* before the first snapshot is built */
+/* Before it follows the first configuration, which is when it begins to tell anything. */
+enum sp_rc sp_roster_thread_equip(struct sp_daemon *d, struct sp_err *err);
+void sp_roster_thread_stop(struct sp_daemon *d); /* when workers have ended; also one that did not start */
+
 /* ocsp_fetcher.c */
 enum sp_rc sp_ocsp_fetcher_start(struct sp_daemon *d, struct sp_err *err); /* before the gates are made */
 /* The fetcher runs, if `config` needs it. Before a gate goes by `config`. */

@@ -52,15 +52,15 @@ static void turn_away(struct sp_acceptor *a, int fd, const struct sp_comer *come
 }
 
 /* No descriptors: give up the spare one to tell the first in the queue, and rest. Level-triggered readiness
- * would otherwise come back at once, for ever. */
-static void rest(struct sp_acceptor *a)
+ * would otherwise come back at once, for ever. Without memory nobody can be told; those in the queue wait. */
+static void rest(struct sp_acceptor *a, bool no_descriptors)
 {
     struct sp_gate *g = a->gate;
     struct sp_comer comer = {0};
     int fd, errnum;
 
     sp_meter_add(g->o.meter, SP_METER_accept_paused, 1);
-    if (g->spare_fd >= 0) {
+    if (no_descriptors && g->spare_fd >= 0) {
         close(g->spare_fd);
         g->spare_fd = -1;
         if (sp_socket_accept(a->fd, &fd, &comer.peer, &errnum) == SP_OK)
@@ -111,13 +111,13 @@ static struct sp_limit over_limit(struct sp_gate *g, struct sp_comer *comer)
     return sp_limit_of_address(g, &comer->peer, &comer->place);
 }
 
-/* SP_OK: one was taken. SP_AGAIN: nobody waits. SP_FAIL: no descriptors. */
-static enum sp_rc accept_one(struct sp_acceptor *a)
+/* SP_OK: one was taken. SP_AGAIN: nobody waits. SP_FAIL: no descriptors or no memory, *errnum. */
+static enum sp_rc accept_one(struct sp_acceptor *a, int *errnum)
 {
     struct sp_gate *g = a->gate;
     struct sp_comer comer = {0};
-    int fd, errnum;
-    enum sp_rc rc = sp_socket_accept(a->fd, &fd, &comer.peer, &errnum);
+    int fd;
+    enum sp_rc rc = sp_socket_accept(a->fd, &fd, &comer.peer, errnum);
 
     if (rc != SP_OK)
         return rc;
@@ -139,13 +139,15 @@ static void on_readable(void *arg, unsigned events)
 {
     struct sp_acceptor *a = arg;
 
+    int errnum;
+
     (void)events;
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        enum sp_rc rc = accept_one(a);
+        enum sp_rc rc = accept_one(a, &errnum);
         if (rc == SP_AGAIN)
             return;
         if (rc == SP_FAIL) {
-            rest(a);
+            rest(a, errnum == EMFILE || errnum == ENFILE);
             return;
         }
     }
@@ -179,7 +181,9 @@ struct sp_acceptor *sp_acceptor_new(struct sp_gate *g, const char *listener, int
 
 void sp_acceptor_retire(struct sp_acceptor *a)
 {
-    for (int i = 0; i < RETIRE_ACCEPTS && accept_one(a) == SP_OK; i++)
+    int errnum;
+
+    for (int i = 0; i < RETIRE_ACCEPTS && accept_one(a, &errnum) == SP_OK; i++)
         ;
     sp_watch_free(a->watch);
     sp_timer_free(a->pause);

@@ -128,13 +128,30 @@ static void count_how(struct sp_gate *g, const struct sp_transport *t, const str
         sp_issuer_counts_add(g->o.without_client_eku, over->identity->issuer);
 }
 
+/* There is no alert for this: the handshake is over. The connection is closed in good order, the line says why. In mode tcp it is
+ * cut: an end in good order would be taken for the backend's. */
+static void refuse_proven(struct handshake *h, enum sp_refusal reason, const char *detail)
+{
+    struct sp_tls_refusal refusal = {.reason = reason};
+
+    (void)snprintf(refusal.detail, sizeof(refusal.detail), "%s", detail);
+    if (h->identity != NULL)
+        sp_cert_facts_of_identity(h->identity, &refusal.cert);
+    if (h->listener->config->mode != SP_MODE_TCP) {
+        refuse(h, &refusal);
+        return;
+    }
+    tell(h, &refusal);
+    leave(h);
+}
+
 static void let_in(struct handshake *h)
 {
     struct sp_gate *g = h->gate;
     struct sp_handover *over = SP_NEW(struct sp_handover);
 
     if (over == NULL) {
-        refuse(h, &(struct sp_tls_refusal){.reason = SP_REFUSAL_out_of_memory});
+        refuse_proven(h, SP_REFUSAL_out_of_memory, "");
         return;
     }
     over->identity = h->identity;
@@ -163,17 +180,6 @@ static void let_in(struct handshake *h)
 }
 
 /* ---- asking about a client that has proven itself ---- */
-
-/* There is no alert for this: the handshake is over. The connection is closed in good order, the line says why. */
-static void refuse_proven(struct handshake *h, enum sp_refusal reason, const char *detail)
-{
-    struct sp_tls_refusal refusal = {.reason = reason};
-
-    (void)snprintf(refusal.detail, sizeof(refusal.detail), "%s", detail);
-    if (h->identity != NULL)
-        sp_cert_facts_of_identity(h->identity, &refusal.cert);
-    refuse(h, &refusal);
-}
 
 static void decide(struct handshake *h, const struct sp_ocsp_answer *answer)
 {

@@ -126,8 +126,10 @@ enum sp_rc h1_send_head(struct sp_stream *s, const struct sp_head_out *head)
     struct h1_head_plan plan;
     enum sp_framing framing;
     /* a head that is refused leaves nothing behind: another one may be sent in its place */
-    if (!is_allowed_head(h, head) || !plan_framing(h, head, &plan, &framing) || !ensure_out(h))
+    if (!is_allowed_head(h, head) || !plan_framing(h, head, &plan, &framing))
         return SP_FAIL;
+    if (!ensure_out(h))
+        return SP_AGAIN;
     compact_out(h);
     size_t kept = SP_IO_BLOCK - OUT_RESERVE, room = h->out_end < kept ? kept - h->out_end : 0;
     size_t len = h1_write_head(h->out + h->out_end, room, head, &plan);

@@ -12,14 +12,24 @@
 #include "loop_private.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "sallyport/base/clock.h"
 #include "sallyport/base/mem.h"
 
+/* libevent warns on stderr, where nothing but our log is, of calls that have failed; whoever made them is told so and has a
+ * better word for it. Behind an error libevent ends the process. */
+static void on_libevent_log(int severity, const char *text)
+{
+    if (severity >= EVENT_LOG_ERR)
+        (void)fprintf(stderr, "libevent: %s\n", text);
+}
+
 static struct event_base *base_new(void)
 {
+    event_set_log_callback(on_libevent_log);
     struct event_config *config = event_config_new();
     if (config == NULL)
         return NULL;

@@ -47,6 +47,7 @@ struct ask {
 struct part {
     struct ask *ask;
     uint16_t priority, weight;
+    char target[sizeof(((struct sp_resolved *)NULL)->name)]; /* of a service; else "" */
 };
 
 /* ---- answers ---- */
@@ -57,31 +58,43 @@ static void free_ask(struct ask *a)
     sp_free(a);
 }
 
+static int compare_places(const struct sp_resolved *x, const struct sp_resolved *y)
+{
+    if (x->address.u.sa.sa_family != y->address.u.sa.sa_family)
+        return x->address.u.sa.sa_family < y->address.u.sa.sa_family ? -1 : 1;
+    int by_address = memcmp(&x->address.u, &y->address.u, x->address.len);
+    return by_address != 0 ? by_address : strcmp(x->name, y->name);
+}
+
+/* Doubles beside each other, the most wanted of them first. */
+static int compare_doubles(const void *a, const void *b)
+{
+    const struct sp_resolved *x = a, *y = b;
+    int by_place = compare_places(x, y);
+
+    return by_place != 0 ? by_place : (int)x->priority - (int)y->priority;
+}
+
 static int compare(const void *a, const void *b)
 {
     const struct sp_resolved *x = a, *y = b;
 
-    if (x->priority != y->priority)
-        return x->priority < y->priority ? -1 : 1;
-    if (x->address.u.sa.sa_family != y->address.u.sa.sa_family)
-        return x->address.u.sa.sa_family < y->address.u.sa.sa_family ? -1 : 1;
-    return memcmp(&x->address.u, &y->address.u, x->address.len);
+    return x->priority != y->priority ? (int)x->priority - (int)y->priority : compare_places(x, y);
 }
 
 static void sort(struct ask *a)
 {
     size_t kept = 0;
 
-    if (a->count > 1)
-        qsort(a->items, a->count, sizeof(*a->items), compare);
+    if (a->count < 2)
+        return;
+    qsort(a->items, a->count, sizeof(*a->items), compare_doubles);
     for (size_t i = 0; i < a->count; i++) {
-        bool is_double = false;
-        for (size_t j = 0; j < kept && !is_double; j++)
-            is_double = sp_addr_equal(&a->items[j].address, &a->items[i].address);
-        if (!is_double)
+        if (kept == 0 || compare_places(&a->items[kept - 1], &a->items[i]) != 0)
             a->items[kept++] = a->items[i];
     }
     a->count = kept;
+    qsort(a->items, a->count, sizeof(*a->items), compare);
 }
 
 /* All that c-ares owed has come, or the time is over. */
@@ -129,9 +142,14 @@ static void on_tell(struct sp_task *task)
     }
 }
 
+static bool says_none(int status)
+{
+    return status == ARES_ENOTFOUND || status == ARES_ENODATA;
+}
+
 static void note_failure(struct ask *a, int status)
 {
-    bool is_answer = status == ARES_ENOTFOUND || status == ARES_ENODATA;
+    bool is_answer = says_none(status);
 
     a->answered = a->answered || is_answer;
     a->failed = a->failed || !is_answer;
@@ -156,8 +174,6 @@ static void done(struct ask *a)
         free_ask(a);
 }
 
-/* ---- addresses ---- */
-
 static void add(struct ask *a, const struct part *p, const struct ares_addrinfo_node *node)
 {
     struct sp_resolved *item = &a->items[a->count];
@@ -166,11 +182,59 @@ static void add(struct ask *a, const struct part *p, const struct ares_addrinfo_
         node->ai_addrlen > sizeof(item->address.u))
         return;
     *item = (struct sp_resolved){.priority = p->priority, .weight = p->weight};
+    memcpy(item->name, p->target, sizeof(item->name));
     item->address.len = node->ai_addrlen;
     memcpy(&item->address.u, node->ai_addr, node->ai_addrlen);
     note_ttl(a, node->ai_ttl > 0 ? (uint64_t)node->ai_ttl : 0);
     a->count++;
 }
+
+/* ---- one family that nobody speaks of ---- */
+
+static bool names_addresses(const unsigned char *bytes, int len)
+{
+    ns_msg message;
+    ns_rr record;
+
+    if (ns_initparse(bytes, len, &message) != 0)
+        return true;
+    for (int i = 0; i < ns_msg_count(message, ns_s_an); i++) {
+        if (ns_parserr(&message, ns_s_an, i, &record) != 0 || ns_rr_type(record) == ns_t_a ||
+            ns_rr_type(record) == ns_t_aaaa)
+            return true;
+    }
+    return false;
+}
+
+/* It has addresses after all, which the first answer went without; or nobody can say. */
+static void on_other_family(void *arg, int status, int timeouts, unsigned char *bytes, int len)
+{
+    struct ask *a = arg;
+    bool has_none = status == ARES_SUCCESS ? !names_addresses(bytes, len) : says_none(status);
+
+    (void)timeouts;
+    a->failed = a->failed || !has_none;
+    done(a);
+}
+
+/* c-ares calls addresses of one family a success, whatever became of its question for the other. */
+static void make_sure_of_other_family(struct ask *a, const struct ares_addrinfo *result)
+{
+    bool has_ipv4 = false, has_ipv6 = false;
+
+    for (const struct ares_addrinfo_node *n = result->nodes; n != NULL; n = n->ai_next) {
+        has_ipv4 |= n->ai_family == AF_INET;
+        has_ipv6 |= n->ai_family == AF_INET6;
+    }
+    bool lacks_ipv4 = a->question->had_ipv4 && !has_ipv4, lacks_ipv6 = a->question->had_ipv6 && !has_ipv6;
+    if (result->name == NULL || lacks_ipv4 == lacks_ipv6)
+        return;
+    a->under_way++;
+    ares_query(
+        a->resolver->dns.channel, result->name, ns_c_in, lacks_ipv4 ? ns_t_a : ns_t_aaaa, on_other_family, a);
+}
+
+/* ---- addresses ---- */
 
 static void on_addresses(void *arg, int status, int timeouts, struct ares_addrinfo *result)
 {
@@ -189,6 +253,7 @@ static void on_addresses(void *arg, int status, int timeouts, struct ares_addrin
             add(a, p, n);
         for (const struct ares_addrinfo_cname *c = result->cnames; c != NULL; c = c->next)
             note_ttl(a, c->ttl > 0 ? (uint64_t)c->ttl : 0);
+        make_sure_of_other_family(a, result);
     } else {
         note_failure(a, status);
     }
@@ -197,8 +262,7 @@ static void on_addresses(void *arg, int status, int timeouts, struct ares_addrin
     done(a);
 }
 
-static enum sp_rc ask_addresses(
-    struct ask *a, const char *host, uint16_t port, uint16_t priority, uint16_t weight)
+static enum sp_rc ask_addresses(struct ask *a, const char *host, uint16_t port, const struct part *of)
 {
     static const struct ares_addrinfo_hints hints = {
         .ai_flags = ARES_AI_NUMERICSERV | ARES_AI_NOSORT, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
@@ -207,7 +271,7 @@ static enum sp_rc ask_addresses(
 
     if (p == NULL)
         return SP_FAIL;
-    *p = (struct part){a, priority, weight};
+    *p = *of;
     (void)snprintf(service, sizeof(service), "%u", port);
     a->under_way++;
     ares_getaddrinfo(a->resolver->dns.channel, host, service, &hints, on_addresses, p);
@@ -220,18 +284,22 @@ static enum sp_rc ask_addresses(
 static void ask_target(struct ask *a, const ns_msg *message, const ns_rr *record)
 {
     const unsigned char *data = ns_rr_rdata(*record);
-    char target[NS_MAXDNAME];
+    struct part of = {.ask = a};
 
     if (ns_rr_rdlen(*record) < 7 ||
-        dn_expand(ns_msg_base(*message), ns_msg_end(*message), data + 6, target, sizeof(target)) < 0) {
+        dn_expand(ns_msg_base(*message), ns_msg_end(*message), data + 6, of.target, sizeof(of.target)) < 0) {
         note_failure(a, ARES_EBADRESP);
         return;
     }
     note_ttl(a, ns_rr_ttl(*record));
     a->answered = true;
+    of.priority = (uint16_t)ns_get16(data);
+    of.weight = (uint16_t)ns_get16(data + 2);
     uint16_t port = (uint16_t)ns_get16(data + 4);
-    if (target[0] != '\0' && strcmp(target, ".") != 0 && port != 0 &&
-        ask_addresses(a, target, port, (uint16_t)ns_get16(data), (uint16_t)ns_get16(data + 2)) != SP_OK)
+    for (char *c = of.target; *c != '\0'; c++)
+        *c = sp_lower(*c);
+    if (of.target[0] != '\0' && strcmp(of.target, ".") != 0 && port != 0 &&
+        ask_addresses(a, of.target, port, &of) != SP_OK)
         note_failure(a, ARES_ENOMEM);
 }
 
@@ -301,7 +369,8 @@ enum sp_rc sp_resolver_ask(struct sp_resolver *r, struct sp_question *q, const c
 
     if (a == NULL)
         return SP_FAIL;
-    if (ask_addresses(a, host, port, 0, 0) != SP_OK) {
+    const struct part of = {.ask = a};
+    if (ask_addresses(a, host, port, &of) != SP_OK) {
         let_go(a);
         return SP_FAIL;
     }

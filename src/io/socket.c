@@ -10,6 +10,10 @@
 
 /* The kernel lowers it to net.core.somaxconn. */
 #define LISTEN_BACKLOG 4096
+/* A peer that said nothing for so long is asked; and again, so often, before it is given up. */
+#define ALIVE_FIRST_S 60
+#define ALIVE_AGAIN_S 15
+#define ALIVE_TIMES   4
 /* Aborted connections skipped in one call, so that a flood of them cannot hold a loop. */
 #define ACCEPT_SKIPS 16
 
@@ -201,6 +205,21 @@ enum sp_rc sp_socket_connect(const struct sp_addr *address, int *fd, int *errnum
     *errnum = errno;
     close(s);
     return SP_FAIL;
+}
+
+/* No TCP_USER_TIMEOUT: it would also end a peer that is there, and acknowledges, but reads nothing for so long. Bytes
+ * that nobody acknowledges are the kernel's own business (net.ipv4.tcp_retries2). */
+void sp_socket_keep_alive(int fd)
+{
+    (void)set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    (void)set_flag(fd, IPPROTO_TCP, TCP_KEEPIDLE, ALIVE_FIRST_S);
+    (void)set_flag(fd, IPPROTO_TCP, TCP_KEEPINTVL, ALIVE_AGAIN_S);
+    (void)set_flag(fd, IPPROTO_TCP, TCP_KEEPCNT, ALIVE_TIMES);
+}
+
+bool sp_socket_is_our_lack(int errnum)
+{
+    return errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM || errnum == ENOBUFS;
 }
 
 enum sp_rc sp_socket_connect_result(int fd, int *errnum)

@@ -11,7 +11,7 @@ static const struct {
     const char *labels[SP_GAUGE_LABELS];
     const char *help;
 } ROWS[SP_GAUGE_COUNT] = {
-#define X(id, name, label1, label2, label3, help) {name, {label1, label2, label3}, help},
+#define X(id, name, label1, label2, label3, label4, help) {name, {label1, label2, label3, label4}, help},
     SP_GAUGES(X)
 #undef X
 };

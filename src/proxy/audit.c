@@ -39,19 +39,27 @@ void sp_count_limit(const struct sp_exchange *x)
 
 /* ---- what records share ---- */
 
-void sp_record_add_reports(struct sp_record *r, const struct sp_exchange *x)
+void sp_record_reports(const struct sp_exchange *x, char out[SP_REPORTS_ROOM])
 {
     const struct sp_config_rule *rules = x->view->snapshot->config->rules;
     const struct sp_decision *d = &x->decision;
     size_t n = 0;
 
-    for (size_t i = 0; i < d->report_count && n < sizeof(r->reports); i++) {
+    out[0] = '\0';
+    for (size_t i = 0; i < d->report_count && n < SP_REPORTS_ROOM; i++) {
         const struct sp_config_rule *rule = &rules[d->reports[i]];
-        n += (size_t)snprintf(r->reports + n, sizeof(r->reports) - n, "%s%s:%s", i > 0 ? "," : "", rule->name,
+        n += (size_t)snprintf(out + n, SP_REPORTS_ROOM - n, "%s%s:%s", i > 0 ? "," : "", rule->name,
             rule->deny_status != 0 ? "deny" : "allow");
     }
-    if (d->report_count > 0)
-        r->fields[r->n++] = SP_LOG_C("reports", r->reports);
+}
+
+void sp_record_add_reports(struct sp_record *r, const struct sp_exchange *x)
+{
+    if (x->reports == NULL)
+        sp_record_reports(x, r->reports);
+    const char *text = x->reports != NULL ? x->reports : r->reports;
+    if (text[0] != '\0')
+        r->fields[r->n++] = SP_LOG_C("reports", text);
 }
 
 void sp_record_add_certificate(struct sp_record *r, const struct sp_identity *id)
@@ -152,9 +160,9 @@ void sp_audit_exchange(const struct sp_exchange *x)
     else
         r.fields[r.n++] = SP_LOG_N("status", x->status);
     if (x->decision.allowed)
-        r.fields[r.n++] = SP_LOG_C("upstream", config->upstreams[x->decision.upstream].name);
+        r.fields[r.n++] = SP_LOG_C("upstream", x->decision.upstream_name);
     r.fields[r.n++] = SP_LOG_C("id", x->id);
-    r.fields[r.n++] = SP_LOG_N("generation", x->view->snapshot->generation);
+    r.fields[r.n++] = SP_LOG_N("generation", x->generation);
     sp_log_audit(s->worker->o.logger, r.fields, r.n);
 }
 

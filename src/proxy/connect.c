@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "proxy_impl.h"
+#include "sallyport/io/socket.h"
 
 /* timeouts.exchange counts from the first byte of the head. */
 static void set_deadline(struct sp_exchange *x, const struct sp_config_upstream *upstream)
@@ -69,12 +70,26 @@ enum sp_next sp_connect_full(struct sp_exchange *x, enum sp_refusal reason)
     return sp_exchange_refuse(x, 503, reason, NULL);
 }
 
+/* It is ourselves who have nothing left, so that no other endpoint would do better. */
+static enum sp_next answer_lack(struct sp_exchange *x, const char *detail)
+{
+    sp_exchange_leave_backend(x);
+    return sp_exchange_refuse(x, 503, SP_REFUSAL_overloaded, sp_exchange_own_detail(x, detail));
+}
+
 /* Nobody is left to ask. */
 static enum sp_next answer_no_endpoint(struct sp_exchange *x)
 {
-    if (x->fault == SP_REFUSAL_none)
-        return sp_exchange_refuse(x, 502, SP_REFUSAL_no_endpoint, NULL);
-    return sp_exchange_refuse(x, x->fault_status, x->fault, x->own_detail);
+    struct sp_err err = {0};
+
+    if (x->errand.errnum != 0)
+        (void)!sp_err_sys(&err, x->errand.errnum, "a new connection");
+    if (sp_socket_is_our_lack(x->errand.errnum))
+        return answer_lack(x, err.text);
+    if (x->fault != SP_REFUSAL_none)
+        return sp_exchange_refuse(x, x->fault_status, x->fault, x->own_detail);
+    const char *detail = x->errand.errnum != 0 ? sp_exchange_own_detail(x, err.text) : NULL;
+    return sp_exchange_refuse(x, 502, SP_REFUSAL_no_endpoint, detail);
 }
 
 /* Endpoints that were asked before this one and took no connection; some of them within one call. */
@@ -133,6 +148,8 @@ enum sp_next sp_connecting(struct sp_exchange *x)
     case SP_AGAIN:
         return wait_for_backend(x, SP_WAIT_CONNECT, upstream->connect_ms);
     default:
+        if (sp_socket_is_our_lack(err.sys))
+            return answer_lack(x, err.text);
         return sp_connect_next(
             x, err.sys == EPROTO ? SP_REFUSAL_backend_tls : SP_REFUSAL_no_endpoint, 502, err.text);
     }

@@ -93,6 +93,13 @@ bool sp_exchange_enter(struct sp_exchange *x, enum sp_next *refused)
     return true;
 }
 
+void sp_exchange_reenter(struct sp_exchange *x, size_t caller)
+{
+    x->decision.caller = caller;
+    sp_limits_reenter(x->session->limits, caller);
+    x->counted = true;
+}
+
 void sp_exchange_leave(struct sp_exchange *x)
 {
     if (x->counted)

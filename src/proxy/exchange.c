@@ -112,6 +112,7 @@ void sp_exchange_begin(struct sp_exchange *x)
     s->served++;
     x->view = s->worker->view;
     x->view->users++;
+    x->generation = x->view->snapshot->generation;
     x->start_us = sp_mono_us();
     choose_id(x);
     if (!s->is_tcp)
@@ -228,7 +229,10 @@ static enum sp_next step_send(struct sp_exchange *x)
                 x, 431, SP_REFUSAL_identity_too_large, "the request head with its identity is over 32 KiB");
         return sp_answer(x, 403, SP_REFUSAL_identity_not_expressible, sp_exchange_own_detail(x, err.text));
     }
-    if (up->ops->send_head(up, &out) != SP_OK) {
+    enum sp_rc rc = up->ops->send_head(up, &out);
+    if (rc == SP_AGAIN)
+        return sp_exchange_backend_failed(x, SP_REFUSAL_overloaded, 503, "no memory for the request's head");
+    if (rc != SP_OK) {
         sp_exchange_leave_backend(x);
         return sp_answer(
             x, 431, SP_REFUSAL_identity_too_large, "the request head with its identity is over 32 KiB");
@@ -244,7 +248,9 @@ static enum sp_next step_send(struct sp_exchange *x)
 enum sp_next sp_exchange_backend_failed(
     struct sp_exchange *x, enum sp_refusal reason, unsigned status, const char *detail)
 {
-    if (!x->answered && !sp_retry_is_stale(x, reason))
+    bool is_ours = reason == SP_REFUSAL_overloaded;
+
+    if (!x->answered && !is_ours && !sp_retry_is_stale(x, reason))
         sp_upconn_failed(x->up, sp_refusal_name(reason));
     if (sp_retry_may(x, reason)) {
         enum sp_next next = sp_connect_next(x, reason, status, detail);
@@ -254,7 +260,7 @@ enum sp_next sp_exchange_backend_failed(
     sp_exchange_leave_backend(x);
     sp_session_wait(x->session, SP_WAIT_NOTHING, 0, false);
     if (!x->answered)
-        return sp_answer(x, status, reason, detail);
+        return sp_answer(x, is_ours ? 503 : status, reason, detail);
     sp_exchange_abandon(x, reason, detail);
     return SP_NEXT_CUT;
 }

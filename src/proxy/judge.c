@@ -129,13 +129,15 @@ static bool rules_changed(const struct sp_session *s)
     return s->rules_changed || s->view->snapshot->policy != s->worker->view->snapshot->policy;
 }
 
-/* One that was let through by other rules and is still on its way. */
+/* One that was let through by other rules and is still on its way. A tunnel has the new ones already. */
 static bool is_relayed(const struct sp_session *s)
 {
     const struct sp_exchange *x = &s->exchange;
 
-    return x->view != NULL && x->view->snapshot->policy != s->worker->view->snapshot->policy &&
-           x->decision.allowed && x->reason == SP_REFUSAL_none;
+    if (x->view == NULL || !x->decision.allowed || x->reason != SP_REFUSAL_none)
+        return false;
+    return x->tunnel.open ? rules_changed(s)
+                          : x->view->snapshot->policy != s->worker->view->snapshot->policy;
 }
 
 /* What a rule in report mode would have said is no matter here. */

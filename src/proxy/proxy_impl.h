@@ -3,7 +3,7 @@
  *   worker    worker.c            one a thread: sessions, view of the snapshot, scratch space
  *   session   session.c           one connection that was let in: its transport, who it is, its one timer
  *   exchange  exchange.c relay.c  one request and its response; retry.c: what may be repeated; admission.c: what finds room
- *   tunnel    tunnel.c tcp.c      bytes both ways, after an upgrade or in mode tcp
+ *   tunnel    tunnel.c tcp.c moving.c  bytes both ways, after an upgrade or in mode tcp
  *   reach     reach.c judge.c ending.c census.c wheel.c  what a change, or the clock, means for open sessions
  *
  * Everything here belongs to one worker's thread. */
@@ -22,6 +22,7 @@
 
 /* The worker's own handle on a snapshot: the shared count is touched once a reload, not once a request. */
 struct sp_view {
+    struct sp_meter_block *meter;
     struct sp_snapshot *snapshot; /* one reference */
     struct sp_targets *targets;
     bool has_limits; /* some caller has */
@@ -114,7 +115,9 @@ struct sp_kept {
 
 struct sp_exchange {
     struct sp_session *session;
-    struct sp_view *view; /* from the end of HEAD to DONE; NULL: there is nothing to record */
+    /* From the end of HEAD to DONE the one that it began with; of a tunnel the session's; NULL: there is nothing to record. */
+    struct sp_view *view;
+    uint64_t generation; /* that it was decided by */
     enum sp_step step;
     const struct sp_head *head; /* the request; valid until DONE is over */
     const struct sp_head *seen; /* of a request without a head: what the record may tell of it, or NULL */
@@ -122,7 +125,8 @@ struct sp_exchange {
     struct sp_request_target
         target;            /* from JUDGE on (sp_exchange_aim); until then, and in mode tcp, absent */
     struct sp_trace trace; /* likewise */
-    struct sp_decision decision;
+    struct sp_decision decision; /* its indexes are of the view */
+    const char *reports;         /* the text of those that it knows no more, or NULL */
     bool counted;            /* by the limits of the decision's caller */
     bool admitted;           /* its blocks are reserved (admission.c) */
     struct sp_slice upgrade; /* the protocol that it asks for and its rule lists, in the head; absent: none */
@@ -233,7 +237,7 @@ void sp_session_cut(struct sp_session *s);
 /* No exchange after the present one; if it is idle, it ends after the worker's grace, in which a request is
  * still served. */
 void sp_session_dismiss(struct sp_session *s);
-/* Moves to the worker's current view, if no exchange is on its way. */
+/* Moves to the worker's current view, with its tunnel if it is one, unless another exchange is on its way. */
 void sp_session_move(struct sp_session *s);
 /* Shares `trust`, in place of the one before; NULL: none. */
 void sp_session_trust(struct sp_session *s, struct sp_trust *trust);
@@ -369,6 +373,8 @@ void sp_session_uncount(struct sp_session *s); /* its end; no request of it is i
  * it is broken off. False: *refused is the next step. */
 bool sp_exchange_enter(struct sp_exchange *x, enum sp_next *refused);
 void sp_exchange_leave(struct sp_exchange *x); /* once, or any number of times */
+/* It had left, and is counted again, as `caller` of the session's view, though it were one too many. */
+void sp_exchange_reenter(struct sp_exchange *x, size_t caller);
 
 /* misdirected.c: `host` is canonical. */
 bool sp_is_misdirected(const struct sp_session *s, struct sp_slice host);

@@ -181,7 +181,7 @@ bool sp_reach_admits(struct sp_session *s)
     if (is_over(s, now_s))
         return false;
     if (!may_be_judged_otherwise(w, s->who)) {
-        if (s->listener != NULL)
+        if (s->listener != NULL && s->who->identity != NULL) /* nobody else is judged by it */
             sp_session_trust(s, s->listener->trusts[s->host]);
         return true;
     }

@@ -67,8 +67,7 @@ void sp_record_exchange(const struct sp_exchange *x)
     r.fields[r.n++] = SP_LOG_N("bytes_out", x->bytes_out);
     r.fields[r.n++] = SP_LOG_T("duration_ms", since(x->start_us, sp_mono_us()));
     if (x->errand.endpoint != NULL) {
-        const struct sp_config *config = x->view->snapshot->config;
-        r.fields[r.n++] = SP_LOG_C("upstream", config->upstreams[x->decision.upstream].name);
+        r.fields[r.n++] = SP_LOG_C("upstream", x->decision.upstream_name);
         r.fields[r.n++] = SP_LOG_C("endpoint", x->errand.endpoint->text);
         if (x->errand.tries > 1)
             r.fields[r.n++] = SP_LOG_N("tries", x->errand.tries);

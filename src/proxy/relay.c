@@ -170,6 +170,16 @@ static bool is_for_client(const struct sp_exchange *x, unsigned status)
     return x->head->minor >= 1;
 }
 
+/* What the client's codec said to a head of the backend's: that it is too large, or SP_AGAIN. */
+static enum stop unsendable(struct relay *r, enum sp_rc rc)
+{
+    struct sp_fault large = {SP_REFUSAL_response_too_large, 502, "its head is over 32 KiB"};
+    struct sp_fault lack = {SP_REFUSAL_overloaded, 503, "no memory for the answer's head"};
+
+    r->x->status = 0;
+    return backend_fault(r, rc == SP_AGAIN ? &lack : &large);
+}
+
 /* STOP_DONE: the next head may be asked for. One that does not fit what a client has room for is not worth the exchange. */
 static enum stop interim(struct relay *r, const struct sp_head *head)
 {
@@ -181,8 +191,9 @@ static enum stop interim(struct relay *r, const struct sp_head *head)
     if (!is_for_client(x, head->status))
         return STOP_DONE;
     sp_interim_head_out(x, head, &out);
-    if (down->ops->send_head(down, &out) != SP_OK)
-        return STOP_DONE;
+    enum sp_rc rc = down->ops->send_head(down, &out);
+    if (rc != SP_OK)
+        return rc == SP_AGAIN ? unsendable(r, rc) : STOP_DONE;
     x->continued = x->continued || head->status == 100;
     enum stop stop = flush_client(r);
     return stop == STOP_READER ? STOP_DONE : stop;
@@ -193,14 +204,6 @@ static enum stop interim(struct relay *r, const struct sp_head *head)
 static bool leaves_doubt(const struct sp_exchange *x)
 {
     return x->request != SP_HALF_DONE || x->request_broken;
-}
-
-static enum stop too_large(struct relay *r)
-{
-    struct sp_fault fault = {SP_REFUSAL_response_too_large, 502, "its head is over 32 KiB"};
-
-    r->x->status = 0;
-    return backend_fault(r, &fault);
 }
 
 /* The codec has seen to it that a change was asked for. */
@@ -219,8 +222,9 @@ static enum stop upgraded(struct relay *r, const struct sp_head *head)
     x->status = head->status;
     sp_response_head_out(x, head, &out);
     out.close = false; /* what comes is no exchange any more */
-    if (down->ops->send_head(down, &out) != SP_OK)
-        return too_large(r);
+    enum sp_rc rc = down->ops->send_head(down, &out);
+    if (rc != SP_OK)
+        return unsendable(r, rc);
     x->answered = true;
     x->response = SP_HALF_DONE;
     return leave(r, sp_tunnel_begin(x));
@@ -238,8 +242,9 @@ static enum stop final(struct relay *r, const struct sp_head *head)
     x->response_head = head;
     x->close = x->close || x->session->leaving || leaves_doubt(x);
     sp_response_head_out(x, head, &out);
-    if (down->ops->send_head(down, &out) != SP_OK)
-        return too_large(r);
+    enum sp_rc rc = down->ops->send_head(down, &out);
+    if (rc != SP_OK)
+        return unsendable(r, rc);
     x->answered = true;
     x->response = SP_HALF_BODY;
     r->progress = true;

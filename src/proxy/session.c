@@ -158,8 +158,9 @@ static bool is_reset(const struct sp_session *s, unsigned events)
                  (x->step == SP_STEP_TUNNEL && x->tunnel.in.starved);
     int errnum;
 
+    /* SP_AGAIN is a connection that both have ended. */
     return !reads && (events & SP_EV_READ) != 0 &&
-           sp_socket_connect_result(s->who->transport->fd, &errnum) != SP_OK;
+           sp_socket_connect_result(s->who->transport->fd, &errnum) == SP_FAIL;
 }
 
 static void on_edge(void *arg, unsigned events)
@@ -252,7 +253,11 @@ static bool has_same_callers(const struct sp_snapshot *a, const struct sp_snapsh
 
 void sp_session_move(struct sp_session *s)
 {
-    if (s->view == s->worker->view || s->exchange.view != NULL)
+    struct sp_exchange *x = &s->exchange;
+    bool is_tunnel = x->view != NULL && x->tunnel.open;
+    uint64_t tunnel_ms = s->timeouts.tunnel_ms;
+
+    if (s->view == s->worker->view || (x->view != NULL && !(is_tunnel && sp_tunnel_pack(x))))
         return;
     bool same = has_same_callers(s->view->snapshot, s->worker->view->snapshot);
     s->rules_changed = s->rules_changed || s->view->snapshot->policy != s->worker->view->snapshot->policy;
@@ -261,8 +266,12 @@ void sp_session_move(struct sp_session *s)
     sp_identity_lines_forget(s);
     sp_view_drop(s->view);
     take_view(s);
-    if (!same)
+    if (is_tunnel)
+        sp_tunnel_unpack(x, same);
+    else if (!same)
         (void)!sp_session_recount(s);
+    if (s->wait == SP_WAIT_TUNNEL && s->timeouts.tunnel_ms != tunnel_ms)
+        sp_session_wait(s, SP_WAIT_TUNNEL, s->timeouts.tunnel_ms, true);
 }
 
 void sp_session_trust(struct sp_session *s, struct sp_trust *trust)

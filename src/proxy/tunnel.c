@@ -11,6 +11,7 @@
  * client sees no close_notify, so that what is not complete does not look so. Only a backend that takes no more is heard to
  * its end, which tells whether it broke. */
 #include "proxy_impl.h"
+#include "sallyport/io/socket.h"
 
 /* Blocks that one way may move in one turn of the loop before others have theirs. */
 #define RUNS_A_TURN 16
@@ -19,6 +20,7 @@ enum flow {
     FLOW_WAIT, /* for its reader or its writer */
     FLOW_TURN, /* there is more, but this turn is over */
     FLOW_ENDED,
+    FLOW_NO_MEMORY,
     FLOW_READER_BROKE,
     FLOW_WRITER_BROKE
 };
@@ -92,10 +94,6 @@ static enum sp_rc fill_block(struct flowing *f)
     struct sp_tunnel_way *w = f->way;
     size_t n = 0;
 
-    if (w->block == NULL)
-        w->block = sp_pool_take(f->blocks);
-    if (w->block == NULL)
-        return SP_FAIL;
     if (w->ask_again)
         sp_transport_expect_more(f->from.transport);
     enum sp_rc rc = sp_transport_read(f->from.transport, w->block, SP_IO_BLOCK, &n);
@@ -137,6 +135,8 @@ static enum flow run(struct flowing *f)
             break;
         if (w->read_ended)
             return end_way(f);
+        if (w->block == NULL && (w->block = sp_pool_take(f->blocks)) == NULL)
+            return FLOW_NO_MEMORY;
         switch (fill_block(f)) {
         case SP_OK:
             break;
@@ -162,13 +162,14 @@ static enum sp_next broke(struct sp_exchange *x, enum sp_refusal reason, const c
 }
 
 /* What the backend said before it took no more goes on to the client, and then how it ended; what the client still sends is
- * dropped with the connection. */
+ * dropped with the connection. If it was the kernel that takes no more, the backend is told, or it would wait for the rest. */
 static enum flow run_in(struct sp_tunnel *t, struct flowing *in)
 {
     enum flow went = run(in);
 
     if (went != FLOW_WRITER_BROKE)
         return went;
+    (void)!sp_transport_shutdown(in->to.transport);
     t->in.write_ended = true;
     t->out.ask_again = true; /* no edge may be left to come */
     return FLOW_ENDED;
@@ -195,6 +196,8 @@ enum sp_next sp_tunnel(struct sp_exchange *x)
     x->bytes_out += out.moved;
     sp_meter_add(s->worker->o.meter, SP_METER_tunnel_bytes_in, in.moved);
     sp_meter_add(s->worker->o.meter, SP_METER_tunnel_bytes_out, out.moved);
+    if (went_in == FLOW_NO_MEMORY || went_out == FLOW_NO_MEMORY)
+        return broke(x, SP_REFUSAL_overloaded, "no memory to relay what comes");
     if (went_in == FLOW_READER_BROKE || went_out == FLOW_WRITER_BROKE || s->reset)
         return broke(x, SP_REFUSAL_client_gone, "it broke the tunnel");
     if (went_out == FLOW_READER_BROKE)
@@ -217,13 +220,17 @@ enum sp_next sp_tunnel_begin(struct sp_exchange *x)
     sp_retry_forget(x);
     if (x->up->stream != NULL)
         sp_h1_drop_rest(x->up->stream, 0); /* its blocks go, if there is no rest */
+    /* Either may be silent for days, and would hold both descriptors when it is gone without a word. */
+    sp_socket_keep_alive(s->who->transport->fd);
+    sp_socket_keep_alive(x->up->transport->fd);
     x->close = true;
     x->deadline_ms = 0;
     x->tunnel.open = true;
     sp_meter_add(meter, SP_METER_tunnels, 1);
     sp_meter_add(meter, SP_METER_tunnels_open, 1);
     sp_session_wait(s, SP_WAIT_NOTHING, 0, false);
-    sp_tunnel_leave_with_listener(x); /* it may have gone since this exchange began */
+    sp_session_move(s); /* the view may be another one, and its listener gone, since this exchange began */
+    sp_tunnel_leave_with_listener(x);
     x->step = SP_STEP_TUNNEL;
     return SP_NEXT_STEP;
 }
@@ -235,6 +242,7 @@ void sp_tunnel_end(struct sp_exchange *x)
 
     sp_pool_give(&w->blocks, t->in.block);
     sp_pool_give(&w->blocks, t->out.block);
+    sp_free(t->told);
     if (t->open)
         sp_meter_sub(w->o.meter, SP_METER_tunnels_open, 1);
     *t = (struct sp_tunnel){0};

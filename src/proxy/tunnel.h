@@ -5,6 +5,7 @@
 #include "sallyport/base/base.h"
 
 struct sp_exchange;
+struct sp_tunnel_told;
 
 /* One direction. */
 struct sp_tunnel_way {
@@ -20,6 +21,7 @@ struct sp_tunnel {
     struct sp_tunnel_way in;  /* client to backend */
     struct sp_tunnel_way out; /* backend to client */
     bool open;                /* it was counted */
+    struct sp_tunnel_told *told; /* what it moved with; NULL: it has the view that it began with */
 };
 
 /* tunnel.c */
@@ -30,5 +32,11 @@ enum sp_next sp_tunnel(struct sp_exchange *x); /* the step */
 void sp_tunnel_end(struct sp_exchange *x);     /* gives back what it holds; once, or any number of times */
 /* If it is a tunnel whose listener is gone, it ends within drain_timeout. Whenever that may be so; any number of times. */
 void sp_tunnel_leave_with_listener(struct sp_exchange *x);
+
+/* moving.c, for sp_session_move. */
+/* Nothing of it belongs to its view any more. False: no memory, and it stays. */
+bool sp_tunnel_pack(struct sp_exchange *x);
+/* It is its session's view that it goes by now. `has_same_callers`: of the one before. */
+void sp_tunnel_unpack(struct sp_exchange *x, bool has_same_callers);
 
 #endif

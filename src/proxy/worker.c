@@ -25,6 +25,8 @@ static struct sp_view *view_new(struct sp_worker *w, struct sp_snapshot *snapsho
         sp_free(v);
         return NULL;
     }
+    v->meter = w->o.meter;
+    sp_meter_add(v->meter, SP_METER_views, 1);
     v->snapshot = sp_snapshot_ref(snapshot);
     v->has_limits = sp_limits_are_set(snapshot->config);
     v->users = 1;
@@ -35,6 +37,7 @@ void sp_view_drop(struct sp_view *v)
 {
     if (--v->users > 0)
         return;
+    sp_meter_sub(v->meter, SP_METER_views, 1);
     sp_targets_free(v->targets);
     sp_snapshot_unref(v->snapshot);
     sp_free(v);

@@ -5,6 +5,10 @@
  * EOF). Not so in the handshake: there a reset that came along with half a message would be seen by nobody
  * before the deadline (see sp_transport_expect_more).
  *
+ * Of a socket that takes nothing any more an open connection is told that it is full. After an error of writing OpenSSL must not be
+ * asked to read either (SSL_get_error(3), SSL_ERROR_SYSCALL), while behind a "retry" of writing it may be; and what a peer
+ * said before it broke off, "413" for one, is in the socket still. Nobody waits for such a writer: wire.c knows.
+ *
  * The BIO_METHOD is counted, not owned by a server: a connection outlives the server that accepted it. */
 #include <errno.h>
 #include <sys/socket.h>
@@ -58,6 +62,14 @@ static int socket_read(BIO *b, char *buf, size_t room, size_t *n)
     return 1;
 }
 
+/* Such a socket has nothing to come either: it is read to its end, of which no edge may tell. */
+static void lose_writes(struct wire *w, BIO *b)
+{
+    w->writes_lost = true;
+    w->t.can_read = w->t.peer_ended = true;
+    BIO_set_retry_write(b);
+}
+
 static int socket_write(BIO *b, const char *bytes, size_t len, size_t *n)
 {
     struct wire *w = BIO_get_data(b);
@@ -75,6 +87,8 @@ static int socket_write(BIO *b, const char *bytes, size_t len, size_t *n)
         if (errno == EAGAIN || errno == EWOULDBLOCK) {
             w->t.can_write = false;
             BIO_set_retry_write(b);
+        } else if (w->stage == STAGE_OPEN) {
+            lose_writes(w, b);
         }
         return 0;
     }

@@ -20,7 +20,7 @@
 
 struct backend {
     struct wire wire;
-    struct sp_tls_client *client; /* one reference */
+    struct sp_tls_client *client; /* one reference; NULL: it goes on without, and there is no `saved` either */
     struct sp_tls_saved *saved;   /* borrowed; NULL: nothing is kept */
     struct probe *probe;          /* NULL once it is open */
     int64_t until;                /* seconds since 1970: the end of what was verified */
@@ -144,6 +144,13 @@ static enum sp_rc refuse(struct backend *b, struct sp_err *err, const char *fmt,
     return sp_err_set(err, "%s", text);
 }
 
+/* It is not the backend's fault, and not said of it. */
+static enum sp_rc no_memory(struct backend *b, struct sp_err *err)
+{
+    (void)!refuse(b, err, "out of memory");
+    return sp_err_sys(err, ENOMEM, "the TLS handshake");
+}
+
 /* A backend that speaks before it was spoken to has not got TLS there, or somebody else speaks in its place: nothing of it
  * is ever taken for an answer. */
 static enum sp_rc look_for_early_bytes(struct backend *b, struct sp_err *err)
@@ -168,14 +175,14 @@ static enum sp_rc start(struct backend *b, struct sp_err *err)
         return rc;
     ERR_clear_error();
     if (!wire_start(&b->wire, b->client->ctx))
-        return refuse(b, err, "out of memory");
+        return no_memory(b, err);
     SSL *ssl = b->wire.ssl;
     SSL_set_app_data(ssl, b);
     SSL_set_connect_state(ssl);
     b->until = INT64_MAX;
     if ((p->sni[0] != '\0' && SSL_set_tlsext_host_name(ssl, p->sni) != 1) ||
         (p->alpn[0] != 0 && SSL_set_alpn_protos(ssl, p->alpn, 1u + p->alpn[0]) != 0) || !offer_session(b))
-        return refuse(b, err, "out of memory");
+        return no_memory(b, err);
     return SP_OK;
 }
 
@@ -187,6 +194,8 @@ static enum sp_rc handshake_failed(struct backend *b, int ssl_error, int sys, st
     unsigned long first = ERR_peek_error();
     bool is_plain = ERR_GET_LIB(first) == ERR_LIB_SSL && ERR_GET_REASON(first) == SSL_R_WRONG_VERSION_NUMBER;
     enum sp_refusal reason = reason_of_queue("backend", detail, sizeof detail);
+    if (reason == SP_REFUSAL_out_of_memory || p->verdict.reason == SP_REFUSAL_out_of_memory)
+        return no_memory(b, err);
     bool is_somebody_else = p->verdict.x509_error == X509_V_ERR_HOSTNAME_MISMATCH;
     if (p->judged && !p->verdict.accepted)
         return refuse(b, err, "its certificate is refused: %s%s%s",
@@ -311,6 +320,15 @@ struct sp_transport *sp_tls_client_conn_new(
     b->saved = saved;
     b->probe = p;
     return &b->wire.t;
+}
+
+void sp_tls_client_conn_detach(struct sp_transport *t)
+{
+    struct backend *b = backend_of(t);
+    SP_ASSERT(b->wire.stage == STAGE_OPEN);
+    sp_tls_client_free(b->client);
+    b->client = NULL;
+    b->saved = NULL;
 }
 
 bool sp_tls_client_is_resumed(const struct sp_transport *t)

@@ -152,8 +152,8 @@ static bool write_state(const struct conn *c, const STACK_OF(X509) * chain, stru
     return !out->failed;
 }
 
-/* SSL_CTX_set_session_ticket_cb, before one is sealed. 0 ends the handshake. What a ticket said that was resumed from
- * is said again by the next: OpenSSL has copied it. */
+/* SSL_CTX_set_session_ticket_cb, before one is sealed. What a ticket said that was resumed from is said again by the next:
+ * OpenSSL has copied it. One that says nothing, for want of memory, lets nobody in; 0 would end this handshake for it. */
 int on_ticket_made(SSL *ssl, void *arg)
 {
     (void)arg;
@@ -171,10 +171,10 @@ int on_ticket_made(SSL *ssl, void *arg)
         return 1;
     struct sp_buf state;
     sp_buf_init(&state, MAX_CHAIN_BYTES + 1024);
-    int ok = write_state(c, SSL_get_peer_cert_chain(ssl), &state) &&
-             SSL_SESSION_set1_ticket_appdata(session, state.ptr, state.len) == 1;
+    if (write_state(c, SSL_get_peer_cert_chain(ssl), &state))
+        (void)SSL_SESSION_set1_ticket_appdata(session, state.ptr, state.len);
     sp_buf_free(&state);
-    return ok;
+    return 1;
 }
 
 /* ---- judging who shows one ---- */

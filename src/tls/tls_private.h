@@ -114,6 +114,7 @@ struct wire {
     /* open */
     enum sp_rc read_end;   /* SP_EOF or SP_FAIL once reading is over */
     bool broken;           /* a fatal TLS or socket error: OpenSSL must not be asked to go on */
+    bool writes_lost;      /* the socket takes nothing any more; OpenSSL does not know */
     bool tcp_ended;        /* the socket gave EOF */
     bool read_wants_write; /* an answer of TLS itself (KeyUpdate) waits for the socket */
     bool close_sent;

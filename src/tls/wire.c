@@ -5,7 +5,8 @@
  * neither has any, and `can_read` stays set while OpenSSL does. Writing: at most one record a call. When the
  * socket is full in the middle of it, the plaintext is kept here (OpenSSL wants the same bytes again) and
  * reported as taken; nothing more is taken until it is gone. After a fatal error OpenSSL is not asked again
- * (`broken`). */
+ * (`broken`). A socket that takes nothing any more is none: what the peer said before is read to its end, with close_notify or
+ * without (`writes_lost`, see bio.c). */
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -72,14 +73,22 @@ static enum sp_rc fail(struct wire *w)
     return SP_FAIL;
 }
 
+/* OpenSSL waits for the socket to take more. */
+static enum sp_rc write_waits(const struct wire *w)
+{
+    return w->writes_lost ? SP_FAIL : SP_AGAIN;
+}
+
 static enum sp_rc read_stopped(struct wire *w)
 {
     switch (SSL_get_error(w->ssl, 0)) {
     case SSL_ERROR_WANT_READ:
         return SP_AGAIN;
-    case SSL_ERROR_WANT_WRITE:
+    case SSL_ERROR_WANT_WRITE: /* an answer comes first: if it cannot, nothing else does */
         w->read_wants_write = true;
-        return SP_AGAIN;
+        if (w->writes_lost)
+            w->read_end = SP_FAIL;
+        return write_waits(w);
     case SSL_ERROR_ZERO_RETURN:
         w->read_end = SP_EOF;
         return SP_EOF;
@@ -123,8 +132,10 @@ enum sp_rc wire_read(struct sp_transport *t, void *buf, size_t room, size_t *n)
 static enum sp_rc hold(struct wire *w, const void *bytes, size_t len)
 {
     w->held = sp_alloc(1, len);
-    if (w->held == NULL)
+    if (w->held == NULL) {
+        w->end_reason = SP_REFUSAL_out_of_memory;
         return fail(w);
+    }
     memcpy(w->held, bytes, len);
     w->held_len = len;
     w->held_from = 0;
@@ -151,7 +162,7 @@ static enum sp_rc write_record(struct wire *w, const void *bytes, size_t len, si
     switch (SSL_get_error(w->ssl, 0)) {
     case SSL_ERROR_WANT_WRITE:
     case SSL_ERROR_WANT_READ:
-        return SP_AGAIN;
+        return write_waits(w);
     default:
         return fail(w);
     }
@@ -164,7 +175,7 @@ static enum sp_rc finish_own_message(struct wire *w)
     int rc = SSL_do_handshake(w->ssl);
     int ssl_error = rc == 1 ? SSL_ERROR_NONE : SSL_get_error(w->ssl, rc);
     if (ssl_error == SSL_ERROR_WANT_WRITE)
-        return SP_AGAIN;
+        return write_waits(w);
     if (ssl_error != SSL_ERROR_NONE && ssl_error != SSL_ERROR_WANT_READ)
         return fail(w);
     own_message_done(w);
@@ -175,7 +186,7 @@ enum sp_rc wire_flush(struct sp_transport *t)
 {
     struct wire *w = wire_of(t);
     SP_ASSERT(w->stage == STAGE_OPEN);
-    if (w->broken)
+    if (w->broken || w->writes_lost)
         return SP_FAIL;
     while (w->held != NULL) {
         size_t written;
@@ -246,7 +257,7 @@ enum sp_rc wire_shutdown(struct sp_transport *t)
     if (rc == SP_OK && !w->close_sent) {
         ERR_clear_error();
         int sent = SSL_shutdown(w->ssl);
-        if (sent < 0 && SSL_get_error(w->ssl, sent) == SSL_ERROR_WANT_WRITE)
+        if (sent <= 0 && SSL_want_write(w->ssl)) /* 0 is no proof: a second try that is cut short says so too */
             return SP_AGAIN;
         if (sent < 0)
             rc = fail(w);

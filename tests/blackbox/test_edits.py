@@ -84,3 +84,14 @@ def test_what_no_rule_may_touch_is_refused_with_its_place(world, tmp_path, where
     assert told.returncode != 0
     line = next(line for line in told.stderr.splitlines() + told.stdout.splitlines() if where in line or "control character" in line)
     assert f"{file}:" in line and "error" in line
+
+
+def test_the_way_of_a_request_may_not_be_hidden_but_that_of_an_answer_may(world, tmp_path):
+    file = tmp_path / "sallyport.yaml"
+    for where, status in (("request_headers", 2), ("response_headers", 0)):
+        made = settings(world, "127.0.0.1:9")
+        made["rules"][0][where] = {"remove": ["Via"]}
+        file.write_text(json.dumps(made, indent=1))
+        told = gates.run("check", "-c", file)
+        assert told.returncode == status
+        assert ("Via is the way of a request" in told.stderr) == (status != 0)

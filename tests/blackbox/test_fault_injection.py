@@ -3,8 +3,9 @@ costs nobody anything; what really fails costs the one exchange that it hit, whi
 everything is as it was."""
 
 import concurrent.futures
-import itertools
+import json
 import os
+import signal
 
 import pytest
 
@@ -25,7 +26,7 @@ HARMLESS = {
     "all of it": {"short_read": 0.3, "short_write": 0.3, "read_EINTR": 0.1, "write_EINTR": 0.1, "read_EAGAIN": 0.1,
                   "write_EAGAIN": 0.1, "accept_EINTR": 0.1, "accept_EAGAIN": 0.1, "connect_EINTR": 0.2, "wait_EINTR": 0.2},
 }
-HARD = ["read_ECONNRESET", "read_ETIMEDOUT", "read_ENOMEM", "write_EPIPE", "write_ENOBUFS", "write_ENOMEM", "accept_ECONNABORTED",
+HARD = ["read_ECONNRESET", "read_ETIMEDOUT", "read_ENOMEM", "write_ECONNRESET", "write_ENOBUFS", "write_ENOMEM", "accept_ECONNABORTED",
         "accept_EMFILE", "accept_ENOBUFS", "accept_ENOMEM", "socket_EMFILE", "socket_ENFILE", "socket_ENOBUFS", "socket_ENOMEM",
         "connect_EADDRNOTAVAIL", "connect_ENETUNREACH", "connect_ENOBUFS", "watch_ENOMEM", "watch_ENOSPC", "open_EMFILE", "alloc"]
 
@@ -53,6 +54,11 @@ def start(start_gate, own_world, site, faults):
     return lambda **changes: start_gate(site.settings(own_world, **changes), of=own_world, under=faults.under)
 
 
+def endpoints(gate):
+    """upstream -> what the admin page says of its endpoints"""
+    return {upstream["name"]: upstream["endpoints"] for upstream in json.loads(gate.admin("/upstreams")[2])["upstreams"]}
+
+
 def descriptors(gate):
     return len(os.listdir(f"/proc/{gate.process.pid}/fd"))
 
@@ -69,9 +75,14 @@ def at_rest(gate):
     def under_way():
         values = gate.metrics()
         return {name: values[f"sallyport_{name}"] for name in UNDER_WAY if values[f"sallyport_{name}"] != 0}
-    until(lambda: not under_way(), "all to be over")
-    assert not under_way()
-    return descriptors(gate)
+    until(lambda: not under_way(), f"all to be over; under way is {under_way()}")
+    counts = []  # until what it takes to ask is gone as well
+
+    def is_steady():
+        counts.append(descriptors(gate))
+        return counts[-10:] == [min(counts)] * 10
+    until(is_steady, "no descriptor to come or go")
+    return counts[-1]
 
 
 UNDER_WAY = ["connections_open", "handshakes_open", "sessions_open", "requests_in_flight", "tunnels_open", "upstream_idle_connections"]
@@ -90,3 +101,163 @@ def test_what_is_harmless_costs_nobody_anything(start, faults, which):
     assert all(done[name] > 0 for name in HARMLESS[which]), done
     faults.off()
     assert not [e for e in gate.events.records if e["event"].startswith("endpoint_") and e["upstream"] != "nobody"]
+
+
+# ---- one call at a time ----
+
+def survives(gate, kind):
+    """True: it went well; False: it broke, as it may. Either way the gate is there."""
+    try:
+        kind(gate)
+        return True
+    except traffic.BROKEN:
+        return False
+    finally:
+        assert gate.process.poll() is None, gate.report()
+
+
+def calls(most):
+    """Which call shall fail: the first ones, then less and less closely."""
+    nth = 1
+    while nth <= most:
+        yield nth
+        nth = max(nth + 1, round(nth * (2 if SLOW else 1.25)))
+
+
+def fail_one_after_another(gate, faults, name, kinds, most=60):
+    """For each kind the first call of an exchange fails, in another one the second, and so on, up to the last that it makes."""
+    for kind in kinds:
+        for nth in calls(most):
+            faults.fail_once(name, nth)
+            survives(gate, kind)
+            if faults.is_pending(name):
+                break
+            traffic.head_only(gate)
+    faults.off()
+
+
+@pytest.mark.parametrize("name", [name for name in HARD if name != "open_EMFILE"])
+def test_a_call_that_fails_costs_one_exchange_at_most(start, faults, name):
+    gate = start(upstream={"ejection": "off"})
+    for kind in traffic.KINDS:
+        kind(gate)
+    before = at_rest(gate)
+    fail_one_after_another(gate, faults, name, traffic.KINDS)
+    assert faults.done()[name] > 0
+    assert all(record.get("reason") for record in gate.accesses.records if record.get("status", 500) >= 500)
+    assert at_rest(gate) == before
+
+
+OF_BACKENDS = (traffic.unreachable, traffic.broken_off, traffic.gone)
+OURS = [name for name in HARD if name.startswith(("socket_", "watch_", "alloc")) or name == "connect_ENOBUFS"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_the_gate_lacks_itself_is_no_fault_of_anybody_else(start, faults, name):
+    gate = start(upstream={"ejection": {"failures": 2, "base": "10m"}})
+    kinds = [kind for kind in traffic.KINDS if kind not in OF_BACKENDS]
+    fail_one_after_another(gate, faults, name, kinds)
+    for kind in kinds:
+        kind(gate)
+    # A client that was refused does not wait for what else it had asked for.
+    broken = [record for record in gate.accesses.records if record.get("reason") not in (None, "denied", "client_gone")]
+    assert {record["reason"] for record in broken} <= {"overloaded"}, broken
+    assert {record["status"] for record in broken if "mode" not in record} <= {503}, broken
+    assert {e["reason"] for e in gate.events.records if e["event"] == "refused"} <= {"out_of_memory", "no_certificate"}
+    assert not [e for e in gate.events.records if e["event"] == "endpoint_ejected"]
+
+
+@pytest.mark.parametrize("kind", [traffic.kept_alive, traffic.raw_bytes, traffic.over_tls])
+def test_memory_may_end_before_anything_is_kept_for_the_next(start_gate, own_world, site, library, tmp_path, kind):
+    """The first exchange of a gate allocates what later ones find there."""
+    for nth in calls(80):
+        faults = injected.Faults(library, tmp_path / f"page{nth}")
+        gate = start_gate(site.settings(own_world), of=own_world, under=faults.under)
+        faults.fail_once("alloc", nth)
+        survives(gate, kind)
+        is_past = faults.is_pending("alloc")
+        faults.off()
+        kind(gate)
+        gate.stop()
+        assert {record["reason"] for record in gate.accesses.records if "reason" in record} <= {"overloaded"}
+        if is_past:
+            return
+    raise AssertionError("so many allocations for one exchange")
+
+
+# ---- for want of descriptors, for want of memory ----
+
+def test_without_memory_to_accept_with_clients_wait_until_there_is_some(start, faults):
+    gate = start()
+    for name in ("accept_ENOMEM", "accept_ENOBUFS"):
+        faults.fail_once(name, 1)
+        traffic.kept_alive(gate)
+    assert gate.metrics()["sallyport_accept_paused_total"] == 2
+    assert not [e for e in gate.events.records if e["event"] == "refused"]
+
+
+def test_without_descriptors_a_client_is_told_why(start, faults):
+    gate = start()
+    faults.fail_once("accept_EMFILE", 1)
+    assert not survives(gate, traffic.kept_alive)
+    assert "LimitNOFILE" in gate.wait_event("refused", reason="too_many_connections")["detail"]
+    traffic.kept_alive(gate)
+
+
+@pytest.mark.parametrize("name, text", [("socket_EMFILE", "Too many open files"), ("socket_ENOMEM", "Cannot allocate memory"),
+                                        ("connect_ENOBUFS", "No buffer space available")])
+def test_without_a_connection_to_be_had_it_is_the_gate_that_is_overloaded(start, faults, name, text):
+    gate = start(check=CHECK)
+    healthy = lambda: [e["state"] for u in endpoints(gate).values() for e in u]  # noqa: E731
+    until(lambda: set(healthy()) == {"healthy"}, "all to be healthy")
+    faults.set(**{name: 1})
+    until(lambda: all(text in e["last_check"] for name in ("main", "secure") for e in endpoints(gate)[name]), "checks that cannot be made")
+    with pytest.raises(traffic.Refused, match="503"):
+        traffic.posted(gate)
+    record = gate.wait_access(status=503)
+    assert record["reason"] == "overloaded" and text in record["detail"]
+    faults.off()
+    assert set(healthy()) == {"healthy"} and not [e for e in gate.events.records if e["event"].startswith("endpoint_")]
+    traffic.posted(gate)
+
+
+# ---- everything at once ----
+
+def test_a_storm_of_faults_leaves_nothing_behind(start, faults):
+    gate = start(check=CHECK, upstream={"ejection": {"failures": 5, "base": "100ms", "max": "200ms"}})
+    for kind in traffic.KINDS:
+        kind(gate)
+    before = at_rest(gate)
+    well = []
+    for _ in range(2 if SLOW else 6):
+        faults.set(**{name: 0.02 if name.startswith(("accept_", "socket_", "connect_", "watch_")) else 0.003 for name in HARD},
+                   **HARMLESS["all of it"])
+        run_all(gate, 1 if SLOW else 3, lambda kind: well.append(survives(gate, kind)))
+        since = len(gate.events.records)
+        gate.signal(signal.SIGHUP)
+        gate.wait_event(("reloaded", "reload_failed"), since)
+    done = faults.done()
+    faults.off()
+    assert 0 < sum(well) < len(well), f"{sum(well)} of {len(well)} went well"
+    assert done["alloc"] > 0 and done["read_ECONNRESET"] > 0 and done["socket_EMFILE"] > 0, done
+    until(lambda: all(survives(gate, kind) for kind in traffic.KINDS), "all to go well again")
+    assert gate.reload()["event"] == "reloaded"
+    assert at_rest(gate) == before
+
+
+@pytest.mark.parametrize("name", ["open_EMFILE", "alloc"])
+def test_a_reload_that_fails_leaves_everything_as_it_was(start, faults, name):
+    gate = start()
+    before = at_rest(gate)
+    outcomes = set()
+    for nth in calls(100000):
+        faults.fail_once(name, nth)
+        outcomes.add(gate.reload()["event"])
+        if faults.is_pending(name):
+            break
+        traffic.head_only(gate)
+    faults.off()
+    assert "reload_failed" in outcomes
+    assert gate.reload()["event"] == "reloaded"
+    traffic.kept_alive(gate)
+    assert at_rest(gate) == before

@@ -85,6 +85,30 @@ def wait_answers(gate, world, wanted):
 
 # ---- active checks ----
 
+def test_endpoints_that_let_every_check_run_into_its_time_out_do_not_hold_up_those_of_another_upstream(
+        start_gate, world, patients):
+    a = patients[0]
+    made = settings(world, a.endpoint)
+    with socket.create_server(("0.0.0.0", 0), backlog=1024) as silent:  # accepts by the kernel alone
+        port = silent.getsockname()[1]
+        check = {**CHECK, "interval": "1m", "timeout": "1m"}
+        made["upstreams"]["other"] = {
+            "endpoints": [f"127.0.1.{i}:{port}" for i in range(1, 201)], "health_check": check}
+        made["rules"][1]["upstream"] = "other"
+        gate = start_gate(made)
+        # The places that others have are taken for a minute. They take them within six seconds.
+        until(lambda: open_checks(port) >= 64, "checks of the other upstream")
+        begun = len(a.checks)
+        until(lambda: len(a.checks) >= begun + 20, "more checks")
+        a.health = 500
+        gate.wait_event("endpoint_down", endpoint=a.endpoint)
+
+
+def open_checks(port):
+    with open("/proc/net/tcp") as table:
+        return sum(line.split()[2].endswith(":%04X" % port) and line.split()[3] == "01" for line in table)
+
+
 @pytest.mark.parametrize("illness,reason", [(500, "status 500"), (302, "status 302"), (None, "ended")])
 def test_an_endpoint_that_says_it_is_ill_is_left_out_until_it_is_well(start_gate, world, patients, illness, reason):
     a, b, _ = patients
@@ -97,8 +121,8 @@ def test_an_endpoint_that_says_it_is_ill_is_left_out_until_it_is_well(start_gate
     assert state(gate, a.endpoint) == "down" and state(gate, b.endpoint) == "up"
     assert reason in states(gate)[a.endpoint]["checks"]["failure"]
     metrics = gate.metrics()
-    assert metrics[f'sallyport_upstream_endpoint_state{{upstream="main",endpoint="{a.endpoint}",state="down"}}'] == 1
-    assert metrics[f'sallyport_upstream_endpoint_state{{upstream="main",endpoint="{b.endpoint}",state="up"}}'] == 1
+    assert metrics[f'sallyport_upstream_endpoint_state{{upstream="main",endpoint="{a.endpoint}",host="127.0.0.1",state="down"}}'] == 1
+    assert metrics[f'sallyport_upstream_endpoint_state{{upstream="main",endpoint="{b.endpoint}",host="127.0.0.1",state="up"}}'] == 1
     assert metrics['sallyport_upstream_checks_total{result="failed"}'] >= 2
     a.health = 200
     assert gate.wait_event("endpoint_up", endpoint=a.endpoint)["checks"] == 2

@@ -59,6 +59,26 @@ def test_a_drain_has_a_deadline(start_gate, world, backend):
     assert gate.process.returncode in (0, 1)
 
 
+def test_a_service_manager_is_told_how_it_stands_and_how_long_the_end_may_take(start_gate, world, backend, tmp_path):
+    settings = gates.config(world, backend.endpoint, drain_timeout="10m")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(PATIENCE)
+
+        def told():
+            return dict(line.split("=", 1) for line in manager.recv(4096).decode().splitlines())
+
+        gate = start_gate(settings, under=("env", f"NOTIFY_SOCKET={tmp_path / 'notify'}"))
+        assert told() == {"READY": "1"}
+        gate.reload()
+        assert told()["RELOADING"] == "1"
+        assert told() == {"READY": "1"}
+        gate.signal(signal.SIGTERM)
+        stopping = told()
+    assert stopping["STOPPING"] == "1"
+    assert 600 < int(stopping["EXTEND_TIMEOUT_USEC"]) / 1e6 < 660
+
+
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_a_client_that_vanishes_ends_its_request_at_once(gate, world, backend, how):
     backend.answers = [lambda talk, request: talk.more() and False]

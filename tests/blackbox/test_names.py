@@ -7,11 +7,12 @@ import socket
 import pytest
 
 from lib import gate as gates
-from lib import raw
+from lib import pki, raw
 from lib.backend import RecordingBackend
 from lib.dns import A, AAAA, SRV, Dns
 from lib.load import Load
 from lib.patience import until
+from lib.tls_backend import Backends, TlsNginx, free_port, saw
 
 
 def listeners_on_one_port(count):
@@ -218,6 +219,49 @@ def test_services_say_ports_weights_and_who_is_a_backup(start_gate, world, dns, 
     assert served == [30, 10, 0]
     dns.zone["_api._tcp.test"] = [(SRV, 1, (5, 1, port, "h3.test"))]
     wait_answers(gate, world, 3)
+
+
+def test_a_service_is_verified_and_asked_for_by_the_names_of_its_targets(start_gate, own_world, dns, tmp_path):
+    """One address may be several endpoints then."""
+    backends = Backends(own_world.folder / "backends")
+    nginx = TlsNginx(tmp_path / "nginx", backends.issue("h1.test", sans=[pki.dns("h1.test"), pki.dns("h2.test")]))
+    try:
+        dns.zone.update({f"h{i}.test": records(1, ttl=600) for i in (1, 2, 3)})
+        targets = [(SRV, 1, (0, 1, nginx.port, name)) for name in ("H1.test", "h2.test", "h3.test")]
+        dns.zone["_api._tcp.test"] = targets[:2]
+        made = settings(own_world, dns, "srv:_api._tcp.test", tls=backends.tls(name=None))
+        gate = start_gate(made, of=own_world)
+        with raw.Client(gate, own_world.clients["billing"]) as client:
+            seen = [saw(client.get())["sni"] for _ in range(8)]
+        assert sorted(seen) == ["h1.test"] * 4 + ["h2.test"] * 4
+        assert sorted((e["host"], e["address"]) for e in page(gate)["upstreams"][0]["endpoints"]) == [
+            ("h1.test", nginx.endpoint), ("h2.test", nginx.endpoint)]
+        samples = [name for name in gate.metrics() if name.startswith("sallyport_upstream_endpoint_requests{")]
+        assert len(samples) == 2 and 'host="h1.test"' in "".join(samples)
+        dns.zone["_api._tcp.test"] = targets[2:]
+        until(lambda: [e["host"] for e in page(gate)["upstreams"][0]["endpoints"]] == ["h3.test"], "the third target")
+        with raw.Client(gate, own_world.clients["billing"]) as client:
+            assert client.get().status == 502
+            record = gate.wait_access(peer=client.peer)
+        assert record["reason"] == "backend_tls" and "it is not h3.test" in record["detail"]
+    finally:
+        nginx.stop()
+
+
+def test_addresses_of_a_family_stay_while_nobody_can_say_what_they_are(start_gate, world, dns):
+    port = free_port()
+    dns.zone["app.test"] = [(A, 1, "127.0.0.1"), (AAAA, 1, "::1")]
+    gate = start_gate(settings(world, dns, f"app.test:{port}"))
+    assert set(endpoints(gate)) == {f"127.0.0.1:{port}", f"[::1]:{port}"}
+    dns.fails = {AAAA}
+    dns.zone["app.test"] = [(A, 1, "127.0.0.2")]
+    both = {f"127.0.0.2:{port}", f"[::1]:{port}"}
+    until(lambda: set(endpoints(gate)) == both, "the new address beside the one that is not spoken of")
+    asked = len(dns.asked)
+    until(lambda: len(dns.asked) > asked + 6, "more look-ups")
+    assert set(endpoints(gate)) == both
+    dns.fails = set()
+    until(lambda: set(endpoints(gate)) == {f"127.0.0.2:{port}"}, "the one that is said to be gone to go")
 
 
 def test_a_service_keeps_the_targets_of_which_nobody_can_say(start_gate, world, dns, hosts):

@@ -1,6 +1,5 @@
 """Past limits.requests and limits.memory the newest is turned away, and what was admitted goes on."""
 
-import socket
 import threading
 
 import pytest
@@ -179,32 +178,3 @@ def test_who_gives_up_waiting_leaves_his_place(start_gate, world, backend, holdi
     assert first.response().body == b"ok" and third.response().body == b"ok"
     first.close()
     third.close()
-
-
-def test_who_was_turned_away_waits_no_more_though_he_does_not_read_his_answer(start_gate, world, backend, holding):
-    made = gates.config(world, backend.endpoint, workers=1)
-    made["upstreams"]["main"].update(max_connections=1, queue={"max": 10, "timeout": "1ms"})
-    gate = start_gate(made)
-    first, second, third = clients(gate, world, 3)
-    first.send(GET)
-    holding.wait(1)
-    second.tls.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    threading.Thread(target=pour, args=(second, GET * 20000), daemon=True).start()
-
-    def turned_away():
-        return gate.refusals("queue_timeout")
-
-    # each takes a millisecond or a few, until the last answer does not fit any more
-    until(lambda: turned_away() > 0 and len({turned_away() for _ in range(20)}) == 1, "the second one's answers to fill his socket")
-    holding.go.set()
-    assert first.response().body == b"ok"
-    assert third.get().body == b"ok"
-    for client in (first, second, third):
-        client.close()
-
-
-def pour(client, data):
-    try:
-        client.send(data)
-    except OSError:
-        pass

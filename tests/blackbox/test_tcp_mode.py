@@ -203,6 +203,19 @@ def test_the_last_words_of_a_backend_that_takes_no_more_arrive_whole(gate, pair)
     assert "reason" not in gate.wait_access(peer=client.peer)
 
 
+def test_what_a_client_said_last_arrives_whole_when_both_have_ended(gate, pair):
+    """Nobody is connected any more by then, which is no reset."""
+    client, sock = pair
+    sock.sendall(b"my last word")
+    sock.shutdown(socket.SHUT_WR)
+    assert tcp.to_the_end(client.tls) == b"my last word"
+    words = bytes(range(256)) * 15000  # more than goes on before it is read
+    client.send(words)
+    client.tls.unwrap().close()
+    assert tcp.to_the_end(sock) == words
+    assert "reason" not in gate.wait_access(peer=client.peer)
+
+
 def test_a_client_that_breaks_is_gone_while_its_backend_reads_nothing(gate, pair):
     client, sock = pair
     fill(client)

@@ -116,7 +116,7 @@ static void test_an_identity_says_the_same_in_a_file_and_on_the_command_line(voi
 {
     static const char *const FIELDS[] = {"uri=spiffe://c/1", "uri=spiffe://c/2", "dns=a.example",
         "email=a@b.example", "ip=10.0.0.1", "subject.CN=x", "subject.OU=a", "subject.OU=b=c",
-        "issuer.2.5.4.97=PSD", "serial=0F:3A", "fingerprint_sha256=" DIGEST, "policies=1.2.3",
+        "issuer.2.5.4.97=PSD", "serial=0F:3A", ("fingerprint_sha256=" DIGEST), "policies=1.2.3",
         "eku=clientAuth", "qc_type=web", "psd2_roles=PSP_AI", "psd2_roles=PSP_PI", "psd2_authority=DE-BAFIN"};
     struct sp_config_identity id = {0};
     struct sp_arena arena = {0};

@@ -398,7 +398,7 @@ static void test_limits_of_requests_and_memory_have_their_bounds_inside(void **s
         uint64_t memory;
     } cases[] = {
         {REST, 16384, UINT64_C(1) << 30},
-        {"limits: {requests: 1, memory: 32MiB}\n" REST, 1, UINT64_C(32) << 20},
+        {"limits: {requests: 1, memory: 1MiB}\n" REST, 1, UINT64_C(1) << 20},
         {"limits: {requests: 1000000, memory: 1024GiB}\n" REST, 1000000, UINT64_C(1) << 40},
     };
 

@@ -312,9 +312,9 @@ static void test_limits_and_proxies_are_told_with_what_would_be_right(void **sta
             AT("1:22") "resolver.servers[0]: expected an address with a port such as 10.0.0.53:53, found \"dns.example\"\n"
             AT("1:35") "resolver.servers[1]: expected an address with a port such as 10.0.0.53:53, found \"127.0.0.1:0\"\n"
             AT("1:63") "resolver.server: unknown key; did you mean \"servers\"?\n"},
-        {"limits: {requests: 0, memory: 31MiB}\n" REST,
+        {"limits: {requests: 0, memory: 1023KiB}\n" REST,
             AT("1:20") "limits.requests: 0 is out of bounds (1 to 1000000)\n"
-            AT("1:31") "limits.memory: 31MiB is out of bounds (32MiB to 1024GiB)\n"},
+            AT("1:31") "limits.memory: 1023KiB is out of bounds (1MiB to 1024GiB)\n"},
         {"limits: {memory: unlimited, requests: 1000001}\n" REST,
             AT("1:18") "limits.memory: expected a size such as 64MiB, found \"unlimited\"\n"
             AT("1:39") "limits.requests: 1000001 is out of bounds (1 to 1000000)\n"},

@@ -25,6 +25,10 @@ static const struct dns_record RECORDS[] = {
     {"garbage.test", DNS_A, 0, NULL, DNS_GARBAGE},
     {"half.test", DNS_A, 60, "10.0.0.5", DNS_ANSWERS},
     {"half.test", DNS_AAAA, 0, NULL, DNS_SILENT},
+    {"lame.test", DNS_A, 60, "10.0.0.6", DNS_ANSWERS},
+    {"lame.test", DNS_AAAA, 0, NULL, DNS_BREAKS},
+    {"lame6.test", DNS_A, 0, NULL, DNS_BREAKS},
+    {"lame6.test", DNS_AAAA, 60, "2001:db8::6", DNS_ANSWERS},
     {"refused.test", DNS_A, 0, NULL, DNS_REFUSES},
     {"broken.test", DNS_A, 0, NULL, DNS_BREAKS},
     {"_api._tcp.test", DNS_SRV, 45, "10 3 8080 one.test", DNS_ANSWERS},
@@ -36,6 +40,10 @@ static const struct dns_record RECORDS[] = {
     {"_half._tcp.test", DNS_SRV, 45, "0 0 80 broken.test", DNS_ANSWERS},
     {"_gone._tcp.test", DNS_SRV, 45, "0 0 80 nowhere.test", DNS_ANSWERS},
     {"_garbage._tcp.test", DNS_SRV, 0, NULL, DNS_GARBAGE},
+    {"same.test", DNS_A, 60, "10.0.0.1", DNS_ANSWERS},
+    {"_shared._tcp.test", DNS_SRV, 45, "0 7 80 Same.Test", DNS_ANSWERS},
+    {"_shared._tcp.test", DNS_SRV, 45, "9 1 80 one.test", DNS_ANSWERS},
+    {"_shared._tcp.test", DNS_SRV, 45, "0 2 80 ONE.test", DNS_ANSWERS},
 };
 
 struct fixture {
@@ -96,6 +104,8 @@ static void on_answer(struct sp_question *q, const struct sp_resolution *answer)
         if (item->weight != 0 || item->priority != 0)
             at +=
                 (size_t)snprintf(a->said + at, sizeof(a->said) - at, "/%u/%u", item->priority, item->weight);
+        if (item->name[0] != '\0')
+            at += (size_t)snprintf(a->said + at, sizeof(a->said) - at, "=%s", item->name);
     }
     (void)snprintf(a->said + at, sizeof(a->said) - at, " ttl %u%s", (unsigned)answer->ttl_s,
         answer->is_partial ? " partial" : "");
@@ -136,10 +146,12 @@ static void test_an_answer_is_sorted_without_doubles_and_good_for_the_shortest_t
         {"refused.test", "fail"},
         {"broken.test", "fail"},
         {"_api._tcp.test",
-            "10.0.0.1:8080/10/3 10.0.0.3:8082/10/1 10.0.0.2:8081/20/0 10.0.0.9:8081/20/0 [2001:db8::1]:8081/20/0 "
-            "ttl 30"},
-        {"_cut._tcp.test", "10.0.0.1:8443/0/5 ttl 45"},
-        {"_half._tcp.test", "10.0.0.1:80 ttl 45 partial"},
+            "10.0.0.1:8080/10/3=one.test 10.0.0.3:8082/10/1=twice.test 10.0.0.2:8081/20/0=two.test "
+            "10.0.0.9:8081/20/0=two.test [2001:db8::1]:8081/20/0=two.test ttl 30"},
+        {"_cut._tcp.test", "10.0.0.1:8443/0/5=one.test ttl 45"},
+        {"_half._tcp.test", "10.0.0.1:80=one.test ttl 45 partial"},
+        {"_shared._tcp.test", "10.0.0.1:80/0/2=one.test 10.0.0.1:80/0/7=same.test ttl 45"},
+        {"lame.test", "10.0.0.6:80 ttl 60"},
         {"_none._tcp.test", "eof"},
         {"_gone._tcp.test", "eof"},
         {"_nowhere._tcp.test", "eof"},
@@ -275,6 +287,34 @@ static void test_addresses_of_one_kind_serve_though_nothing_is_said_of_the_other
         dns_server_stop(&servers[i]);
 }
 
+/* c-ares says nothing of it that a family's question came to nothing, if the other's did not. */
+static void test_a_family_that_was_known_is_gone_only_when_it_is_said_to_be(void **state)
+{
+    static const struct {
+        const char *name;
+        bool had_ipv4, had_ipv6;
+        const char *said;
+    } cases[] = {
+        {"half.test", true, true, "10.0.0.5:80 ttl 60 partial"},
+        {"lame.test", false, true, "10.0.0.6:80 ttl 60 partial"},
+        {"lame.test", true, false, "10.0.0.6:80 ttl 60"},
+        {"lame6.test", true, true, "[2001:db8::6]:80 ttl 60 partial"},
+        {"lame6.test", false, true, "[2001:db8::6]:80 ttl 60"},
+        {"one.test", true, true, "10.0.0.1:80 ttl 300"},
+        {"alias.test", true, true, "10.0.0.1:80 ttl 7"},
+        {"two.test", true, true, "10.0.0.2:80 10.0.0.9:80 [2001:db8::1]:80 ttl 30"},
+        {"nowhere.test", true, true, "eof"},
+    };
+
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        struct asked a = {.question = {.had_ipv4 = cases[i].had_ipv4, .had_ipv6 = cases[i].had_ipv6}};
+        ask(*state, &a, cases[i].name);
+        wait_for(*state, &a);
+        if (strcmp(a.said, cases[i].said) != 0)
+            fail_msg("%s: \"%s\" (%s), not \"%s\"", cases[i].name, a.said, a.error, cases[i].said);
+    }
+}
+
 static void test_servers_that_are_none_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -298,6 +338,7 @@ int main(void)
         TEST(test_what_the_machine_itself_knows_needs_no_server),
         TEST(test_nobody_there_is_said_soon),
         TEST(test_addresses_of_one_kind_serve_though_nothing_is_said_of_the_other),
+        TEST(test_a_family_that_was_known_is_gone_only_when_it_is_said_to_be),
         TEST(test_servers_that_are_none_are_refused),
     };
     return cmocka_run_group_tests_name("io_resolver", tests, NULL, NULL);

@@ -2,6 +2,8 @@
  * Every wait is for an event; the guard against a hang is ctest's. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -136,6 +138,37 @@ static void test_listen_accept_and_connect_over_each_family(void **state)
     }
     unlink(path + 5);
     rmdir(dir);
+}
+
+static int option_of(int fd, int level, int option)
+{
+    int value = 0;
+    socklen_t len = sizeof value;
+    assert_int_equal(getsockopt(fd, level, option, &value, &len), 0);
+    return value;
+}
+
+static void test_a_silent_peer_is_asked_whether_it_is_still_there(void **state)
+{
+    struct fixture *f = *state;
+    struct sp_addr bound;
+    int ends[2], listener = listen_at("127.0.0.1:0", false, &bound);
+    connect_to(f->loop, &bound, listener, &ends[0], &ends[1]);
+    for (size_t i = 0; i < SP_COUNTOF(ends); i++) {
+        assert_int_equal(option_of(ends[i], SOL_SOCKET, SO_KEEPALIVE), 0);
+        sp_socket_keep_alive(ends[i]);
+        assert_int_equal(option_of(ends[i], SOL_SOCKET, SO_KEEPALIVE), 1);
+        int silent_s = option_of(ends[i], IPPROTO_TCP, TCP_KEEPIDLE);
+        int given_up_s = silent_s + option_of(ends[i], IPPROTO_TCP, TCP_KEEPINTVL) *
+                                        option_of(ends[i], IPPROTO_TCP, TCP_KEEPCNT);
+        assert_true(silent_s >= 30 && given_up_s > silent_s && given_up_s <= 120);
+        /* a peer that is there and only reads nothing stays */
+        assert_int_equal(option_of(ends[i], IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
+        close(ends[i]);
+    }
+    close(listener);
+    sp_socket_keep_alive(f->pair[0]); /* no harm to one that is not TCP */
+    assert_int_equal(write(f->pair[0], "a", 1), 1);
 }
 
 static void test_the_unspecified_ipv6_address_takes_ipv4_too(void **state)
@@ -471,6 +504,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_listen_accept_and_connect_over_each_family),
+        TEST(test_a_silent_peer_is_asked_whether_it_is_still_there),
         TEST(test_the_unspecified_ipv6_address_takes_ipv4_too),
         TEST(test_what_was_looked_at_is_thrown_away_to_the_byte),
         TEST(test_shared_listeners_take_the_same_port_and_others_do_not),

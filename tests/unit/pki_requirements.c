@@ -9,7 +9,7 @@
     {                                                                                                        \
         (const char *const[]){__VA_ARGS__}, NULL, SP_COUNTOF(((const char *const[]){__VA_ARGS__}))           \
     }
-#define NAMING(type, ...) .names[SP_NAME_##type] = {__VA_ARGS__}
+#define NAMING(type, ...) .names[SP_NAME_##type] = {.presence = __VA_ARGS__}
 
 static const struct {
     const char *name;

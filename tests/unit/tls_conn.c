@@ -248,6 +248,72 @@ static void test_an_end_without_close_notify_is_a_failure(void **state)
     }
 }
 
+/* It answered, did not read what came to it, and closed: a reset, which the next write is told of. */
+static void test_what_came_before_a_write_failed_is_read_to_its_end(void **state)
+{
+    (void)state;
+    static const struct {
+        bool is_complete, carries_on; /* with close_notify; writing goes on behind the failure */
+        enum sp_rc end;
+    } cases[] = {{true, false, SP_EOF}, {true, true, SP_EOF}, {false, false, SP_FAIL}, {false, true, SP_FAIL}};
+    for (size_t i = 0; i < SP_COUNTOF(cases) * SP_COUNTOF(versions); i++) {
+        struct tls_link l;
+        char answer[4000] = "413", got[1000], body[] = "never read";
+        struct iovec iov = {body, sizeof body};
+        size_t n;
+        open_link(&l, versions[i / SP_COUNTOF(cases)], (struct sp_slice){0});
+        assert_int_equal(sp_transport_writev(l.t, &iov, 1, &n), SP_OK);
+        assert_int_equal(SSL_write(l.client, answer, sizeof answer), sizeof answer);
+        if (cases[i % SP_COUNTOF(cases)].is_complete)
+            assert_true(SSL_shutdown(l.client) >= 0);
+        char sent[8192];
+        int len = BIO_read(l.from_client, sent, sizeof sent);
+        assert_int_equal(write(l.fd, sent, (size_t)len), len);
+        close(l.fd);
+        l.fd = -1;
+        do /* what is told of the reset, and in which call, is the kernel's */
+            tls_ready(l.t);
+        while (sp_transport_writev(l.t, &iov, 1, &n) == SP_OK);
+        size_t whole = 0;
+        enum sp_rc rc;
+        while ((rc = sp_transport_read(l.t, got, sizeof got, &n)) == SP_OK) {
+            assert_memory_equal(got, answer + whole, n);
+            whole += n;
+            if (cases[i % SP_COUNTOF(cases)].carries_on) {
+                assert_int_equal(sp_transport_writev(l.t, &iov, 1, &n), SP_FAIL);
+                assert_int_equal(sp_transport_flush(l.t), SP_FAIL);
+                assert_int_equal(sp_transport_shutdown(l.t), SP_FAIL);
+            }
+        }
+        assert_int_equal(whole, sizeof answer);
+        assert_int_equal(rc, cases[i % SP_COUNTOF(cases)].end);
+        tls_link_free(&l);
+    }
+}
+
+/* An answer to a KeyUpdate has to go out before anything else is read. */
+static void test_nothing_is_waited_for_that_cannot_be_written_any_more(void **state)
+{
+    (void)state;
+    struct tls_link l;
+    char body[] = "never read";
+    struct iovec iov = {body, sizeof body};
+    size_t n;
+    open_link(&l, TLS1_3_VERSION, (struct sp_slice){0});
+    assert_int_equal(sp_transport_writev(l.t, &iov, 1, &n), SP_OK);
+    assert_int_equal(SSL_key_update(l.client, SSL_KEY_UPDATE_REQUESTED), 1);
+    assert_int_equal(SSL_write(l.client, "answer", 6), 6);
+    char sent[8192], got[16];
+    int len = BIO_read(l.from_client, sent, sizeof sent);
+    assert_int_equal(write(l.fd, sent, (size_t)len), len);
+    close(l.fd);
+    l.fd = -1;
+    tls_ready(l.t);
+    assert_int_equal(sp_transport_read(l.t, got, sizeof got, &n), SP_FAIL);
+    assert_int_equal(sp_transport_flush(l.t), SP_FAIL);
+    tls_link_free(&l);
+}
+
 static void test_a_forged_record_ends_the_connection(void **state)
 {
     (void)state;
@@ -393,6 +459,8 @@ int main(void)
         cmocka_unit_test(test_what_was_taken_but_not_sent_is_flushed_before_the_end),
         cmocka_unit_test(test_data_and_close_notify_then_a_lasting_end),
         cmocka_unit_test(test_an_end_without_close_notify_is_a_failure),
+        cmocka_unit_test(test_what_came_before_a_write_failed_is_read_to_its_end),
+        cmocka_unit_test(test_nothing_is_waited_for_that_cannot_be_written_any_more),
         cmocka_unit_test(test_a_forged_record_ends_the_connection),
         cmocka_unit_test(test_key_updates_are_followed_but_not_without_end),
         cmocka_unit_test(test_keys_may_change_for_ever_where_data_flows_either_way),

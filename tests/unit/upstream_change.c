@@ -1,5 +1,6 @@
 /* What a change of the configuration, or of what a name means, does to what is under way: turns that were given out, endpoints that
  * stay or are others now, checks that wait, names that are asked. Two workers and the roster in one thread, turned by hand. */
+#include "io_dns_server.h"
 #include "upstream_rig.h"
 
 /* The lineup of `fleet` without any endpoint, as when its name means none of them any more. */
@@ -65,6 +66,17 @@ static void test_who_waits_looks_again_when_an_endpoint_may_have_more_connection
     sp_targets_free(t);
 }
 
+static size_t known_to(const struct rig *r)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < SP_ROSTER_BUCKETS; i++) {
+        for (const struct sp_list *it = r->roster->known[i].next; it != &r->roster->known[i]; it = it->next)
+            count++;
+    }
+    return count;
+}
+
 /* The name is what the backend's certificate is held to. */
 static void test_an_endpoint_that_goes_by_another_name_is_another_one(void **state)
 {
@@ -82,6 +94,69 @@ static void test_an_endpoint_that_goes_by_another_name_is_another_one(void **sta
         before = ep;
     }
     assert_ptr_equal(r->roster->members.next, r->roster->members.prev); /* the last one alone */
+}
+
+/* As when a name has another address just while a configuration is built that names it, too. */
+static void test_an_endpoint_is_one_object_for_all_fleets_also_for_those_not_in_force(void **state)
+{
+    struct rig *r = *state;
+    struct sp_diags diags = {0};
+    struct sp_fleet_options options = {.roster = r->roster, .workers = WORKERS};
+    struct sp_config *config = make_config(r);
+    struct sp_fleet *to_come = sp_fleet_new(config, &options, &diags),
+                    *other = sp_fleet_new(config, &options, &diags);
+
+    assert_non_null(to_come);
+    assert_non_null(other);
+    sp_config_free(config);
+    struct sp_lineup *in_force = new_fleet(r)->upstreams[0].lineup;
+    for (size_t i = 0; i < BACKENDS; i++) {
+        assert_ptr_equal(to_come->upstreams[0].lineup->all[i], other->upstreams[0].lineup->all[i]);
+        assert_ptr_equal(to_come->upstreams[0].lineup->all[i], in_force->all[i]);
+    }
+    sp_fleet_unref(other);
+    /* One that is let go of by the fleet in force, and one that no fleet has any more. */
+    struct sp_endpoint *kept = sp_endpoint_ref(in_force->all[1]);
+    name_backends(r, 0, 1);
+    new_fleet(r);
+    sp_fleet_unref(to_come);
+    new_fleet(r);
+    assert_int_equal(known_to(r), 2);
+    name_backends(r, 0, 2);
+    assert_ptr_equal(new_fleet(r)->upstreams[0].lineup->all[1], kept);
+    sp_endpoint_unref(kept);
+}
+
+/* What SNI and verification go by. */
+static void test_one_address_is_as_many_endpoints_as_it_has_names_only_where_tls_goes_by_them(void **state)
+{
+    struct rig *r = *state;
+    static const struct sp_config_upstream_tls by_host = {.sni = NULL}, by_name = {.name = "one.example"};
+    static const struct {
+        const struct sp_config_upstream_tls *tls;
+        size_t count;
+    } cases[] = {{NULL, 1}, {&by_name, 1}, {&by_host, 3}};
+
+    name_backends(r, 0, 3);
+    for (unsigned i = 0; i < 3; i++)
+        r->endpoints[i].address = r->backends[0].endpoint.address;
+    r->endpoints[1].host = "a.example";
+    r->endpoints[2].host = "b.example";
+    struct sp_config *config = make_config(r);
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        struct sp_config_upstream u = config->upstreams[0];
+        struct sp_fleet_upstream in = {.config = &u};
+        struct sp_fleet fleet = {.roster = r->roster, .upstreams = &in, .upstream_count = 1};
+        struct sp_muster m;
+        u.tls = cases[i].tls;
+        assert_int_equal(sp_muster_call(&fleet, 0, &m), SP_OK);
+        assert_int_equal(m.count, cases[i].count);
+        assert_string_equal(m.items[0].ep->host, "127.0.0.1");
+        if (m.count == 3)
+            assert_string_equal(m.items[2].ep->host, "b.example");
+        sp_muster_free(&m);
+    }
+    sp_config_free(config);
 }
 
 /* A lineup of a thousand takes milliseconds, and all of them may fail in one turn. */
@@ -105,7 +180,7 @@ static void test_what_happens_to_endpoints_in_one_turn_makes_one_lineup(void **s
 
 /* ---- checks ---- */
 
-#define PLACES 64 /* for checks at a time */
+#define PLACES SP_CHECKS_MAX
 
 static size_t length_of(const struct sp_list *list)
 {
@@ -164,18 +239,19 @@ static struct sp_name *name_of(struct rig *r, struct sp_config_endpoint *e, char
     return n;
 }
 
-/* There may always be a question under way: they are let run out. */
+/* There may always be a question under way: they are let run out. The second one stays under way, since where a question fails
+ * before the turn ends nobody would see that it was asked. */
 static void test_a_resolver_of_old_is_asked_nothing_more_and_another_one_is_when_its_questions_have_ended(
     void **state)
 {
     struct rig *r = *state;
     struct sp_config_endpoint e[2];
     char first[] = "a.example", second[] = "b.example";
-    struct backend silent;
+    static const struct dns_record records[] = {{"b.example", DNS_A, 0, NULL, DNS_SILENT}};
+    struct dns_server server;
 
-    listen_somewhere(&silent); /* nobody answers by UDP there, nor by TCP */
-    char server[SP_ADDR_TEXT];
-    sp_buf_add_str(&r->roster->servers, sp_addr_format(&silent.endpoint.address, server));
+    dns_server_start(&server, records, SP_COUNTOF(records));
+    sp_buf_add_str(&r->roster->servers, server.text);
     sp_buf_add_char(&r->roster->servers, '\0');
     struct sp_name *a = name_of(r, &e[0], first), *b = name_of(r, &e[1], second);
     sp_name_ask(a);
@@ -190,7 +266,7 @@ static void test_a_resolver_of_old_is_asked_nothing_more_and_another_one_is_when
         sp_loop_turn(r->roster_loop, LONG_MS);
     assert_true(a->is_settled);
     assert_false(r->roster->resolver_is_stale);
-    close(silent.listen_fd);
+    dns_server_stop(&server);
 }
 
 int main(void)
@@ -200,6 +276,8 @@ int main(void)
         TEST(test_a_turn_keeps_its_endpoint_though_that_is_in_no_lineup_any_more),
         TEST(test_who_waits_looks_again_when_an_endpoint_may_have_more_connections),
         TEST(test_an_endpoint_that_goes_by_another_name_is_another_one),
+        TEST(test_an_endpoint_is_one_object_for_all_fleets_also_for_those_not_in_force),
+        TEST(test_one_address_is_as_many_endpoints_as_it_has_names_only_where_tls_goes_by_them),
         TEST(test_what_happens_to_endpoints_in_one_turn_makes_one_lineup),
         TEST(test_a_check_that_waits_comes_to_its_turn_when_others_are_gone),
         TEST(test_a_resolver_of_old_is_asked_nothing_more_and_another_one_is_when_its_questions_have_ended),

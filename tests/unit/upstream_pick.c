@@ -16,6 +16,7 @@ struct rig {
     struct sp_lineup *lineup;
     struct sp_random random;
     bool barred[MAX]; /* by number of the endpoint */
+    unsigned asked;
     unsigned got[MAX];
 };
 
@@ -33,6 +34,7 @@ static bool may(void *arg, uint32_t index)
 {
     struct rig *r = arg;
 
+    r->asked++;
     assert_true(index < r->lineup->usable_count);
     return !r->barred[number_of(r, r->lineup->usable[index])];
 }
@@ -371,6 +373,33 @@ static void test_the_circle_closes(void **state)
     assert_int_equal(sp_pick_hash(&p, UINT64_MAX), last->at == UINT64_MAX ? last->index : first->index);
 }
 
+/* ---- all are full ---- */
+
+/* With weights so far apart that the table has thousands of places for one endpoint and one for another. */
+static void test_where_all_are_full_each_is_asked_about_once_and_the_last_that_is_not_is_found(void **state)
+{
+    static const unsigned WEIGHTS[MAX] = {65535, 1, 65535, 1};
+    static const enum sp_balance BALANCES[] = {SP_BALANCE_ROUND_ROBIN, SP_BALANCE_HASH};
+    struct rig *r = *state;
+    size_t next = 0;
+
+    for (size_t i = 0; i < SP_COUNTOF(BALANCES); i++) {
+        line_up(r, BALANCES[i], WEIGHTS);
+        assert_true(i == 0 ? r->lineup->turn_count > 10000 : r->lineup->point_count > 10000);
+        struct sp_pick p = pick_of(r);
+        for (uint64_t k = 0; k < 100; k++) {
+            for (unsigned one = 0; one <= 4; one++) {
+                for (unsigned j = 0; j < MAX; j++)
+                    r->barred[j] = j != one;
+                r->asked = 0;
+                uint32_t index = i == 0 ? sp_pick_round_robin(&p, &next) : sp_pick_hash(&p, key(k));
+                assert_int_equal(index, one < 4 ? one : SP_PICK_NONE);
+                assert_true(r->asked <= 4);
+            }
+        }
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -388,6 +417,7 @@ int main(void)
         TEST(test_equal_keys_go_to_equal_endpoints),
         TEST(test_only_the_keys_of_one_that_goes_move_and_not_all_to_one_other),
         TEST(test_the_circle_closes),
+        TEST(test_where_all_are_full_each_is_asked_about_once_and_the_last_that_is_not_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

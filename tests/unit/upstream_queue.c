@@ -409,6 +409,43 @@ static void test_who_waits_looks_again_when_there_are_other_endpoints(void **sta
     sp_targets_free(t);
 }
 
+/* They come back in another order than they were called in: one worker is slower than the other. Meanwhile others have come. */
+static void test_who_looks_again_in_vain_comes_back_to_his_place_in_a_queue_that_is_full(void **state)
+{
+    struct rig *r = *state;
+    struct waiter w[6] = {{{0}, 0, NULL}};
+    struct sp_endpoint *ep = cap(r, 1);
+    struct sp_targets *t[WORKERS];
+
+    r->upstream.queue_max = 3;
+    new_fleet(r);
+    for (unsigned i = 0; i < WORKERS; i++)
+        t[i] = targets_of(r, i);
+    assert_int_equal(ask(t[0], &w[0]), SP_OK);
+    for (int i = 1; i < 4; i++)
+        assert_int_equal(ask(t[i % 2], &w[i]), SP_AGAIN);
+    sp_queue_call_all(r->fleet->upstreams[0].queue);
+    assert_int_equal(ask(t[0], &w[4]), SP_AGAIN);
+    turn_all(r);
+    for (int i = 3; i > 0; i--) {
+        assert_int_equal(w[i].events, 1);
+        assert_int_equal(ask(t[i % 2], &w[i]), SP_AGAIN);
+    }
+    assert_int_equal(ask(t[0], &w[5]), SP_EOF);
+    for (int i = 1; i < 5; i++) {
+        over(&w[i - 1]);
+        turn_all(r);
+        for (int j = 1; j < 5; j++)
+            assert_int_equal(w[j].events, j == 4 ? i == 4 : j <= i ? 2 : 1);
+        assert_int_equal(ask(t[i % 2], &w[i]), SP_OK);
+    }
+    over(&w[4]);
+    turn_all(r);
+    assert_int_equal(connections_of(ep), 0);
+    for (unsigned i = 0; i < WORKERS; i++)
+        sp_targets_free(t[i]);
+}
+
 /* ---- threads: slots and turns alone, without sockets ---- */
 
 #define THREADS 4
@@ -533,6 +570,7 @@ int main(void)
         TEST(test_who_has_tried_an_endpoint_waits_for_another),
         TEST(test_a_new_configuration_wakes_who_waits_and_the_queue_is_the_same_one),
         TEST(test_who_waits_looks_again_when_there_are_other_endpoints),
+        TEST(test_who_looks_again_in_vain_comes_back_to_his_place_in_a_queue_that_is_full),
         TEST(test_threads_never_hold_more_slots_than_there_are_and_nobody_waits_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,7 @@ struct sp_codec_ops {
     /* Queues; the kernel may see it only at flush, so that head and first body bytes leave in one write.
      * SP_FAIL: it does not fit a block (SP_IO_BLOCK), bytes that may not stand in a head, framing fields among
      * the lines, or a framing that this message cannot have; nothing was queued, and another head may be sent
-     * instead. A 1xx status leaves the final head to be sent. Answers to HEAD, 204 and 304 have no body,
+     * instead. SP_AGAIN: likewise, for want of a block. A 1xx status leaves the final head to be sent. Answers to HEAD, 204 and 304 have no body,
      * whatever `framing` says; a response of SP_FRAMING_NONE that could have one gets Content-Length: 0. */
     enum sp_rc (*send_head)(struct sp_stream *s, const struct sp_head_out *head);
     /* SP_OK: *taken of `data` (> 0) are gone or kept. SP_AGAIN: a writable edge comes. SP_FAIL: broken, or more

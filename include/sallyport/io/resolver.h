@@ -16,6 +16,7 @@ struct sp_resolved {
     struct sp_addr address; /* with its port */
     unsigned weight;        /* of SRV, as it is there (0-65535); of an address record 0 */
     unsigned priority;      /* of SRV; 0 */
+    char name[256];         /* of SRV: the target, in lower case; else "" */
 };
 
 #define SP_RESOLVED_MAX 1024 /* addresses of one answer; what is beyond is left out */
@@ -25,10 +26,11 @@ struct sp_resolution {
     enum sp_rc
         rc; /* SP_OK: at least one address. SP_EOF: the name exists no more, or has no address. SP_FAIL: nobody
                     * could say: the last answer still stands. */
-    const struct sp_resolved *items; /* sorted, without doubles */
+    const struct sp_resolved *items; /* sorted; none twice, by address and name */
     size_t count;
-    bool
-        is_partial; /* with SP_OK: of some of a service's targets nobody could say; what was known of them still stands */
+    /* With SP_OK: of some of a service's targets, or of addresses of one family, nobody could say; what was known of them still
+     * stands. */
+    bool is_partial;
     uint64_t ttl_s;  /* of SP_OK: the smallest of all records involved; 0 also for what is in /etc/hosts */
     char error[128]; /* unless SP_OK */
 };
@@ -42,6 +44,8 @@ void sp_resolver_free(struct sp_resolver *r);
 /* One question; embedded in what waits for it. Zeroed it is not under way. */
 struct sp_question {
     void (*on_answer)(struct sp_question *q, const struct sp_resolution *answer);
+    /* Addresses of these families were known before: where an answer has none, it is made sure that there are none. */
+    bool had_ipv4, had_ipv6;
     /* the rest is private */
     struct sp_resolver *resolver;
     void *state;

@@ -25,6 +25,11 @@ SP_MUST_USE enum sp_rc sp_socket_accept(int listen_fd, int *fd, struct sp_addr *
 SP_MUST_USE enum sp_rc sp_socket_connect(const struct sp_addr *address, int *fd, int *errnum);
 /* SP_OK connected, SP_AGAIN still under way, SP_FAIL with *errnum. */
 SP_MUST_USE enum sp_rc sp_socket_connect_result(int fd, int *errnum);
+/* What failed so lacks descriptors or memory of ours: the other side has no part in it. */
+bool sp_socket_is_our_lack(int errnum);
+/* From now on the kernel asks a silent peer whether it is still there; one that is not is an error within two minutes. Does
+ * nothing on unix sockets. */
+void sp_socket_keep_alive(int fd);
 /* Looks at waiting bytes without taking them. SP_OK with *n > 0, SP_AGAIN, SP_EOF, SP_FAIL. */
 SP_MUST_USE enum sp_rc sp_socket_peek(int fd, void *buf, size_t room, size_t *n);
 /* Takes `n` of the bytes that were looked at, and throws them away. SP_FAIL: they are not there any more. */

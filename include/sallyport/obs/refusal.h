@@ -119,7 +119,7 @@
     X(too_many_interim, U, "the backend sent interim answers (1xx) without end")                             \
     X(unasked_response, U, "the backend spoke before it was asked")                                          \
     X(response_too_large, U, "the head of the backend's answer is too large")                                \
-    X(overloaded, U, "out of buffers or memory for this exchange")
+    X(overloaded, U, "out of buffers, memory or descriptors for this exchange")
 
 enum sp_refusal {
 #define X(name, when, meaning) SP_REFUSAL_##name,

@@ -42,6 +42,9 @@ void sp_limits_disconnect(struct sp_limit_holds *h); /* takes NULL */
  * a caller without limits: nothing is counted or refused. One thread a connection. */
 SP_MUST_USE enum sp_refusal sp_limits_enter(
     struct sp_limit_holds *h, size_t caller, uint64_t now_us, uint64_t *retry_ms);
+/* The same for one that was let on before, however many there are and without regard to the rate: a tunnel goes on after
+ * sp_limits_move, for which it had left. */
+void sp_limits_reenter(struct sp_limit_holds *h, size_t caller);
 void sp_limits_leave(struct sp_limit_holds *h, size_t caller);
 
 #endif

@@ -47,9 +47,12 @@ void sp_tls_saved_forget(struct sp_tls_saved *saved);
 SP_MUST_USE struct sp_transport *sp_tls_client_conn_new(
     struct sp_tls_client *c, int fd, const char *host, const char *alpn, struct sp_tls_saved *saved);
 /* Goes on as far as it can. SP_OK: the server is who it should be. SP_AGAIN: an edge will come. SP_FAIL: `err` says why, for a
- * log. The thread of `c`. */
+ * log; err->sys is ENOMEM when it was for want of memory. The thread of `c`. */
 SP_MUST_USE enum sp_rc sp_tls_client_handshake(struct sp_transport *t, struct sp_err *err);
 bool sp_tls_client_is_resumed(const struct sp_transport *t); /* after SP_OK */
+/* It goes on without what it was judged by, which it would keep alive, and without `saved`: what the server gives it from now
+ * on to come back with is thrown away. After SP_OK; any number of times. */
+void sp_tls_client_conn_detach(struct sp_transport *t);
 
 /* Certificate facts for `check`: of ours, if there is one. */
 struct sp_tls_client_facts {

@@ -49,7 +49,8 @@ struct sp_endpoint {
     _Atomic unsigned refs;
     struct sp_addr address;
     char text[SP_ADDR_TEXT]; /* the address */
-    /* The name that it was looked up by; of a service, or without a name, its address without port; "" for a unix socket. */
+    /* The name that it was looked up by: of a service the target's. Without a name its address without port; "" for a unix
+     * socket. */
     char host[256];
     char upstream[65];
 
@@ -70,7 +71,8 @@ struct sp_endpoint *sp_endpoint_ref(struct sp_endpoint *ep); /* any thread */
 void sp_endpoint_unref(struct sp_endpoint *ep);              /* any thread; takes NULL */
 
 /* ---- lineup ---- */
-#define SP_LINEUP_SLOTS_MAX 65536
+#define SP_LINEUP_SLOTS_MAX  65536
+#define SP_LINEUP_USABLE_MAX 4096
 
 struct sp_lineup {
     _Atomic unsigned refs;

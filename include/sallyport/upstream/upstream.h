@@ -66,9 +66,11 @@ struct sp_errand {
     /* The last that was asked, or NULL; stays until the end of the errand. */
     const struct sp_endpoint *endpoint;
     bool waiting; /* in the queue */
+    int errnum; /* with SP_FAIL: why a connection could not even begin, or 0; sp_socket_is_our_lack may say that it is our own fault */
     /* private */
-    bool earned;   /* its part of a retry */
-    bool was_kept; /* the last connection had been used before */
+    bool earned;     /* its part of a retry */
+    bool was_kept;   /* the last connection had been used before */
+    uint64_t ticket; /* its place in the queue, should it have to go back; 0: none */
     struct sp_outlet *tried[SP_TRIES_MAX];
     struct sp_place *place;
 };
@@ -105,6 +107,9 @@ void sp_upconn_timed_out(struct sp_upconn *c);
 /* How the endpoint did once it was connected: it answered, or it broke or did not answer in time. At most once a take. */
 void sp_upconn_went_well(struct sp_upconn *c);
 void sp_upconn_failed(struct sp_upconn *c, const char *how); /* how: for operators; stays for ever */
+/* It stands, and will be closed, never put: it lets go of the targets that it was taken by, and of its part in the upstream's TLS.
+ * How it goes from here on says nothing of the endpoint, on which it still counts. Any number of times. */
+void sp_upconn_detach(struct sp_upconn *c);
 /* The exchange is over and both halves complete: keep it if the backend is willing and there is room. */
 void sp_upconn_put(struct sp_upconn *c);
 void sp_upconn_close(struct sp_upconn *c); /* takes NULL */

@@ -261,6 +261,14 @@ enum sp_refusal sp_limits_enter(
     return SP_REFUSAL_none;
 }
 
+void sp_limits_reenter(struct sp_limit_holds *holds, size_t caller)
+{
+    struct hold *h = hold_of(holds, caller);
+
+    if (h != NULL && h->requests != 0)
+        atomic_fetch_add_explicit(&h->place->requests, 1, memory_order_relaxed);
+}
+
 void sp_limits_leave(struct sp_limit_holds *holds, size_t caller)
 {
     struct hold *h = hold_of(holds, caller);

@@ -57,6 +57,7 @@ static void decided_by(const struct sp_facts *f, size_t i, struct sp_decision *o
         out->allowed = true;
         out->reason = SP_REFUSAL_none;
         out->upstream = r->upstream;
+        out->upstream_name = r->config->upstream;
     }
     if (r->from.count > 0)
         out->caller = r->from.items[sp_callers_first(&r->from, f->callers)];

@@ -21,8 +21,8 @@ struct sp_conn {
     bool idle;
     bool told; /* how it went, in this use */
     const struct sp_tls_client
-        *tls;                   /* that it was, or is to be, made by; the transport shares it; NULL: plain */
-    struct sp_targets *targets; /* while it is in use; counted there */
+        *tls; /* that it was, or is to be, made by; the transport shares it; NULL: plain, or detached */
+    struct sp_targets *targets; /* while it is in use and not detached; counted there */
     size_t upstream;            /* of `targets` */
     void (*on_event)(void *arg);
     void *arg;

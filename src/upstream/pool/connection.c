@@ -157,6 +157,17 @@ void sp_conn_close_idle(struct sp_outlet *o, uint64_t now_ms)
     sp_outlet_let_go(o);
 }
 
+void sp_conn_close_others(struct sp_outlet *o, const struct sp_tls_client *tls)
+{
+    o->held++;
+    SP_LIST_EACH (&o->idle, it) {
+        struct sp_conn *c = SP_CONTAINER_OF(it, struct sp_conn, link);
+        if (c->tls != tls)
+            end_now(c);
+    }
+    sp_outlet_let_go(o);
+}
+
 /* ---- in use ---- */
 
 struct sp_upconn *sp_conn_use(struct sp_conn *c, struct sp_targets *t, const struct sp_errand *e)
@@ -173,15 +184,34 @@ struct sp_upconn *sp_conn_use(struct sp_conn *c, struct sp_targets *t, const str
     return &c->up;
 }
 
+static void let_go_of_targets(struct sp_conn *c)
+{
+    struct sp_targets *t = c->targets;
+
+    c->targets = NULL;
+    if (t != NULL)
+        sp_targets_let_go(t);
+}
+
 /* What `c` was made for may go with this. */
 static void give_up_use(struct sp_conn *c)
 {
     atomic_fetch_sub_explicit(&c->outlet->endpoint->requests, 1, memory_order_relaxed);
     c->on_event = NULL;
     c->arg = NULL;
-    struct sp_targets *t = c->targets;
-    c->targets = NULL;
-    sp_targets_let_go(t);
+    let_go_of_targets(c);
+}
+
+void sp_upconn_detach(struct sp_upconn *up)
+{
+    struct sp_conn *c = conn_of(up);
+
+    SP_ASSERT(c->phase == SP_CONN_OPEN);
+    c->told = true;
+    if (c->tls != NULL)
+        sp_tls_client_conn_detach(up->transport);
+    c->tls = NULL;
+    let_go_of_targets(c);
 }
 
 void sp_upconn_went_well(struct sp_upconn *up)
@@ -231,6 +261,7 @@ static bool keep(struct sp_conn *c, const struct sp_config_upstream *config)
 void sp_upconn_put(struct sp_upconn *up)
 {
     struct sp_conn *c = conn_of(up);
+    SP_ASSERT(c->targets != NULL);
     const struct sp_config_upstream *config = c->targets->items[c->upstream].config;
 
     if (c->is_private || !up->stream->ops->next(up->stream) || up->transport->peer_ended) {

@@ -10,6 +10,7 @@
  * errand waits for it. */
 #include <errno.h>
 
+#include "sallyport/io/socket.h"
 #include "upstream/pool/pick.h"
 #include "upstream/pool/pool_impl.h"
 #include "upstream/roster/fleet_impl.h"
@@ -176,21 +177,15 @@ static struct sp_upconn *use(
     note_try(e, o);
     struct sp_upconn *up = sp_conn_use(c, t, e);
     e->was_kept = up->reused;
+    e->ticket = 0;
     return up;
-}
-
-/* Descriptors and memory are ours to have, and no other endpoint would do better. */
-static bool is_our_fault(int errnum)
-{
-    return errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM || errnum == ENOBUFS;
 }
 
 /* With a slot of `o`, which is used up in any case. SP_OK, SP_AGAIN: it failed, another one may do; SP_FAIL. */
 static enum sp_rc open_new(
     struct sp_targets *t, struct sp_errand *e, struct sp_outlet *o, struct sp_upconn **out)
 {
-    int errnum = 0;
-    struct sp_conn *c = sp_conn_open(t->owner, o, e, &errnum);
+    struct sp_conn *c = sp_conn_open(t->owner, o, e, &e->errnum);
 
     if (c != NULL) {
         *out = use(t, e, o, c);
@@ -200,9 +195,9 @@ static enum sp_rc open_new(
     e->was_kept = false;
     sp_slot_release(o->queue, o->endpoint);
     sp_meter_add(t->owner->with.meter, SP_METER_upstream_connect_failures, 1);
-    if (is_our_fault(errnum))
+    if (sp_socket_is_our_lack(e->errnum)) /* no other endpoint would do better */
         return SP_FAIL;
-    if (errnum != EADDRNOTAVAIL) /* our ports to it are used up */
+    if (e->errnum != EADDRNOTAVAIL) /* our ports to it are used up */
         sp_endpoint_failed(t->owner->with.roster, t->fleet, e->upstream, o->endpoint, "connect_failed");
     return SP_AGAIN;
 }
@@ -245,10 +240,12 @@ static enum sp_rc redeem(struct sp_targets *t, struct sp_errand *e, struct sp_up
     }
     if (gift != NULL)
         sp_conn_end_keeping_slot(gift);
-    if (o != NULL)
+    if (o != NULL) {
         rc = open_new(t, e, o, out);
-    else
+    } else {
+        e->errnum = ENOMEM;
         sp_slot_release(queue, granted);
+    }
 out:
     if (o != NULL)
         sp_outlet_let_go(o);
@@ -262,6 +259,8 @@ static enum sp_rc wait(struct sp_targets *t, struct sp_errand *e, struct sp_tast
     struct sp_outlet *o;
     enum sp_rc rc = sp_place_take(t, e, taste);
 
+    if (rc == SP_FAIL)
+        e->errnum = ENOMEM;
     if (rc != SP_OK)
         return rc;
     /* A slot that was given up before we stood in the queue is nobody's. */
@@ -313,5 +312,6 @@ enum sp_rc sp_upconn_take(struct sp_targets *t, struct sp_errand *e, struct sp_u
     if (e->fresh && e->was_kept && e->tries > 0)
         forget_tries(e, e->tries - 1);
     e->was_kept = false;
+    e->errnum = 0;
     return take_or_wait(t, e, out);
 }

@@ -58,6 +58,13 @@ void sp_outlet_unname(struct sp_outlet *o)
         sp_conn_close_idle(o, UINT64_MAX);
 }
 
+void sp_outlet_settle(struct sp_outlet *o, const struct sp_tls_client *tls)
+{
+    if (o->saved.made_by != tls)
+        sp_tls_saved_forget(&o->saved);
+    sp_conn_close_others(o, tls);
+}
+
 /* Calls `each` for all outlets; it may let go of the one it is given. */
 static void each_outlet(struct sp_upstreams *u, void (*each)(void *arg, struct sp_outlet *o), void *arg)
 {

@@ -1,7 +1,8 @@
 /* Balancing: round robin, least requests, hash. See pick.h.
  *
  * Whether an endpoint may be chosen at all (it is up, it was not tried, it has room for a connection) is the caller's to say; here
- * it is only asked, as often as needed. None of the three asks about an endpoint that it would not take. */
+ * it is only asked. None of the three asks about an endpoint that it would not take, and round robin and hash ask about each
+ * at most once: where weights differ much, a table has thousands of places for each endpoint, and all of them may be full. */
 #include "upstream/pool/pick.h"
 
 /* What an endpoint gets that has just come back: nothing at all would leave it cold for ever. */
@@ -32,24 +33,80 @@ static uint32_t random_below(struct sp_random *random, uint32_t end)
     return (uint32_t)((sp_random_next(random) >> 32) * end >> 32);
 }
 
+/* ---- who was asked about ---- */
+
+struct asked {
+    uint64_t bits[SP_LINEUP_USABLE_MAX / 64]; /* as many as there are endpoints */
+    size_t left;                              /* endpoints nobody asked about yet */
+    size_t places;                            /* of the table that are still looked at */
+};
+
+/* So many places, that of endpoints of equal weight, however they are strewn, none is left over but by a freak of chance. */
+static void ask_nobody(struct asked *asked, const struct sp_lineup *l, size_t places)
+{
+    size_t most = 256 + 16 * l->usable_count;
+
+    memset(asked->bits, 0, (l->usable_count + 63) / 64 * sizeof(asked->bits[0]));
+    asked->left = l->usable_count;
+    asked->places = places < most ? places : most;
+}
+
+/* False: it was before. */
+static bool ask(struct asked *asked, const struct sp_pick *p, uint32_t index, bool *may)
+{
+    uint64_t bit = UINT64_C(1) << (index % 64);
+
+    if (asked->bits[index / 64] & bit)
+        return false;
+    asked->bits[index / 64] |= bit;
+    asked->left--;
+    *may = p->may(p->arg, index);
+    return true;
+}
+
 /* ---- round robin ---- */
 
-/* An endpoint in slow start lets most of its turns pass. When all of one round were let pass, the first of them is taken. */
+struct round {
+    struct asked asked;
+    uint32_t passed; /* the first that let its turn pass */
+};
+
+/* An endpoint in slow start lets most of its turns pass. */
+static bool takes_turn(struct round *r, const struct sp_pick *p, uint32_t index)
+{
+    bool may;
+
+    if (!ask(&r->asked, p, index, &may) || !may)
+        return false;
+    unsigned share = share_of(p, index);
+    if (share == SP_SHARE_FULL || random_below(p->random, SP_SHARE_FULL) < share)
+        return true;
+    if (r->passed == SP_PICK_NONE)
+        r->passed = index;
+    return false;
+}
+
+/* When all let their turns pass, the first of them is taken. */
 uint32_t sp_pick_round_robin(const struct sp_pick *p, size_t *next)
 {
-    uint32_t passed = SP_PICK_NONE;
+    const struct sp_lineup *l = p->lineup;
+    uint32_t count = (uint32_t)l->usable_count;
+    struct round r;
 
-    for (size_t i = 0; i < p->lineup->turn_count; i++) {
-        uint32_t index = p->lineup->turns[(*next)++ % p->lineup->turn_count];
-        if (index == passed || !p->may(p->arg, index))
-            continue;
-        unsigned share = share_of(p, index);
-        if (share == SP_SHARE_FULL || random_below(p->random, SP_SHARE_FULL) < share)
+    ask_nobody(&r.asked, l, l->turn_count);
+    r.passed = SP_PICK_NONE;
+    for (; r.asked.left > 0 && r.asked.places > 0; r.asked.places--) {
+        uint32_t index = l->turns[(*next)++ % l->turn_count];
+        if (takes_turn(&r, p, index))
             return index;
-        if (passed == SP_PICK_NONE)
-            passed = index;
     }
-    return passed;
+    uint32_t start = r.asked.left > 0 ? random_below(p->random, count) : 0;
+    for (uint32_t i = 0; r.asked.left > 0 && i < count; i++) {
+        uint32_t index = (start + i) % count;
+        if (takes_turn(&r, p, index))
+            return index;
+    }
+    return r.passed;
 }
 
 /* ---- least requests ---- */
@@ -120,15 +177,20 @@ static size_t first_point_from(const struct sp_lineup *l, uint64_t hash)
 uint32_t sp_pick_hash(const struct sp_pick *p, uint64_t hash)
 {
     const struct sp_lineup *l = p->lineup;
-    size_t start = first_point_from(l, hash);
-    uint32_t last = SP_PICK_NONE;
+    struct asked asked;
+    size_t at = first_point_from(l, hash);
+    uint32_t count = (uint32_t)l->usable_count;
+    bool may;
 
-    for (size_t i = 0; i < l->point_count; i++) {
-        uint32_t index = l->points[start + i < l->point_count ? start + i : start + i - l->point_count].index;
-        if (index == last)
-            continue;
-        last = index;
-        if (p->may(p->arg, index))
+    ask_nobody(&asked, l, l->point_count);
+    for (; asked.left > 0 && asked.places > 0; asked.places--, at++) {
+        uint32_t index = l->points[at % l->point_count].index;
+        if (ask(&asked, p, index, &may) && may)
+            return index;
+    }
+    for (uint32_t i = 0; asked.left > 0 && i < count; i++) {
+        uint32_t index = (uint32_t)((hash + i) % count);
+        if (ask(&asked, p, index, &may) && may)
             return index;
     }
     return SP_PICK_NONE;

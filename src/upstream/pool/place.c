@@ -1,7 +1,7 @@
 /* A place in the queue: an errand whose endpoints are all at their max_connections.
  *
  *                 take                mail                    redeem
- *   (no place) ---------> WAITING ----------> CALLED ----------------------> (no place)
+ *   (no place) ---------> WAITING ----------> CALLED ----------------------> (no place), and may come back to where it was
  *                            |                   |
  *                            | leave             | end: what was given goes back
  *                            +---------+---------+
@@ -72,6 +72,7 @@ enum sp_rc sp_place_take(struct sp_targets *t, struct sp_errand *e, struct sp_ta
     p->turn = (struct sp_turn){.mail.fn = on_mail,
         .loop = t->owner->with.loop,
         .wants = wants,
+        .ticket = e->ticket,
         .takes_gifts = !sp_errand_needs_new(e)};
     p->errand = e;
     p->targets = t;
@@ -108,6 +109,7 @@ void sp_place_redeem(struct sp_errand *e, struct sp_endpoint **granted, struct s
     SP_ASSERT(p->called);
     *granted = p->turn.granted != NULL ? sp_endpoint_ref(p->turn.granted) : NULL;
     *gift = p->turn.gift;
+    e->ticket = p->turn.ticket;
     e->place = NULL;
     e->waiting = false;
     place_free(p); /* with a lineup that may have been the last to know the endpoint */

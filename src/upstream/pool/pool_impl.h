@@ -45,6 +45,8 @@ void sp_outlet_let_go(struct sp_outlet *o);
 /* A choice names it, or does so no more: the last one closes what is idle. The caller holds it. */
 void sp_outlet_name(struct sp_outlet *o);
 void sp_outlet_unname(struct sp_outlet *o);
+/* What another one than `tls` (NULL: plain) made is not used again: it goes, and what it keeps alive with it. */
+void sp_outlet_settle(struct sp_outlet *o, const struct sp_tls_client *tls);
 
 /* ---- connection.c ---- */
 
@@ -67,6 +69,8 @@ void sp_conn_end_keeping_slot(struct sp_conn *c);
 bool sp_conn_evict(struct sp_outlet *o);
 /* Closes the idle ones that are due at `now_ms` (UINT64_MAX: all of them). */
 void sp_conn_close_idle(struct sp_outlet *o, uint64_t now_ms);
+/* Closes the idle ones that another one than `tls` (NULL: plain) made. */
+void sp_conn_close_others(struct sp_outlet *o, const struct sp_tls_client *tls);
 
 /* ---- targets.c ---- */
 

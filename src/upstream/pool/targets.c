@@ -101,6 +101,15 @@ void sp_target_refresh(struct sp_targets *t, size_t upstream)
 
 /* ---- targets ---- */
 
+static void settle(const struct sp_targets *t, size_t upstream)
+{
+    const struct sp_choice *c = t->items[upstream].choice;
+    const struct sp_tls_client *tls = sp_fleet_tls(t->fleet, upstream, t->owner->with.worker);
+
+    for (size_t i = 0; i < c->named; i++)
+        sp_outlet_settle(c->outlets[i], tls);
+}
+
 struct sp_targets *sp_targets_new(
     struct sp_upstreams *u, struct sp_fleet *fleet, const struct sp_config *config)
 {
@@ -119,6 +128,7 @@ struct sp_targets *sp_targets_new(
         sp_target_refresh(t, i);
         if (t->items[i].choice == NULL)
             goto fail;
+        settle(t, i);
     }
     return t;
 fail:

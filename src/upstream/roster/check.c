@@ -8,20 +8,24 @@
  * A new endpoint is used until its first answer, which counts at once: it may have been ill for long. The next question comes an
  * interval after the last one ended, give or take a tenth, so that they spread by themselves.
  *
+ * So many are asked at a time, and of one upstream half as many: where a thousand endpoints let every question run into its
+ * time-out, those of other upstreams find a place at once, or are the next to get one. Of the upstreams that wait the one with
+ * the fewest questions under way comes first.
+ *
  * Elsewhere: one question (probe.c). */
 #include <stdio.h>
 
 #include "upstream/roster/probe.h"
 
-#define AT_A_TIME       64
 #define FIRST_WITHIN_MS 1000 /* a tenth of the interval, at most */
 
 struct sp_check {
-    struct sp_list link; /* in roster->checks: waits for one of AT_A_TIME to end */
+    struct sp_list link; /* in roster->checks */
     struct sp_member *member;
     struct sp_timer *next;
     struct sp_probe probe;
-    bool is_running;
+    struct sp_fleet *under; /* one reference: for which it is asked now; NULL: it is not */
+    size_t under_upstream;
     bool has_answer;
     unsigned well, ill;   /* in a row */
     uint64_t interval_ms; /* by which `next` is set */
@@ -35,11 +39,60 @@ static const struct sp_config_health_check *terms_of(const struct sp_member *m)
 
 /* ---- when ---- */
 
+static unsigned *places_of(struct sp_fleet *f, size_t upstream)
+{
+    return &f->upstreams[upstream].checks_under_way;
+}
+
 static void start(struct sp_check *c)
 {
-    c->is_running = true;
-    c->member->roster->checks_under_way++;
-    sp_probe_start(&c->probe, c->member->upstream, &c->member->ep, &c->saved);
+    struct sp_member *m = c->member;
+
+    c->under = sp_fleet_ref(m->roster->fleet);
+    c->under_upstream = m->upstream;
+    ++*places_of(c->under, c->under_upstream);
+    m->roster->checks_under_way++;
+    sp_probe_start(&c->probe, m->upstream, &m->ep, &c->saved);
+}
+
+static void stop(struct sp_check *c)
+{
+    if (c->under == NULL)
+        return;
+    --*places_of(c->under, c->under_upstream);
+    c->member->roster->checks_under_way--;
+    sp_fleet_unref(c->under);
+    c->under = NULL;
+}
+
+/* Of those that are due, the one that waits longest of the upstream that has the fewest under way. */
+static struct sp_check *next_due(struct sp_roster *r)
+{
+    struct sp_check *next = NULL;
+    unsigned fewest = SP_CHECKS_OF_ONE_MAX;
+
+    SP_LIST_EACH (&r->checks, it) {
+        struct sp_check *c = SP_CONTAINER_OF(it, struct sp_check, link);
+        unsigned places = *places_of(r->fleet, c->member->upstream);
+        if (places < fewest) {
+            fewest = places;
+            next = c;
+        }
+        if (fewest == 0)
+            break;
+    }
+    return next;
+}
+
+void sp_check_call(struct sp_task *task)
+{
+    struct sp_roster *r = SP_CONTAINER_OF(task, struct sp_roster, call_checks);
+    struct sp_check *c;
+
+    while (r->checks_under_way < SP_CHECKS_MAX && (c = next_due(r)) != NULL) {
+        sp_list_remove(&c->link);
+        start(c);
+    }
 }
 
 static void on_next(void *arg)
@@ -47,27 +100,15 @@ static void on_next(void *arg)
     struct sp_check *c = arg;
     struct sp_roster *r = c->member->roster;
 
-    if (r->checks_under_way < AT_A_TIME)
-        start(c);
-    else
-        sp_list_append(&r->checks, &c->link);
+    sp_list_append(&r->checks, &c->link);
+    sp_loop_defer(r->loop, &r->call_checks);
 }
 
-/* The next that waits may run, in a turn of its own, for the configuration may be changing just now. If there is no place then
- * after all, it waits again. */
+/* A place is free. At the end of the turn, for the configuration may be changing just now. */
 static void call_next(struct sp_roster *r)
 {
-    if (sp_list_is_empty(&r->checks))
-        return;
-    struct sp_check *next = SP_CONTAINER_OF(r->checks.next, struct sp_check, link);
-    sp_list_remove(&next->link);
-    sp_timer_set(next->next, 0);
-}
-
-static void stop(struct sp_check *c)
-{
-    c->member->roster->checks_under_way -= c->is_running;
-    c->is_running = false;
+    if (!sp_list_is_empty(&r->checks))
+        sp_loop_defer(r->loop, &r->call_checks);
 }
 
 static void set_next(struct sp_check *c)
@@ -90,7 +131,8 @@ static void tell(const struct sp_member *m, const char *event, enum sp_log_level
     const char *reason)
 {
     struct sp_log_field fields[] = {SP_LOG_C("upstream", m->ep.upstream), SP_LOG_C("endpoint", m->ep.text),
-        SP_LOG_N("checks", checks), SP_LOG_C("reason", reason)};
+        SP_LOG_C("host", m->is_by_name ? m->ep.host : NULL), SP_LOG_N("checks", checks),
+        SP_LOG_C("reason", reason)};
 
     sp_log_event(m->roster->logger, level, event, fields, SP_COUNTOF(fields));
 }
@@ -100,6 +142,14 @@ static void set_down(struct sp_member *m, bool down)
     if (!down)
         atomic_store_explicit(&m->ep.up_since_ms, sp_loop_now_ms(m->roster->loop), memory_order_relaxed);
     atomic_store_explicit(&m->ep.is_down, down, memory_order_relaxed);
+}
+
+/* For the admin page. */
+static void note(struct sp_member *m, const char *failure)
+{
+    pthread_mutex_lock(&m->roster->lock);
+    (void)snprintf(m->last_check, sizeof(m->last_check), "%s", failure != NULL ? failure : "");
+    pthread_mutex_unlock(&m->roster->lock);
 }
 
 static void count_answer(struct sp_check *c, const char *failure)
@@ -112,9 +162,6 @@ static void count_answer(struct sp_check *c, const char *failure)
     atomic_fetch_add_explicit(failure == NULL ? &m->checks_ok : &m->checks_failed, 1, memory_order_relaxed);
     sp_meter_add(
         r->meter, failure == NULL ? SP_METER_upstream_checks_ok : SP_METER_upstream_checks_failed, 1);
-    pthread_mutex_lock(&r->lock);
-    (void)snprintf(m->last_check, sizeof(m->last_check), "%s", failure != NULL ? failure : "");
-    pthread_mutex_unlock(&r->lock);
 }
 
 /* True: it changed how it is. */
@@ -148,8 +195,11 @@ static void on_done(struct sp_probe *p, const char *failure)
 
     stop(c);
     call_next(r);
-    count_answer(c, failure);
+    note(c->member, failure);
     set_next(c);
+    if (p->is_ours)
+        return;
+    count_answer(c, failure);
     if (judge(c, failure))
         sp_roster_line_up(r, upstream);
 }
@@ -160,7 +210,7 @@ static void free_check(struct sp_check *c)
 {
     stop(c);
     sp_list_remove(&c->link);
-    call_next(c->member->roster); /* also if it did not run: it may have been called itself */
+    call_next(c->member->roster);
     sp_probe_destroy(&c->probe);
     sp_timer_free(c->next);
     sp_tls_saved_forget(&c->saved);
@@ -202,7 +252,7 @@ void sp_check_follow(struct sp_member *m)
         m->check = new_check(m);
     } else if (m->check->interval_ms != terms->interval_ms) {
         m->check->interval_ms = terms->interval_ms;
-        if (!m->check->is_running && sp_list_is_empty(&m->check->link))
+        if (m->check->under == NULL && sp_list_is_empty(&m->check->link))
             set_first(m->check);
     }
 }

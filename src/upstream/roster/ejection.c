@@ -38,7 +38,8 @@ unsigned sp_ejection_level(const struct sp_config_ejection *e, unsigned level, u
 
 static void tell_returned(struct sp_member *m)
 {
-    struct sp_log_field fields[] = {SP_LOG_C("upstream", m->ep.upstream), SP_LOG_C("endpoint", m->ep.text)};
+    struct sp_log_field fields[] = {SP_LOG_C("upstream", m->ep.upstream), SP_LOG_C("endpoint", m->ep.text),
+        SP_LOG_C("host", m->is_by_name ? m->ep.host : NULL)};
 
     sp_log_event(m->roster->logger, SP_LOG_INFO, "endpoint_returned", fields, SP_COUNTOF(fields));
 }
@@ -97,7 +98,8 @@ static void eject(struct sp_member *m)
     sp_meter_add(m->roster->meter, SP_METER_upstream_ejections, 1);
     sp_timer_set(m->ejected, for_ms);
     struct sp_log_field fields[] = {SP_LOG_C("upstream", m->ep.upstream), SP_LOG_C("endpoint", m->ep.text),
-        SP_LOG_N("failures", failed), SP_LOG_N("for_ms", for_ms),
+        SP_LOG_C("host", m->is_by_name ? m->ep.host : NULL), SP_LOG_N("failures", failed),
+        SP_LOG_N("for_ms", for_ms),
         SP_LOG_C("reason", atomic_load_explicit(&m->last_failure, memory_order_relaxed))};
     sp_log_event(m->roster->logger, SP_LOG_WARN, "endpoint_ejected", fields, SP_COUNTOF(fields));
     sp_roster_line_up(m->roster, m->upstream);

@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+#include "sallyport/base/hash.h"
+
 struct sp_endpoint *sp_endpoint_ref(struct sp_endpoint *ep)
 {
     atomic_fetch_add_explicit(&ep->refs, 1, memory_order_relaxed);
@@ -49,25 +51,70 @@ struct sp_member *sp_member_new(
     m->is_by_name = host != NULL;
     m->roster = r;
     sp_list_init(&m->link);
+    sp_list_init(&m->known);
     return m;
 }
 
-bool sp_member_is(const struct sp_member *m, const struct sp_addr *address, const char *host)
+/* ---- those that are known ---- */
+
+uint64_t sp_roster_hash(const char *a, const char *b, const char *c)
 {
-    return sp_addr_equal(&m->ep.address, address) && m->is_by_name == (host != NULL) &&
-           (host == NULL || strcmp(m->ep.host, host) == 0);
+    static const struct sp_hash_key KEY = {
+        {0}}; /* who makes them collide finds a list as long as his own answer */
+    const char *const texts[] = {a, b, c};
+    uint64_t hash = 0;
+
+    for (size_t i = 0; i < SP_COUNTOF(texts); i++)
+        hash += texts[i] != NULL ? sp_hash(&KEY, i, sp_slice_of(texts[i])) : 0;
+    return hash;
 }
 
-struct sp_member *sp_member_find(
+static bool is(
+    const struct sp_member *m, const char *upstream, const struct sp_addr *address, const char *host)
+{
+    return sp_addr_equal(&m->ep.address, address) && m->is_by_name == (host != NULL) &&
+           (host == NULL || strcmp(m->ep.host, host) == 0) && strcmp(m->ep.upstream, upstream) == 0;
+}
+
+struct sp_member *sp_member_get(
     struct sp_roster *r, const char *upstream, const struct sp_addr *address, const char *host)
 {
-    SP_LIST_EACH (&r->members, it) {
-        struct sp_member *m = SP_CONTAINER_OF(it, struct sp_member, link);
-        if (sp_member_is(m, address, host) && strcmp(m->ep.upstream, upstream) == 0)
+    char text[SP_ADDR_TEXT];
+
+    if (r == NULL)
+        return sp_member_new(r, upstream, address, host);
+    uint64_t hash = sp_roster_hash(upstream, sp_addr_format(address, text), host);
+    struct sp_list *bucket = &r->known[hash % SP_ROSTER_BUCKETS];
+    SP_LIST_EACH (bucket, it) {
+        struct sp_member *m = SP_CONTAINER_OF(it, struct sp_member, known);
+        if (is(m, upstream, address, host)) {
+            sp_endpoint_ref(&m->ep);
             return m;
+        }
     }
-    return NULL;
+    struct sp_member *m = sp_member_new(r, upstream, address, host);
+    if (m != NULL) {
+        sp_endpoint_ref(&m->ep);
+        sp_list_append(bucket, &m->known);
+    }
+    return m;
 }
+
+/* Of whom the list has the only reference nobody can get another one but here. */
+void sp_members_sweep(struct sp_roster *r)
+{
+    for (size_t i = 0; i < SP_ROSTER_BUCKETS; i++) {
+        SP_LIST_EACH (&r->known[i], it) {
+            struct sp_member *m = SP_CONTAINER_OF(it, struct sp_member, known);
+            if (atomic_load_explicit(&m->ep.refs, memory_order_acquire) > 1)
+                continue;
+            sp_list_remove(it);
+            sp_endpoint_unref(&m->ep);
+        }
+    }
+}
+
+/* ---- what workers tell ---- */
 
 void sp_endpoint_failed(
     struct sp_roster *r, struct sp_fleet *f, size_t upstream, struct sp_endpoint *ep, const char *how)

@@ -1,72 +1,83 @@
 /* The upstreams of one configuration: who their endpoints are (a muster), and the lineup that is made of them.
  *
- * A fleet is made by the builder, before anybody knows whether it will be put in force: it takes what the roster knows of the
- * same endpoints, and changes nothing of it. The roster musters once more when it is to follow. An older fleet keeps the last
+ * A fleet is made by the builder, before anybody knows whether it will be put in force: it takes the endpoints that the roster
+ * knows, tells it of those that are new, and changes nothing of how they are. The roster musters once more when it is to follow. An older fleet keeps the last
  * lineup that it had; who still goes by it soon does no more. */
 #include "upstream/roster/roster_impl.h"
 
 /* ---- muster ---- */
 
-static struct sp_endpoint *known_before(
-    struct sp_fleet *f, size_t upstream, const struct sp_addr *address, const char *host)
+static bool is_same(
+    const struct sp_config_upstream *config, const struct sp_endpoint *a, const struct sp_endpoint *b)
 {
-    const struct sp_lineup *l =
-        f->upstreams[upstream].lineup; /* written by the roster's thread only, once it is there */
-
-    for (size_t i = 0; l != NULL && i < l->all_count; i++) {
-        if (sp_member_is(sp_member_of(l->all[i]), address, host))
-            return l->all[i];
-    }
-    return NULL;
+    return a == b || (!sp_upstream_goes_by_host(config) && sp_addr_equal(&a->address, &b->address));
 }
 
-/* One reference handed over; NULL without memory. */
-static struct sp_endpoint *endpoint_of(
-    struct sp_fleet *f, size_t upstream, const struct sp_addr *address, const struct sp_config_endpoint *e)
+/* Where in m->slots `ep` is, or would be. */
+static uint32_t *slot_of(
+    const struct sp_muster *m, const struct sp_config_upstream *config, const struct sp_endpoint *ep)
 {
-    const char *name = f->upstreams[upstream].config->name, *host = e->is_srv ? NULL : e->host;
-    struct sp_member *known = f->roster != NULL ? sp_member_find(f->roster, name, address, host) : NULL;
-    struct sp_endpoint *ep = known != NULL ? &known->ep : known_before(f, upstream, address, host);
+    size_t end = 2 * m->room, at = sp_roster_hash(ep->text, NULL, NULL) % end;
 
-    if (ep != NULL)
-        return sp_endpoint_ref(ep);
-    known = sp_member_new(f->roster, name, address, host);
-    if (known == NULL)
+    while (m->slots[at] != 0 && !is_same(config, m->items[m->slots[at] - 1].ep, ep))
+        at = (at + 1) % end;
+    return &m->slots[at];
+}
+
+static bool grow(struct sp_muster *m, const struct sp_config_upstream *config)
+{
+    struct sp_muster more = {.count = m->count, .room = m->room == 0 ? 16 : 2 * m->room};
+
+    more.items = sp_alloc(more.room, sizeof(*more.items));
+    more.slots = sp_alloc(2 * more.room, sizeof(*more.slots));
+    if (more.items == NULL || more.slots == NULL) {
+        sp_free(more.items);
+        sp_free(more.slots);
+        return false;
+    }
+    for (uint32_t i = 0; i < m->count; i++) {
+        more.items[i] = m->items[i];
+        *slot_of(&more, config, m->items[i].ep) = i + 1;
+    }
+    sp_free(m->items);
+    sp_free(m->slots);
+    *m = more;
+    return true;
+}
+
+/* One that is not in force yet begins by this configuration. One reference handed over; NULL without memory. */
+static struct sp_endpoint *endpoint_of(struct sp_fleet *f, const struct sp_config_upstream *config,
+    const struct sp_config_endpoint *e, const struct sp_addr *address, const char *host)
+{
+    struct sp_member *m = sp_member_get(f->roster, config->name, address, host);
+
+    if (m == NULL)
         return NULL;
-    atomic_init(&known->ep.max_connections, e->max_connections);
-    return &known->ep;
+    if (sp_list_is_empty(&m->link))
+        atomic_store(&m->ep.max_connections, e->max_connections);
+    return &m->ep;
 }
 
-static bool is_there(const struct sp_muster *m, const struct sp_addr *address)
-{
-    for (size_t i = 0; i < m->count; i++) {
-        if (sp_addr_equal(&m->items[i].ep->address, address))
-            return true;
-    }
-    return false;
-}
-
-/* The first to name an address says how it is used. */
+/* The first to name an endpoint says how it is used. `host`: the name that it was looked up by, or NULL. */
 static bool add(struct sp_fleet *f, size_t upstream, const struct sp_config_endpoint *e,
-    const struct sp_addr *address, unsigned weight, bool is_backup, struct sp_muster *m)
+    const struct sp_addr *address, const char *host, unsigned weight, bool is_backup, struct sp_muster *m)
 {
-    if (m->count == SP_CANDIDATES_MAX || is_there(m, address))
+    const struct sp_config_upstream *config = f->upstreams[upstream].config;
+
+    if (m->count == SP_CANDIDATES_MAX)
         return true;
-    if (m->count == m->room) {
-        size_t room = m->room == 0 ? 16 : 2 * m->room;
-        struct sp_candidate *more = sp_alloc(room, sizeof(*more));
-        if (more == NULL)
-            return false;
-        if (m->count > 0)
-            memcpy(more, m->items, m->count * sizeof(*more));
-        sp_free(m->items);
-        m->items = more;
-        m->room = room;
-    }
-    struct sp_endpoint *ep = endpoint_of(f, upstream, address, e);
+    if (m->count == m->room && !grow(m, config))
+        return false;
+    struct sp_endpoint *ep = endpoint_of(f, config, e, address, host);
     if (ep == NULL)
         return false;
-    m->items[m->count++] = (struct sp_candidate){ep, weight, is_backup, e->max_connections};
+    uint32_t *slot = slot_of(m, config, ep);
+    if (*slot != 0) {
+        sp_endpoint_unref(ep);
+        return true;
+    }
+    m->items[m->count] = (struct sp_candidate){ep, weight, is_backup, e->max_connections};
+    *slot = (uint32_t)++m->count;
     return true;
 }
 
@@ -82,9 +93,11 @@ static bool add_named(
     for (size_t i = 0; i < count; i++)
         first = items[i].priority < first ? items[i].priority : first;
     for (size_t i = 0; i < count; i++) {
-        unsigned weight = e->weight, own = items[i].weight > 0 ? items[i].weight : 1;
-        bool is_backup = e->is_backup || (e->is_srv && items[i].priority > first);
-        if (!add(f, upstream, e, &items[i].address, e->is_srv ? weight * own : weight, is_backup, m))
+        const struct sp_resolved *item = &items[i];
+        const char *host = e->is_srv ? item->name : e->host;
+        unsigned weight = e->is_srv ? e->weight * (item->weight > 0 ? item->weight : 1) : e->weight;
+        bool is_backup = e->is_backup || (e->is_srv && item->priority > first);
+        if (!add(f, upstream, e, &item->address, host, weight, is_backup, m))
             return false;
     }
     return true;
@@ -97,8 +110,9 @@ enum sp_rc sp_muster_call(struct sp_fleet *f, size_t upstream, struct sp_muster 
     *out = (struct sp_muster){0};
     for (size_t i = 0; i < config->endpoint_count; i++) {
         const struct sp_config_endpoint *e = &config->endpoints[i];
-        bool added = e->address.len != 0 ? add(f, upstream, e, &e->address, e->weight, e->is_backup, out)
-                                         : add_named(f, upstream, e, out);
+        bool added = e->address.len != 0
+                         ? add(f, upstream, e, &e->address, e->host, e->weight, e->is_backup, out)
+                         : add_named(f, upstream, e, out);
         if (!added) {
             sp_muster_free(out);
             return SP_FAIL;
@@ -112,6 +126,7 @@ void sp_muster_free(struct sp_muster *m)
     for (size_t i = 0; i < m->count; i++)
         sp_endpoint_unref(m->items[i].ep);
     sp_free(m->items);
+    sp_free(m->slots);
     *m = (struct sp_muster){0};
 }
 
@@ -132,8 +147,10 @@ static bool line_up_all(struct sp_fleet *f)
 {
     bool complete = true;
 
-    if (f->roster != NULL)
+    if (f->roster != NULL) {
         pthread_mutex_lock(&f->roster->lock);
+        sp_members_sweep(f->roster); /* of configurations that never came into force */
+    }
     for (size_t i = 0; i < f->upstream_count && complete; i++)
         complete = line_up(f, i);
     if (f->roster != NULL)

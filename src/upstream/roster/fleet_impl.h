@@ -3,7 +3,8 @@
  *
  *   fleet    immutable but for its lineups (behind `lock`, told by `version`)
  *   roster   its thread's own, but for what stands behind `lock`: the builder's and the main thread look things up there
- *   member   an endpoint. In roster->members while the fleet in force has it; only then does it have timers and a check
+ *   member   an endpoint. In roster->members while the fleet in force has it; only then does it have timers and a check. In
+ *            roster->known for as long as anybody has it, so that it is one object for all fleets and its caps are kept
  */
 #ifndef SP_UPSTREAM_FLEET_IMPL_H
 #define SP_UPSTREAM_FLEET_IMPL_H
@@ -22,6 +23,7 @@ struct sp_fleet_upstream {
     struct sp_tls_client **tls; /* one a worker, and behind them the roster's; NULL: plain */
     bool is_panic;              /* the roster's thread: the lineup is made of all there are */
     bool is_stale;              /* likewise: it is to have another one at the end of the turn */
+    unsigned checks_under_way;  /* likewise: that were begun for this fleet */
     struct sp_queue
         *queue; /* one reference; that of the upstream of the same name before, if there was one */
 };
@@ -48,6 +50,8 @@ struct sp_yielder {
 
 struct sp_name;
 
+#define SP_ROSTER_BUCKETS 1024
+
 struct sp_roster {
     struct sp_loop *loop;
     struct sp_logger *logger;
@@ -64,14 +68,19 @@ struct sp_roster {
     struct sp_fleet *fleet; /* in force; one reference; NULL before the first */
     struct sp_list members; /* of sp_member, one reference each */
     struct sp_list names;   /* of sp_name */
+    struct sp_list names_by_hash[SP_ROSTER_BUCKETS];
+
+    /* Behind `lock` for everybody: the builder, too, makes members. Of sp_member, one reference each. */
+    struct sp_list known[SP_ROSTER_BUCKETS];
 
     /* The roster's thread only. */
     struct sp_resolver *resolver; /* NULL: no name was asked yet */
     bool resolver_is_stale;       /* to be made anew when nothing is under way */
     unsigned names_asked;         /* questions under way */
     struct sp_buf servers;        /* to be asked; sp_names_servers */
-    struct sp_list checks;        /* of sp_check, those that wait for one of the places to be free */
+    struct sp_list checks;        /* of sp_check, those that are due and wait for a place */
     unsigned checks_under_way;
+    struct sp_task call_checks;
     struct sp_pool blocks;  /* of checks' streams */
     struct sp_task line_up; /* those of `fleet` that are stale */
 };
@@ -80,6 +89,7 @@ struct sp_member {
     struct sp_endpoint ep; /* what is handed out */
     bool is_by_name;       /* ep.host is a name that was looked up */
     struct sp_list link;   /* in roster->members */
+    struct sp_list known;  /* in roster->known */
     struct sp_roster *roster;
     struct sp_mail failed; /* "look at failed_in_a_row"; with a reference while it is under way */
     atomic_bool failed_under_way;
@@ -99,6 +109,12 @@ struct sp_member {
     struct sp_timer *ejected; /* when it comes back */
     struct sp_check *check;
 };
+
+/* TLS asks for a backend by its endpoint's own name, or holds it to that. */
+static inline bool sp_upstream_goes_by_host(const struct sp_config_upstream *config)
+{
+    return config->tls != NULL && config->tls->name == NULL;
+}
 
 static inline struct sp_member *sp_member_of(struct sp_endpoint *ep)
 {

@@ -4,7 +4,8 @@
  * is not asked many times in a row. Weights are first divided by what they have in common, and brought down if the table would
  * be longer than SP_LINEUP_SLOTS_MAX.
  *
- * Points on the circle: as many for each unit of weight, at places that depend on nothing but the endpoint's address. How many
+ * Points on the circle: as many for each unit of weight, at places that depend on nothing but the endpoint's address (and its
+ * name, where there may be several of one address). How many
  * a unit has is reckoned from all endpoints, not from those that are well, so that one which goes down, or comes back, moves
  * no key but its own. */
 #include <stdlib.h>
@@ -143,7 +144,7 @@ static unsigned points_of(unsigned weight, const struct scale *all)
     return (unsigned)(((uint64_t)points * POINTS_MAX + all->sum - 1) / all->sum);
 }
 
-static bool make_points(struct sp_lineup *l, const struct scale *all)
+static bool make_points(struct sp_lineup *l, const struct sp_config_upstream *config, const struct scale *all)
 {
     size_t total = 0, n = 0;
 
@@ -154,6 +155,8 @@ static bool make_points(struct sp_lineup *l, const struct scale *all)
         return false;
     for (size_t i = 0; i < l->usable_count; i++) {
         uint64_t seed = hash_text(l->usable[i]->text);
+        if (sp_upstream_goes_by_host(config))
+            seed = mix(seed ^ hash_text(l->usable[i]->host));
         unsigned points = points_of(l->weights[i], all);
         for (unsigned k = 0; k < points; k++)
             l->points[n++] = (struct sp_lineup_point){mix(seed + k), (uint32_t)i};
@@ -223,7 +226,7 @@ struct sp_lineup *sp_lineup_new(
     for (size_t i = 0; i < count; i++)
         l->all[l->all_count++] = sp_endpoint_ref(candidates[i].ep);
     choose(l, config, candidates, count);
-    if (!make_turns(l) || (config->balance == SP_BALANCE_HASH && !make_points(l, &all)))
+    if (!make_turns(l) || (config->balance == SP_BALANCE_HASH && !make_points(l, config, &all)))
         goto fail;
     return l;
 fail:

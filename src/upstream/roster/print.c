@@ -25,7 +25,7 @@ static enum state state_of(const struct sp_member *m)
 static void sample(
     struct sp_buf *out, enum sp_gauge_id id, const struct sp_member *m, const char *state, int64_t value)
 {
-    const char *const values[SP_GAUGE_LABELS] = {m->ep.upstream, m->ep.text, state};
+    const char *const values[SP_GAUGE_LABELS] = {m->ep.upstream, m->ep.text, m->ep.host, state};
 
     sp_gauge_sample(out, id, values, value);
 }

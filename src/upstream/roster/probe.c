@@ -60,6 +60,17 @@ static enum sp_rc fail(struct sp_probe *p, const char *what, const char *why)
     return SP_FAIL;
 }
 
+static enum sp_rc lack(struct sp_probe *p, int errnum)
+{
+    p->is_ours = true;
+    return fail(p, "it could not be asked", strerrordesc_np(errnum));
+}
+
+static enum sp_rc cannot_connect(struct sp_probe *p, int errnum)
+{
+    return sp_socket_is_our_lack(errnum) ? lack(p, errnum) : fail(p, "connect", strerrordesc_np(errnum));
+}
+
 /* ---- steps: SP_OK with another phase, SP_AGAIN, SP_EOF when all is well, SP_FAIL ---- */
 
 static enum sp_rc finish_connect(struct sp_probe *p)
@@ -68,7 +79,7 @@ static enum sp_rc finish_connect(struct sp_probe *p)
     enum sp_rc rc = sp_socket_connect_result(p->fd, &errnum);
 
     if (rc == SP_FAIL)
-        return fail(p, "connect", strerrordesc_np(errnum));
+        return cannot_connect(p, errnum);
     if (rc == SP_OK)
         p->phase = SP_PROBE_PREFACE;
     return rc;
@@ -100,7 +111,7 @@ static enum sp_rc make_transport(struct sp_probe *p)
                                    : sp_tls_client_conn_new(clients[p->fleet->workers], p->fd, host,
                                          terms_of(p)->path != NULL ? "http/1.1" : NULL, p->saved);
     if (p->transport == NULL)
-        return fail(p, "not enough memory", NULL);
+        return lack(p, ENOMEM);
     p->fd = -1;
     sp_transport_ready(p->transport, p->early_events);
     p->phase = SP_PROBE_TLS;
@@ -110,7 +121,7 @@ static enum sp_rc make_transport(struct sp_probe *p)
 static enum sp_rc send_preface(struct sp_probe *p)
 {
     if (p->preface.len == 0 && !make_preface(p))
-        return fail(p, "not enough memory", NULL);
+        return lack(p, ENOMEM);
     while (p->preface_sent < p->preface.len) {
         ssize_t sent =
             send(p->fd, p->preface.ptr + p->preface_sent, p->preface.len - p->preface_sent, MSG_NOSIGNAL);
@@ -131,6 +142,8 @@ static enum sp_rc shake_hands(struct sp_probe *p)
 
     if (upstream_of(p)->tls != NULL) {
         enum sp_rc rc = sp_tls_client_handshake(p->transport, &err);
+        if (rc == SP_FAIL && sp_socket_is_our_lack(err.sys))
+            return lack(p, err.sys);
         if (rc == SP_FAIL)
             return fail(p, "TLS", err.text);
         if (rc != SP_OK)
@@ -140,7 +153,7 @@ static enum sp_rc shake_hands(struct sp_probe *p)
         return SP_EOF;
     p->stream = sp_h1_new(SP_CLIENT, p->transport, &p->roster->blocks, &LIMITS);
     if (p->stream == NULL)
-        return fail(p, "not enough memory", NULL);
+        return lack(p, ENOMEM);
     p->phase = SP_PROBE_SEND;
     return SP_OK;
 }
@@ -176,8 +189,10 @@ static enum sp_rc send_request(struct sp_probe *p)
         .framing = SP_FRAMING_NONE,
         .close = true};
 
-    if (p->stream->ops->send_head(p->stream, &head) != SP_OK ||
-        p->stream->ops->send_end(p->stream, NULL, 0) != SP_OK)
+    enum sp_rc rc = p->stream->ops->send_head(p->stream, &head);
+    if (rc == SP_AGAIN)
+        return lack(p, ENOMEM);
+    if (rc != SP_OK || p->stream->ops->send_end(p->stream, NULL, 0) != SP_OK)
         return fail(p, "the request cannot be written", NULL);
     p->phase = SP_PROBE_RECEIVE;
     return SP_OK;
@@ -199,6 +214,8 @@ static enum sp_rc receive(struct sp_probe *p)
         return rc;
     if (rc == SP_EOF)
         return fail(p, "the connection was closed without an answer", NULL);
+    if (rc == SP_FAIL && fault.reason == SP_REFUSAL_overloaded)
+        return lack(p, ENOMEM);
     if (rc == SP_FAIL)
         return fail(p, "bad answer", fault.detail);
     if (head->status >= terms->status_min && head->status <= terms->status_max)
@@ -301,6 +318,7 @@ void sp_probe_start(struct sp_probe *p, size_t upstream, struct sp_endpoint *ep,
     p->saved = saved;
     p->early_events = 0;
     p->preface_sent = 0;
+    p->is_ours = false;
     if (terms_of(p)->port != 0)
         set_port(&address, terms_of(p)->port);
     sp_timer_set(p->deadline, terms_of(p)->timeout_ms);
@@ -308,12 +326,12 @@ void sp_probe_start(struct sp_probe *p, size_t upstream, struct sp_endpoint *ep,
     enum sp_rc rc = sp_socket_connect(&address, &p->fd, &errnum);
     if (rc == SP_FAIL) {
         p->fd = -1;
-        (void)fail(p, "connect", strerrordesc_np(errnum));
+        (void)cannot_connect(p, errnum);
         return;
     }
     p->watch = sp_watch_new(p->roster->loop, p->fd, on_edge, p);
     if (p->watch == NULL)
-        (void)fail(p, "not enough memory", NULL);
+        (void)lack(p, ENOMEM);
     else
         p->phase = SP_PROBE_CONNECT;
 }

@@ -18,6 +18,8 @@ enum sp_probe_phase {
 struct sp_probe {
     /* Once after each start, from the loop. `failure`: NULL: it is well. */
     void (*on_done)(struct sp_probe *p, const char *failure);
+    bool
+        is_ours; /* with a failure: it was for want of our own memory or descriptors, and says nothing about the endpoint */
 
     /* the rest is private */
     struct sp_roster *roster;

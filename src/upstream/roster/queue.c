@@ -17,7 +17,8 @@ struct sp_queue {
     _Atomic unsigned refs;
     _Atomic unsigned count; /* of `waiting`; looked at without the lock */
     pthread_mutex_t lock;
-    struct sp_list waiting; /* of sp_turn, the longest waiting first */
+    uint64_t tickets;       /* given out */
+    struct sp_list waiting; /* of sp_turn, by their tickets */
 };
 
 struct sp_queue *sp_queue_new(void)
@@ -125,6 +126,16 @@ void sp_slot_release(struct sp_queue *q, struct sp_endpoint *ep)
 
 /* ---- waiting ---- */
 
+/* Who comes back comes before those that came after it. */
+static void line_up(struct sp_queue *q, struct sp_turn *t)
+{
+    struct sp_list *before = q->waiting.prev;
+
+    while (before != &q->waiting && SP_CONTAINER_OF(before, struct sp_turn, link)->ticket > t->ticket)
+        before = before->prev;
+    sp_list_prepend(before, &t->link);
+}
+
 enum sp_rc sp_queue_wait(struct sp_queue *q, unsigned max, struct sp_turn *t)
 {
     enum sp_rc rc = SP_FAIL;
@@ -133,8 +144,10 @@ enum sp_rc sp_queue_wait(struct sp_queue *q, unsigned max, struct sp_turn *t)
     t->gift = NULL;
     sp_list_init(&t->link);
     pthread_mutex_lock(&q->lock);
-    if (atomic_load(&q->count) < max) {
-        sp_list_append(&q->waiting, &t->link);
+    if (t->ticket != 0 || atomic_load(&q->count) < max) {
+        if (t->ticket == 0)
+            t->ticket = ++q->tickets;
+        line_up(q, t);
         atomic_fetch_add(&q->count, 1);
         rc = SP_OK;
     }

@@ -26,6 +26,8 @@ struct sp_turn {
      * while `t` waits. */
     bool (*wants)(const struct sp_turn *t, const struct sp_endpoint *ep);
     bool takes_gifts; /* a connection that was used before will do */
+    /* Its place: 0, and who waits gives it one; or that of a turn which was called for nothing. */
+    uint64_t ticket;
 
     /* Filled for .mail.fn. */
     struct sp_endpoint
@@ -41,7 +43,8 @@ SP_MUST_USE bool sp_slot_take(struct sp_endpoint *ep);
 /* A slot given up: whoever waits for it has it now. Cheap when nobody waits. Any thread. */
 void sp_slot_release(struct sp_queue *q, struct sp_endpoint *ep);
 
-/* SP_OK: `t` waits behind the others; look once more afterwards for a slot that was given up meanwhile. SP_FAIL: `max` wait already. */
+/* SP_OK: `t` waits, behind the others or at the place that it had; look once more afterwards for a slot that was given up
+ * meanwhile. SP_FAIL: `max` wait already, and it had no place. */
 SP_MUST_USE enum sp_rc sp_queue_wait(struct sp_queue *q, unsigned max, struct sp_turn *t);
 /* True: it waits no more. False: its mail is on its way, and `t` must stay until that came. */
 SP_MUST_USE bool sp_queue_leave(struct sp_queue *q, struct sp_turn *t);
@@ -51,7 +54,7 @@ SP_MUST_USE bool sp_queue_wants(struct sp_queue *q, const struct sp_endpoint *ep
 /* `gift`, an open connection to `ep`, with its slot: taken over if who waits longest for it waits on `loop` and takes gifts. */
 SP_MUST_USE bool sp_queue_give(
     struct sp_queue *q, struct sp_endpoint *ep, const struct sp_loop *loop, void *gift);
-/* Everybody who waits is to look again: there are other endpoints than before. Any thread. */
+/* Everybody who waits is to look again, and may come back to his place: there are other endpoints than before. Any thread. */
 void sp_queue_call_all(struct sp_queue *q);
 
 /* ---- workers that may be asked to give up unused connections ---- */

@@ -14,11 +14,14 @@
 
 /* ---- members ---- */
 
-/* The list's own reference goes with it. */
+/* The list's own reference goes with it. Should it be named again, it is a new one but for its connections, which go on. */
 static void retire(struct sp_roster *r, struct sp_member *m)
 {
     sp_ejection_retire(m);
     sp_check_retire(m);
+    atomic_store_explicit(&m->weight, 0, memory_order_relaxed);
+    atomic_store_explicit(&m->ep.failed_in_a_row, 0, memory_order_relaxed);
+    atomic_store_explicit(&m->ep.up_since_ms, 0, memory_order_relaxed);
     pthread_mutex_lock(&r->lock);
     sp_list_remove(&m->link);
     pthread_mutex_unlock(&r->lock);
@@ -88,7 +91,10 @@ static void line_up(struct sp_roster *r, size_t upstream)
     struct sp_muster m;
     bool has_other_caps = false, has_some = false;
 
-    if (sp_muster_call(r->fleet, upstream, &m) != SP_OK)
+    pthread_mutex_lock(&r->lock);
+    enum sp_rc rc = sp_muster_call(r->fleet, upstream, &m);
+    pthread_mutex_unlock(&r->lock);
+    if (rc != SP_OK)
         return;
     SP_LIST_EACH (&r->members, it) {
         struct sp_member *member = SP_CONTAINER_OF(it, struct sp_member, link);
@@ -108,6 +114,13 @@ static void line_up(struct sp_roster *r, size_t upstream)
     sp_muster_free(&m);
 }
 
+static void sweep(struct sp_roster *r)
+{
+    pthread_mutex_lock(&r->lock);
+    sp_members_sweep(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
 static void on_line_up(struct sp_task *task)
 {
     struct sp_roster *r = SP_CONTAINER_OF(task, struct sp_roster, line_up);
@@ -117,6 +130,7 @@ static void on_line_up(struct sp_task *task)
             line_up(r, i);
         r->fleet->upstreams[i].is_stale = false;
     }
+    sweep(r);
 }
 
 void sp_roster_line_up(struct sp_roster *r, size_t upstream)
@@ -173,6 +187,7 @@ static void on_follow(struct sp_mail *mail)
     for (size_t i = 0; i < f->upstream_count; i++)
         line_up(r, i);
     sp_fleet_unref(before);
+    sweep(r);
 }
 
 void sp_roster_follow(struct sp_roster *r, struct sp_fleet *f)
@@ -197,7 +212,10 @@ enum sp_rc sp_roster_new(const struct sp_roster_options *options, struct sp_rost
     pthread_mutex_init(&r->lock, NULL);
     pthread_mutex_init(&r->yield_lock, NULL);
     sp_list_init(&r->members);
+    for (size_t i = 0; i < SP_ROSTER_BUCKETS; i++)
+        sp_list_init(&r->known[i]);
     sp_list_init(&r->checks);
+    sp_task_init(&r->call_checks, sp_check_call);
     sp_task_init(&r->line_up, on_line_up);
     sp_pool_init(&r->blocks, SP_IO_BLOCK, BLOCKS_KEPT, 0);
     if (sp_names_init(r) != SP_OK || sp_roster_equip(r, options, err) != SP_OK) {
@@ -221,6 +239,17 @@ enum sp_rc sp_roster_equip(struct sp_roster *r, const struct sp_roster_options *
     return SP_OK;
 }
 
+/* Whoever has one still has it for himself. */
+static void forget_known(struct sp_roster *r)
+{
+    for (size_t i = 0; i < SP_ROSTER_BUCKETS; i++) {
+        SP_LIST_EACH (&r->known[i], it) {
+            sp_list_remove(it);
+            sp_endpoint_unref(&SP_CONTAINER_OF(it, struct sp_member, known)->ep);
+        }
+    }
+}
+
 void sp_roster_free(struct sp_roster *r)
 {
     if (r == NULL)
@@ -229,8 +258,10 @@ void sp_roster_free(struct sp_roster *r)
     sp_task_cancel(&r->line_up);
     SP_LIST_EACH (&r->members, it)
         retire(r, SP_CONTAINER_OF(it, struct sp_member, link));
+    sp_task_cancel(&r->call_checks);
     sp_names_free(r);
     sp_fleet_unref(r->fleet);
+    forget_known(r);
     sp_loop_turn(r->loop, 0); /* and what was buried just now */
     sp_pool_destroy(&r->blocks);
     pthread_mutex_destroy(&r->lock);

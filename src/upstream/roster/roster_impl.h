@@ -1,6 +1,6 @@
 /* How the sources of the roster call each other. Not a door.
  *
- *   endpoint.c  members                      names.c     what names mean
+ *   endpoint.c  members                      names.c     what names mean (names_table.c: which there are)
  *   lineup.c    who is asked, in what turn   check.c     questions to endpoints
  *   fleet.c     upstreams of a configuration ejection.c  leaving out who fails
  *   roster.c    what is in force             print.c     for operators
@@ -15,10 +15,14 @@
 /* `host`: the name that it was looked up by; NULL: none. Hands over one reference; NULL without memory. */
 SP_MUST_USE struct sp_member *sp_member_new(
     struct sp_roster *r, const char *upstream, const struct sp_addr *address, const char *host);
-bool sp_member_is(const struct sp_member *m, const struct sp_addr *address, const char *host);
-/* In r->members; borrowed. */
-struct sp_member *sp_member_find(
+/* The one that there is, or a new one that everybody finds from then on. With the roster's lock; `r` may be NULL: always a new
+ * one. Hands over one reference; NULL without memory. */
+SP_MUST_USE struct sp_member *sp_member_get(
     struct sp_roster *r, const char *upstream, const struct sp_addr *address, const char *host);
+/* Those that nobody has any more are forgotten. With the roster's lock. */
+void sp_members_sweep(struct sp_roster *r);
+/* Any texts, or NULL. */
+uint64_t sp_roster_hash(const char *a, const char *b, const char *c);
 
 /* ---- lineup.c ---- */
 struct sp_candidate {
@@ -27,7 +31,7 @@ struct sp_candidate {
     bool is_backup;
     unsigned max_connections; /* of the configuration; for who puts it in force */
 };
-#define SP_CANDIDATES_MAX 4096 /* of one upstream; what is beyond is left out */
+#define SP_CANDIDATES_MAX SP_LINEUP_USABLE_MAX /* of one upstream; what is beyond is left out */
 /* How things are now. Takes a reference of each endpoint. NULL without memory. */
 SP_MUST_USE struct sp_lineup *sp_lineup_new(
     const struct sp_config_upstream *config, const struct sp_candidate *candidates, size_t count);
@@ -35,17 +39,19 @@ bool sp_lineup_is_same(const struct sp_lineup *a, const struct sp_lineup *b);
 
 /* ---- fleet.c ---- */
 /* The candidates of an upstream, by what names mean now: known endpoints where there are, new ones else. The caller holds the
- * roster's lock, or is its thread. *out is to be given back; SP_FAIL without memory. */
+ * roster's lock. *out is to be given back; SP_FAIL without memory. */
 struct sp_muster {
     struct sp_candidate *items; /* one reference each */
     size_t count, room;
+    uint32_t *
+        slots; /* 2 * room: where in `items`, and one; by the hash of what must not be there twice. 0: free */
 };
 SP_MUST_USE enum sp_rc sp_muster_call(struct sp_fleet *f, size_t upstream, struct sp_muster *out);
 void sp_muster_free(struct sp_muster *m);
 /* Takes over `lineup`. */
 void sp_fleet_replace(struct sp_fleet *f, size_t upstream, struct sp_lineup *lineup);
 
-/* ---- names.c ---- */
+/* ---- names.c, names_table.c ---- */
 enum sp_name_state {
     SP_NAME_NEW,     /* never answered */
     SP_NAME_KNOWN,   /* answered with addresses, last time */
@@ -55,7 +61,7 @@ enum sp_name_state {
 /* A name that endpoints are given by; one for all upstreams. In roster->names; everything that is not said to be otherwise is
  * written by the roster's thread, behind the lock. */
 struct sp_name {
-    struct sp_list link;
+    struct sp_list link, by_hash;
     struct sp_roster *roster;
     char host[256];
     uint16_t port;
@@ -90,6 +96,10 @@ SP_MUST_USE enum sp_rc sp_names_servers(const struct sp_config *config, struct s
 /* The roster's thread: in the table from now on, NULL without memory; asked, unless it is already; which servers are asked. */
 SP_MUST_USE struct sp_name *sp_name_meet(struct sp_roster *r, const struct sp_config_endpoint *e);
 void sp_name_ask(struct sp_name *n);
+/* Logged, if there is something new to tell. */
+void sp_name_tell(struct sp_name *n, bool has_changed);
+/* Upstreams in force that have it get new lineups. */
+void sp_name_line_up_users(struct sp_name *n);
 void sp_names_use_servers(struct sp_roster *r, const struct sp_config *config);
 
 /* ---- names_learn.c ---- */
@@ -99,7 +109,7 @@ void sp_names_learn(struct sp_roster *r, struct sp_config *config, struct sp_dia
 /* The same without a roster: only for what it tells. */
 void sp_names_try(const struct sp_config *config, struct sp_diags *diags);
 
-/* ---- names.c: the roster's thread ---- */
+/* ---- names_table.c: the roster's thread ---- */
 /* The names of r->fleet are asked from now on, others no more. */
 void sp_names_follow(struct sp_roster *r);
 SP_MUST_USE enum sp_rc sp_names_init(struct sp_roster *r);
@@ -110,6 +120,9 @@ void sp_names_free(struct sp_roster *r); /* no thread any more */
 void sp_roster_line_up(struct sp_roster *r, size_t upstream);
 
 /* ---- check.c: the roster's thread ---- */
+#define SP_CHECKS_MAX        128          /* at a time */
+#define SP_CHECKS_OF_ONE_MAX 64           /* of one upstream */
+void sp_check_call(struct sp_task *task); /* of sp_roster.call_checks */
 void sp_check_follow(
     struct sp_member *m); /* the configuration in force may ask otherwise than before, or not at all */
 void sp_check_retire(struct sp_member *m); /* it is in force no more */

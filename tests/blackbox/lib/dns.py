@@ -22,11 +22,11 @@ def read_name(data, at):
 
 class Dns:
     """`zone`: {name: [(type, ttl, value)]}; an address as text, of SRV (priority, weight, port, target). A name that is not there does
-    not exist. While `silent` is set nothing is answered."""
+    not exist. While `silent` is set nothing is answered; what is asked of a type in `fails` is answered SERVFAIL."""
 
     def __init__(self, zone=None):
         self.zone = dict(zone or {})
-        self.silent = False
+        self.silent, self.fails = False, set()
         self.asked = []
         self.tcp = socket.create_server(("127.0.0.1", 0))
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -41,6 +41,8 @@ class Dns:
         self.asked.append((name, kind))
         if self.silent:
             return None
+        if kind in self.fails:
+            return query[:2] + struct.pack("!HHHHH", 0x8182, 1, 0, 0, 0) + query[12:at + 4]
         records = self.zone.get(name)
         head = query[:2] + struct.pack("!HHHHH", 0x8180 | (3 if records is None else 0), 1,
                                        sum(r[0] == kind for r in records or ()), 0, 0)

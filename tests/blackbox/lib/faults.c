@@ -40,7 +40,7 @@
     X(read_ECONNRESET, ECONNRESET)                                                                           \
     X(read_ETIMEDOUT, ETIMEDOUT)                                                                             \
     X(read_ENOMEM, ENOMEM)                                                                                   \
-    X(write_EPIPE, EPIPE)                                                                                    \
+    X(write_ECONNRESET, ECONNRESET)                                                                          \
     X(write_ENOBUFS, ENOBUFS)                                                                                \
     X(write_ENOMEM, ENOMEM)                                                                                  \
     X(accept_ECONNABORTED, ECONNABORTED)                                                                     \
@@ -222,8 +222,8 @@ static bool write_fails(int fd, enum kind kind)
         return false;
     if (fails(write_EINTR))
         return true;
-    return kind == STREAM &&
-           (tries_again(fd, write_EAGAIN) || dies(fd, write_EPIPE) || one_fails(write_ENOBUFS, write_ENOMEM));
+    return kind == STREAM && (tries_again(fd, write_EAGAIN) || dies(fd, write_ECONNRESET) ||
+                                 one_fails(write_ENOBUFS, write_ENOMEM));
 }
 
 static size_t sum_of(const struct iovec *iov, size_t n)

@@ -214,14 +214,12 @@ class Authority(Credential):
 
     def crl(self, revoked=(), *, last=NOW - HOUR, next=NOW + DAY, number=1, key=None):
         """A CRL as PEM that lists the given credentials or serial numbers."""
-        builder = (x509.CertificateRevocationListBuilder().issuer_name(self.cert.subject)
-                   .last_update(last).next_update(next)
+        serials = [item if isinstance(item, int) else item.cert.serial_number for item in revoked]
+        entries = [x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(last).build() for serial in serials]
+        # all at once: one by one, each of them would copy those before it
+        builder = (x509.CertificateRevocationListBuilder(self.cert.subject, last, next, revoked_certificates=entries)
                    .add_extension(x509.CRLNumber(number), False)
                    .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False))
-        for item in revoked:
-            serial = item if isinstance(item, int) else item.cert.serial_number
-            builder = builder.add_revoked_certificate(
-                x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(last).build())
         return builder.sign(key or self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
