@@ -81,8 +81,8 @@ static void judge_edits(const struct judge *j, const struct sp_config_edits *e, 
     judge_lines(j, "set", e->set, e->set_count, true);
     judge_lines(j, "add", e->add, e->add_count, false);
     for (size_t i = 0; i < e->remove.count; i++)
-        complain(j, e->remove.at[i], "remove", e->remove.items[i],
-            judge_name(j, sp_slice_of(e->remove.items[i])));
+        complain(
+            j, e->remove.at[i], "remove", e->remove.items[i], judge_name(j, sp_slice_of(e->remove.items[i])));
     if (e->set_count + e->add_count > SP_EDITS_LINES_MAX)
         sp_diag_add(j->diags, SP_DIAG_ERROR, j->config->file, at,
             "rules[%zu].%s: sets and adds more than %d headers", j->rule, j->key, SP_EDITS_LINES_MAX);
@@ -93,7 +93,8 @@ void sp_edits_judge(const struct sp_headers *h, const struct sp_config *config, 
     for (size_t i = 0; i < config->rule_count; i++) {
         const struct sp_config_rule *r = &config->rules[i];
         judge_edits(&(struct judge){h, config, diags, i, "request_headers", true}, r->request_headers, r->at);
-        judge_edits(&(struct judge){h, config, diags, i, "response_headers", false}, r->response_headers, r->at);
+        judge_edits(
+            &(struct judge){h, config, diags, i, "response_headers", false}, r->response_headers, r->at);
     }
 }
 

@@ -332,6 +332,7 @@ static enum sp_next step_done(struct sp_exchange *x)
     if (close || !s->stream->ops->next(s->stream))
         return SP_NEXT_CLOSE;
     sp_session_wait(s, SP_WAIT_NOTHING, 0, false);
+    sp_session_move(s); /* it could not while a walk came by */
     sp_exchange_init(x, s);
     return SP_NEXT_STEP;
 }

@@ -136,8 +136,7 @@ static bool is_relayed(const struct sp_session *s)
 
     if (x->view == NULL || !x->decision.allowed || x->reason != SP_REFUSAL_none)
         return false;
-    return x->tunnel.open ? rules_changed(s)
-                          : x->view->snapshot->policy != s->worker->view->snapshot->policy;
+    return x->tunnel.open ? rules_changed(s) : x->view->snapshot->policy != s->worker->view->snapshot->policy;
 }
 
 /* What a rule in report mode would have said is no matter here. */

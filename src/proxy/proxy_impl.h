@@ -123,12 +123,12 @@ struct sp_exchange {
     const struct sp_head *seen; /* of a request without a head: what the record may tell of it, or NULL */
     char id[SP_REQUEST_ID_MAX + 1];
     struct sp_request_target
-        target;            /* from JUDGE on (sp_exchange_aim); until then, and in mode tcp, absent */
-    struct sp_trace trace; /* likewise */
+        target;                  /* from JUDGE on (sp_exchange_aim); until then, and in mode tcp, absent */
+    struct sp_trace trace;       /* likewise */
     struct sp_decision decision; /* its indexes are of the view */
     const char *reports;         /* the text of those that it knows no more, or NULL */
-    bool counted;            /* by the limits of the decision's caller */
-    bool admitted;           /* its blocks are reserved (admission.c) */
+    bool counted;                /* by the limits of the decision's caller */
+    bool admitted;               /* its blocks are reserved (admission.c) */
     struct sp_slice upgrade; /* the protocol that it asks for and its rule lists, in the head; absent: none */
     /* The latest end, monotonic ms; 0: any. It comes by the session's one timer. */
     uint64_t deadline_ms;

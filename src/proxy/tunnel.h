@@ -18,9 +18,9 @@ struct sp_tunnel_way {
 };
 
 struct sp_tunnel {
-    struct sp_tunnel_way in;  /* client to backend */
-    struct sp_tunnel_way out; /* backend to client */
-    bool open;                /* it was counted */
+    struct sp_tunnel_way in;     /* client to backend */
+    struct sp_tunnel_way out;    /* backend to client */
+    bool open;                   /* it was counted */
     struct sp_tunnel_told *told; /* what it moved with; NULL: it has the view that it began with */
 };
 

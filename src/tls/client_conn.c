@@ -20,10 +20,11 @@
 
 struct backend {
     struct wire wire;
-    struct sp_tls_client *client; /* one reference; NULL: it goes on without, and there is no `saved` either */
-    struct sp_tls_saved *saved;   /* borrowed; NULL: nothing is kept */
-    struct probe *probe;          /* NULL once it is open */
-    int64_t until;                /* seconds since 1970: the end of what was verified */
+    struct sp_tls_client
+        *client;                /* one reference; NULL: it goes on without, and there is no `saved` either */
+    struct sp_tls_saved *saved; /* borrowed; NULL: nothing is kept */
+    struct probe *probe;        /* NULL once it is open */
+    int64_t until;              /* seconds since 1970: the end of what was verified */
     bool resumed;
 };
 

@@ -257,10 +257,13 @@ enum sp_rc wire_shutdown(struct sp_transport *t)
     if (rc == SP_OK && !w->close_sent) {
         ERR_clear_error();
         int sent = SSL_shutdown(w->ssl);
-        if (sent <= 0 && SSL_want_write(w->ssl)) /* 0 is no proof: a second try that is cut short says so too */
-            return SP_AGAIN;
-        if (sent < 0)
+        /* 0 is no proof that it went: a second try that is cut short says so too. */
+        if (sent <= 0 && SSL_want_write(w->ssl))
+            rc = write_waits(w);
+        else if (sent < 0)
             rc = fail(w);
+        if (rc == SP_AGAIN)
+            return SP_AGAIN;
         w->close_sent = true;
     }
     if (shutdown(t->fd, SHUT_WR) != 0)

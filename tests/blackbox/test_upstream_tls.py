@@ -3,14 +3,17 @@
 import contextlib
 import datetime
 import pathlib
+import select
+import signal
 import socket
+import ssl
 import threading
 
 import pytest
 import yaml
 
 from lib import gate as gates
-from lib import pki, raw
+from lib import pki, raw, tcp
 from lib.patience import PATIENCE, until
 from lib.tls_backend import Backends, TlsNginx, saw
 
@@ -40,7 +43,7 @@ def in_front(start_gate, own_world):
     """in_front(endpoint, tls) -> a gate."""
     def start(endpoint, tls, **upstream):
         settings = gates.config(own_world, workers=1)
-        settings["upstreams"]["main"] = {"endpoints": [endpoint], "tls": tls, **upstream}
+        settings["upstreams"]["main"] = {"endpoints": [endpoint], **({"tls": tls} if tls else {}), **upstream}
         return start_gate(settings, of=own_world)
     return start
 
@@ -159,6 +162,38 @@ def test_what_a_backend_says_in_plain_is_never_an_answer(backends, in_front, ear
         assert b"GET" not in plain.received and b"spiffe" not in plain.received
     finally:
         plain.close()
+
+
+@pytest.mark.parametrize("protocol", [None, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["plain", "tls1.2", "tls1.3"])
+def test_an_answer_that_came_before_the_rest_of_the_request_was_refused_arrives(backends, in_front, tmp_path, protocol):
+    """The gate is told of the reset by its own writing."""
+    backend, tls = tcp.TcpBackend(), None
+    if protocol:
+        shown = backends.issue().save(tmp_path, "backend")
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.minimum_version = tls.maximum_version = protocol
+        tls.load_cert_chain(shown.chain_file, shown.key_file)
+    try:
+        gate = in_front(backend.endpoint, backends.tls()) if tls else in_front(backend.endpoint, None)
+        with raw.Client(gate, gate.world.clients["billing"]) as client:
+            client.send(b"POST / HTTP/1.1\r\nHost: billing.internal\r\nContent-Length: 1000000\r\n\r\n")
+            sock = backend.take()
+            sock = tls.wrap_socket(sock, server_side=True) if tls else sock
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += tcp.exactly(sock, 1)
+            client.send(b"never read")
+            assert select.select([sock], [], [], PATIENCE)[0]
+            gate.signal(signal.SIGSTOP)
+            client.send(b"and more")
+            sock.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig")
+            sock.close()
+            gate.signal(signal.SIGCONT)
+            answer = client.response("POST")
+            assert answer.status == 413 and answer.body == b"big"
+            assert "reason" not in gate.wait_access(peer=client.peer)
+    finally:
+        backend.close()
 
 
 # ---- files that change ----

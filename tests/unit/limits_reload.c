@@ -84,6 +84,45 @@ static void test_limits_come_and_go_with_a_reload(void **state)
     sp_limits_free(l);
 }
 
+/* What goes on while the configuration changes leaves before and comes back after. */
+static void test_a_request_that_goes_on_is_counted_by_the_new_limits_whatever_they_are(void **state)
+{
+    (void)state;
+    struct setup setup[5] = {0};
+    struct sp_config_caller_limits two = {.concurrent_requests = 2, .per = "identity"},
+                                   one = {.concurrent_requests = 1, .per = "caller"},
+                                   slow = rate(1, 3600000, 1, "identity");
+    const struct sp_config *configs[] = {configure(&setup[0], &two, NULL, NULL),
+        configure(&setup[1], &one, NULL, NULL), configure(&setup[2], NULL, NULL, NULL),
+        configure(&setup[3], &slow, NULL, NULL), configure(&setup[4], &two, NULL, NULL)};
+    const unsigned left[] = {1, 0, 9, 1, 1}; /* of nine that ask beside it */
+    struct sp_limits *l = sp_limits_new(64);
+    struct sp_limit_holds *h = NULL;
+    assert_non_null(l);
+    for (size_t i = 0; i < SP_COUNTOF(configs); i++) {
+        if (i > 0)
+            sp_limits_leave(h, 0);
+        move(l, configs[i], ONLY_A, nth(1), &h);
+        sp_limits_reenter(h, 0);
+        unsigned granted = 0;
+        uint64_t retry_ms;
+        while (granted < 9 && sp_limits_enter(h, 0, NOW_US, &retry_ms) == SP_REFUSAL_none)
+            granted++;
+        if (granted != left[i])
+            fail_msg("case %zu: %u", i, granted);
+        while (granted-- > 0)
+            sp_limits_leave(h, 0);
+    }
+    sp_limits_reenter(h, 0); /* three where two may be: it was there */
+    sp_limits_reenter(h, 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(ask(h, 0, NOW_US, 1), i < 2 ? 0 : 1);
+        sp_limits_leave(h, 0);
+    }
+    sp_limits_disconnect(h);
+    sp_limits_free(l);
+}
+
 static void test_another_key_is_another_bucket(void **state)
 {
     (void)state;
@@ -136,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_other_numbers_act_on_what_was_counted_already),
         cmocka_unit_test(test_limits_come_and_go_with_a_reload),
+        cmocka_unit_test(test_a_request_that_goes_on_is_counted_by_the_new_limits_whatever_they_are),
         cmocka_unit_test(test_another_key_is_another_bucket),
         cmocka_unit_test(test_where_there_is_no_room_for_new_limits_the_old_places_are_kept),
     };

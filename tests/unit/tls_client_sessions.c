@@ -1,4 +1,5 @@
 /* TLS towards a backend that is known already: sessions that are resumed, and clients that take the place of others. */
+#include "tls/client_impl.h"
 #include "tls_client_rig.h"
 
 /* ---- coming back ---- */
@@ -110,6 +111,31 @@ static void test_what_a_new_crl_says_is_known_to_the_client_that_is_made_with_it
     drop(&o);
 }
 
+static void test_a_connection_that_is_detached_goes_on_without_what_it_was_judged_by(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < SP_COUNTOF(versions); v++) {
+        struct server s;
+        struct link l;
+        struct sp_tls_saved saved = {0};
+        struct ours o = make(&(struct plan){0});
+        serve(&s, &pki.named, NULL, versions[v]);
+        connect_to(&l, &s, o.client, "billing.internal", &saved);
+        assert_int_equal(l.rc, SP_OK);
+        sp_tls_saved_forget(&saved);
+        assert_int_equal(atomic_load(&o.client->refs), 2);
+        for (int i = 0; i < 2; i++) {
+            sp_tls_client_conn_detach(l.t);
+            assert_int_equal(atomic_load(&o.client->refs), 1);
+        }
+        drop(&o);
+        talk(&l); /* with TLS 1.3 tickets come along */
+        assert_null(saved.session);
+        close_link(&l);
+        SSL_CTX_free(s.ctx);
+    }
+}
+
 static void test_two_clients_are_the_same_when_they_judge_and_show_alike(void **state)
 {
     (void)state;
@@ -151,6 +177,7 @@ int main(void)
         cmocka_unit_test(test_a_session_is_resumed_by_the_very_client_that_made_it),
         cmocka_unit_test(test_a_session_of_a_handshake_that_failed_is_not_kept),
         cmocka_unit_test(test_what_a_new_crl_says_is_known_to_the_client_that_is_made_with_it),
+        cmocka_unit_test(test_a_connection_that_is_detached_goes_on_without_what_it_was_judged_by),
         cmocka_unit_test(test_two_clients_are_the_same_when_they_judge_and_show_alike),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -77,6 +77,38 @@ static size_t known_to(const struct rig *r)
     return count;
 }
 
+static void test_a_detached_connection_keeps_no_configuration(void **state)
+{
+    struct rig *r = *state;
+    struct sp_errand e = errand(r);
+
+    name_backends(r, 0, 1);
+    struct sp_fleet *fleet = new_fleet(r);
+    struct sp_targets *t = targets_of(r, 0);
+    e.is_raw = true;
+    struct sp_upconn *c = take(t, &e);
+    assert_int_equal(connected(r, c), SP_OK);
+    int fd = accept_from(&r->backends[0]);
+    sp_targets_free(t);
+    unsigned held = atomic_load(&fleet->refs);
+    for (int i = 0; i < 2; i++) {
+        sp_upconn_detach(c);
+        assert_int_equal(atomic_load(&fleet->refs), held - 1);
+    }
+    name_backends(r, 1, 1);
+    new_fleet(r); /* which does not know its endpoint */
+    turn_all(r);
+    assert_int_equal(atomic_load(&c->endpoint->requests), 1);
+    assert_int_equal(connections_of(c->endpoint), 1);
+    sp_upconn_failed(c, "says nothing of its endpoint");
+    assert_int_equal(atomic_load(&c->endpoint->failed_in_a_row), 0);
+    sp_upconn_close(c);
+    sp_errand_end(&e);
+    turn_all(r);
+    assert_true(ends(fd));
+    close(fd);
+}
+
 /* The name is what the backend's certificate is held to. */
 static void test_an_endpoint_that_goes_by_another_name_is_another_one(void **state)
 {
@@ -275,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_turn_keeps_its_endpoint_though_that_is_in_no_lineup_any_more),
         TEST(test_who_waits_looks_again_when_an_endpoint_may_have_more_connections),
+        TEST(test_a_detached_connection_keeps_no_configuration),
         TEST(test_an_endpoint_that_goes_by_another_name_is_another_one),
         TEST(test_an_endpoint_is_one_object_for_all_fleets_also_for_those_not_in_force),
         TEST(test_one_address_is_as_many_endpoints_as_it_has_names_only_where_tls_goes_by_them),

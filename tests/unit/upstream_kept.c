@@ -125,6 +125,23 @@ static void test_a_connection_is_not_kept_when_its_exchange_does_not_allow_it(vo
 
 /* ---- the end of a kept connection ---- */
 
+static void test_what_other_tls_made_is_not_kept_for_it(void **state)
+{
+    struct rig *r = *state;
+    int fd;
+
+    name_backends(r, 0, 1);
+    struct sp_targets *t = targets(r);
+    keep_one(r, t, &fd);
+    sp_targets_free(targets_of(r, 0)); /* plain as before */
+    assert_int_equal(counted(r, SP_METER_upstream_idle), 1);
+    sp_outlet_settle(t->items[0].choice->outlets[0], (const struct sp_tls_client *)(const void *)r);
+    assert_int_equal(counted(r, SP_METER_upstream_idle), 0);
+    assert_true(ends(fd));
+    close(fd);
+    sp_targets_free(t);
+}
+
 static void test_a_kept_connection_ends_after_its_idle_time(void **state)
 {
     struct rig *r = *state;
@@ -249,6 +266,7 @@ int main(void)
         TEST(test_a_kept_connection_that_turned_out_closed_is_no_try_of_its_endpoint),
         TEST(test_no_more_are_kept_than_may_be),
         TEST(test_a_connection_is_not_kept_when_its_exchange_does_not_allow_it),
+        TEST(test_what_other_tls_made_is_not_kept_for_it),
         TEST(test_a_kept_connection_ends_after_its_idle_time),
         TEST(test_a_kept_connection_ends_with_the_backends_end_or_with_bytes_that_nobody_asked_for),
         TEST(test_a_kept_connection_that_ended_unnoticed_is_not_used),

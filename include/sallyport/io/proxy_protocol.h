@@ -43,7 +43,7 @@ struct sp_proxy_about {
     struct sp_slice common_name;         /* of its subject */
     struct sp_slice sig_alg, key_alg; /* of our own certificate (§2.2.6); as sp_tls_own_algorithms has them */
     struct sp_slice group, sig_scheme; /* of the handshake, likewise */
-    struct sp_slice certificate;      /* DER; absent: not said */
+    struct sp_slice certificate;       /* DER; absent: not said */
 };
 /* `room` at least SP_PROXY_V1_MAX. Returns how many bytes. */
 #define SP_PROXY_V1_MAX 107

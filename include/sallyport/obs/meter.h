@@ -36,7 +36,7 @@
     X(brake_held, "sallyport_revocation_brake_held", gauge,                                                  \
         "Connections that a change would have ended, held open by revocation_max_kill_percent")              \
     X(accept_paused, "sallyport_accept_paused_total", counter,                                               \
-        "Times that accepting paused for want of descriptors or memory")                                               \
+        "Times that accepting paused for want of descriptors or memory")                                     \
     X(requests, "sallyport_requests_total", counter, "Requests read, whatever became of them")               \
     X(requests_open, "sallyport_requests_in_flight", gauge, "Exchanges in progress")                         \
     X(responses_1xx, "sallyport_responses_total{class=\"1xx\"}", counter, "Answers sent, by status class")   \

@@ -82,8 +82,8 @@ struct sp_decision {
     /* The first of the rule's `from` that it is; without a rule the first caller it is. SP_NONE and NULL: none. */
     size_t caller;
     const char *caller_name;
-    size_t upstream;           /* index in config->upstreams; SP_NONE if not allowed */
-    const char *upstream_name; /* then, or NULL */
+    size_t upstream;                /* index in config->upstreams; SP_NONE if not allowed */
+    const char *upstream_name;      /* then, or NULL */
     size_t reports[SP_REPORTS_MAX]; /* rules in report mode that matched before, in order */
     size_t report_count;
 };

@@ -91,7 +91,8 @@ struct sp_tls_algorithms {
     const char *signature; /* "ecdsa-with-SHA256", "RSA-SHA256" */
     char key[16];          /* "EC256", "RSA2048" */
     const char *group;     /* "x25519", "secp256r1" */
-    const char *scheme;    /* of our signature in the handshake, as RFC 8446 §4.2.3 names it: "rsa_pss_rsae_sha256" */
+    const char
+        *scheme; /* of our signature in the handshake, as RFC 8446 §4.2.3 names it: "rsa_pss_rsae_sha256" */
 };
 void sp_tls_own_algorithms(const struct sp_transport *t, struct sp_tls_algorithms *out);
 /* The first URI name of the certificate for the name that the client asked for, unchecked bytes; absent without one. Of

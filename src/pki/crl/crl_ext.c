@@ -1,4 +1,5 @@
 /* The extensions of a CRL and of its entries: which certificates it speaks of, and whether it may be relied on. */
+#include <errno.h>
 #include <openssl/err.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -124,7 +125,7 @@ static enum sp_rc read_idp(struct sp_crl *c, const struct sp_der_item *value, st
     char *copy = sp_alloc(value->len + 1, 1);
     if (copy == NULL || (why != NULL && !sp_crl_refuse(c, "%s", why))) {
         sp_free(copy);
-        return sp_err_set(err, "out of memory");
+        return sp_err_sys(err, ENOMEM, "it cannot be read");
     }
     memcpy(copy, value->bytes, value->len);
     c->idp = (struct sp_slice){copy, value->len};
@@ -154,7 +155,7 @@ static enum sp_rc read_one(struct sp_crl *c, const struct sp_crl_ext *e, struct 
         if (!e->critical || sp_crl_refuse(c, "it has a critical extension that is not understood (%s)",
                                 sp_crl_ext_name(e, name, sizeof(name))))
             return SP_OK;
-        return sp_err_set(err, "out of memory");
+        return sp_err_sys(err, ENOMEM, "it cannot be read");
     }
 }
 
@@ -169,7 +170,7 @@ enum sp_rc sp_crl_read_extensions(struct sp_crl *c, struct sp_der list, struct s
         uint64_t bit = e.id == SP_CRL_EXT_OTHER ? 0 : 1ULL << e.id;
         if ((had & bit) != 0) {
             if (!sp_crl_refuse(c, "extension %s stands there twice", sp_crl_ext_name(&e, name, sizeof(name))))
-                return sp_err_set(err, "out of memory");
+                return sp_err_sys(err, ENOMEM, "it cannot be read");
             continue;
         }
         had |= bit;
@@ -192,7 +193,7 @@ static struct sp_serials *other_set(struct sp_crl *c, X509_NAME *name, bool *ref
     if (c->other_count == OTHERS_MAX) {
         *refused = sp_crl_refuse(c, "it lists certificates of more than %d issuers", OTHERS_MAX);
         if (!*refused)
-            (void)sp_err_set(err, "out of memory");
+            (void)sp_err_sys(err, ENOMEM, "it cannot be read");
         return NULL;
     }
     struct sp_crl_other *more = realloc(c->others, (c->other_count + 1) * sizeof(*more));
@@ -201,7 +202,7 @@ static struct sp_serials *other_set(struct sp_crl *c, X509_NAME *name, bool *ref
         c->others = more;
     if (more == NULL || copy == NULL) {
         X509_NAME_free(copy);
-        (void)sp_err_set(err, "out of memory");
+        (void)sp_err_sys(err, ENOMEM, "it cannot be read");
         return NULL;
     }
     more[c->other_count] = (struct sp_crl_other){.issuer = copy};
@@ -227,7 +228,7 @@ struct sp_serials *sp_crl_set_of(
     }
     *refused = sp_crl_refuse(c, "the certificateIssuer of an entry is no directory name");
     if (!*refused)
-        (void)sp_err_set(err, "out of memory");
+        (void)sp_err_sys(err, ENOMEM, "it cannot be read");
 out:
     GENERAL_NAMES_free(names);
     ERR_clear_error();

@@ -320,7 +320,7 @@ static enum sp_rc take_crl(
     if (c == NULL)
         return SP_FAIL;
     if (sp_crl_list_add(out, c) != SP_OK)
-        return sp_err_set(err, "out of memory");
+        return sp_err_sys(err, ENOMEM, "it cannot be read");
     return SP_OK;
 }
 
@@ -407,7 +407,7 @@ static enum sp_rc read_crls(struct file *f, const char *path, struct sp_crl_list
     if (items == 1 && out->count == 1) { /* nothing to tell apart */
         char *source = strdup(path);
         if (source == NULL)
-            return sp_err_set(err, "%s: out of memory", path);
+            return sp_err_sys(err, ENOMEM, "%s", path);
         free(out->items[0]->source);
         out->items[0]->source = source;
     }
@@ -430,7 +430,7 @@ enum sp_rc sp_crl_file_read(const char *path, struct sp_crl_list *out, struct st
         return err->sys == ENOENT ? SP_EOF : SP_FAIL;
     f.raw = sp_alloc(RAW_BYTES, 1);
     if (f.raw == NULL) {
-        rc = sp_err_set(err, "%s: out of memory", path);
+        rc = sp_err_sys(err, ENOMEM, "%s", path);
     } else {
         rc = read_crls(&f, path, out, err);
         if (rc == SP_OK && has_changed(f.fd, st, f.total))

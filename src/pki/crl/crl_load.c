@@ -161,6 +161,8 @@ static bool is_outdated(const struct loading *l, const struct sp_shelf_items *it
 
 /* ---- files and folders ---- */
 
+/* A file of a folder that cannot be used is left out; but not one that could not be read for want of memory or descriptors, since
+ * that would be to forget who is revoked. */
 static void take_file(struct loading *l, const char *path)
 {
     struct sp_err err = {0};
@@ -173,7 +175,7 @@ static void take_file(struct loading *l, const char *path)
         warn(l, l->at, text);
         return;
     }
-    if (rc != SP_OK && l->is_known) {
+    if (rc != SP_OK && l->is_known && !sp_load_lacks(&err)) {
         snprintf(text, sizeof(text), "%s; it is left out", err.text);
         warn(l, l->at, text);
         return;

@@ -12,6 +12,7 @@
  * not understood, ...) is `unusable`: such a CRL stays in the list, to be named. */
 #include "pki/crl/crl_read.h"
 
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/objects.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ struct reader {
 
 static enum sp_rc no_memory(struct reader *r)
 {
-    return sp_err_set(r->err, "out of memory");
+    return sp_err_sys(r->err, ENOMEM, "it cannot be read");
 }
 
 /* ---- what is signed ---- */

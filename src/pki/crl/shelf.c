@@ -9,6 +9,7 @@
  * nobody knows what it speaks of. */
 #include "pki/crl/shelf_impl.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -346,13 +347,13 @@ static enum sp_rc renew(struct shelf_file *f, const struct sp_cas *cas, int64_t 
     sp_crl_list_free(&fresh);
     if (rc != SP_OK) {
         sp_shelf_items_free(&next);
-        return sp_err_set(err, "%s: out of memory", f->path);
+        return sp_err_sys(err, ENOMEM, "%s", f->path);
     }
     sp_shelf_items_free(&f->held);
     f->held = next;
     f->st = st;
     int64_t changed_at = (int64_t)st.st_ctim.tv_sec * 1000000 + st.st_ctim.tv_nsec / 1000;
-    f->is_sure = st.st_ino != 0 && read_at - changed_at > RACY_US;
+    f->is_sure = (read == SP_OK || !sp_load_lacks(err)) && st.st_ino != 0 && read_at - changed_at > RACY_US;
     return SP_OK;
 }
 
@@ -365,7 +366,7 @@ static enum sp_rc read_plainly(
     for (size_t i = 0; i < fresh.count && rc == SP_OK; i++) {
         find_signer(fresh.items[i], cas);
         if (add(out, sp_crl_ref(fresh.items[i]), now, NULL) != SP_OK)
-            rc = sp_err_set(err, "%s: out of memory", path);
+            rc = sp_err_sys(err, ENOMEM, "%s", path);
     }
     sp_crl_list_free(&fresh);
     return rc;
@@ -378,7 +379,7 @@ static enum sp_rc read_shelved(struct sp_shelf *s, const char *path, const struc
     if (f == NULL)
         f = add_file(s, path);
     if (f == NULL)
-        return sp_err_set(err, "%s: out of memory", path);
+        return sp_err_sys(err, ENOMEM, "%s", path);
     f->wanted = true;
     if (!is_unchanged(f)) {
         enum sp_rc rc = renew(f, cas, now, err);
@@ -387,7 +388,7 @@ static enum sp_rc read_shelved(struct sp_shelf *s, const char *path, const struc
     }
     for (size_t i = 0; i < f->held.count; i++)
         find_signer(f->held.items[i].crl, cas); /* of another trust than the one that it was read for */
-    return copy(&f->held, out) == SP_OK ? SP_OK : sp_err_set(err, "%s: out of memory", path);
+    return copy(&f->held, out) == SP_OK ? SP_OK : sp_err_sys(err, ENOMEM, "%s", path);
 }
 
 enum sp_rc sp_shelf_read(struct sp_shelf *s, const char *path, const struct sp_cas *cas, int64_t now,

@@ -43,6 +43,11 @@ static enum sp_rc read_all(int fd, char *bytes, size_t len, size_t *got)
     return SP_OK;
 }
 
+bool sp_load_lacks(const struct sp_err *err)
+{
+    return err->sys == ENOMEM || err->sys == EMFILE || err->sys == ENFILE;
+}
+
 enum sp_rc sp_load_open(const char *path, int *fd, struct stat *st, struct sp_err *err)
 {
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* NONBLOCK: a FIFO must not hold us up */
@@ -76,7 +81,7 @@ static enum sp_rc read_file(const char *path, char **bytes, size_t *len, struct 
     size = (size_t)st.st_size;
     p = OPENSSL_malloc(size + 1);
     if (p == NULL) {
-        sp_err_set(err, "%s: out of memory", path);
+        sp_err_sys(err, ENOMEM, "%s", path);
         goto out;
     }
     if (read_all(fd, p, size, len) != SP_OK) {
@@ -154,7 +159,7 @@ static enum sp_rc take_der(
     }
     if (sk_X509_push(into, cert) <= 0) {
         X509_free(cert);
-        return sp_err_set(err, "%s: out of memory", path);
+        return sp_err_sys(err, ENOMEM, "%s", path);
     }
     return SP_OK;
 }
@@ -165,7 +170,7 @@ static enum sp_rc take_pem(struct sp_slice text, STACK_OF(X509) * into, const ch
     size_t blocks = 0;
     BIO *bio = BIO_new_mem_buf(text.ptr, (int)text.len);
     if (bio == NULL)
-        return sp_err_set(err, "%s: out of memory", path);
+        return sp_err_sys(err, ENOMEM, "%s", path);
     while (rc == SP_OK) {
         char *label = NULL, *header = NULL;
         unsigned char *der = NULL;
@@ -211,7 +216,7 @@ struct stack_st_X509 *sp_pki_load_certificates(const char *path, struct sp_err *
         return NULL;
     certs = sk_X509_new_null();
     if (certs == NULL) {
-        sp_err_set(err, "%s: out of memory", path);
+        sp_err_sys(err, ENOMEM, "%s", path);
         goto out;
     }
     if (bytes[0] == 0x30 && memmem(bytes, len, "-----BEGIN", 10) == NULL)
@@ -307,7 +312,7 @@ enum sp_rc sp_load_folder(const char *path, struct sp_file_list *out, struct sp_
             goto out;
         }
         if (sp_file_list_add(&list, join(path, entry->d_name)) != SP_OK) {
-            sp_err_set(err, "%s: out of memory", path);
+            sp_err_sys(err, ENOMEM, "%s", path);
             goto out;
         }
     }

@@ -12,6 +12,8 @@
 /* For reading; a regular file of at least one byte and at most 512 MiB. `err` names it; err->sys is ENOENT if there is
  * none. Hands over *fd, to be closed. */
 SP_MUST_USE enum sp_rc sp_load_open(const char *path, int *fd, struct stat *st, struct sp_err *err);
+/* It failed for want of memory or descriptors: the file may be as it should. */
+bool sp_load_lacks(const struct sp_err *err);
 
 /* A certificate that must be the whole of `der`; NULL if it is not one. Hands over. */
 SP_MUST_USE X509 *sp_load_der(struct sp_slice der);
