@@ -59,7 +59,7 @@ static void try_cases(struct sp_slice text)
         SP_ASSERT(cases->count > 0 && diags.errors == 0);
         for (size_t i = 0; i < cases->count; i++) {
             const struct sp_case *c = &cases->items[i];
-            SP_ASSERT(c->name != NULL && c->method != NULL && c->path != NULL);
+            SP_ASSERT(c->name != NULL);
             SP_ASSERT((c->cert != NULL) + (c->identity != NULL) + c->anonymous == 1);
             SP_ASSERT(c->allowed || (c->rule == NULL && c->upstream == NULL));
             SP_ASSERT(!c->allowed || (c->reason == NULL && c->status == 0));
