@@ -219,29 +219,7 @@ def test_without_a_connection_to_be_had_it_is_the_gate_that_is_overloaded(start,
     traffic.posted(gate)
 
 
-# ---- everything at once ----
-
-def test_a_storm_of_faults_leaves_nothing_behind(start, faults):
-    gate = start(check=CHECK, upstream={"ejection": {"failures": 5, "base": "100ms", "max": "200ms"}})
-    for kind in traffic.KINDS:
-        kind(gate)
-    before = at_rest(gate)
-    well = []
-    for _ in range(2 if SLOW else 6):
-        faults.set(**{name: 0.02 if name.startswith(("accept_", "socket_", "connect_", "watch_")) else 0.003 for name in HARD},
-                   **HARMLESS["all of it"])
-        run_all(gate, 1 if SLOW else 3, lambda kind: well.append(survives(gate, kind)))
-        since = len(gate.events.records)
-        gate.signal(signal.SIGHUP)
-        gate.wait_event(("reloaded", "reload_failed"), since)
-    done = faults.done()
-    faults.off()
-    assert 0 < sum(well) < len(well), f"{sum(well)} of {len(well)} went well"
-    assert done["alloc"] > 0 and done["read_ECONNRESET"] > 0 and done["socket_EMFILE"] > 0, done
-    until(lambda: all(survives(gate, kind) for kind in traffic.KINDS), "all to go well again")
-    assert gate.reload()["event"] == "reloaded"
-    assert at_rest(gate) == before
-
+# ---- reloads ----
 
 @pytest.mark.parametrize("name", ["open_EMFILE", "alloc"])
 def test_a_reload_that_fails_leaves_everything_as_it_was(start, faults, name):

@@ -29,18 +29,6 @@ def make_page(file):
         return mmap.mmap(opened.fileno(), mmap.PAGESIZE)
 
 
-class Allocations:
-    """What the gate has allocated: allocations.c."""
-
-    def __init__(self, library, file):
-        self.page = make_page(file)
-        self.under = under(library, SP_TEST_ALLOCATIONS=file)
-
-    def now(self):
-        """How many there are, and their bytes."""
-        return struct.unpack_from("qq", self.page, 0)
-
-
 class Faults:
     """System calls and allocations that fail when the test says so: faults.c, which says what they do. Switched off at first."""
 
