@@ -166,7 +166,7 @@ def test_what_the_gate_lacks_itself_is_no_fault_of_anybody_else(start, faults, n
     assert not [e for e in gate.events.records if e["event"] == "endpoint_ejected"]
 
 
-@pytest.mark.parametrize("kind", [traffic.kept_alive, traffic.raw_bytes, traffic.over_tls])
+@pytest.mark.parametrize("kind", [traffic.kept_alive, traffic.raw_bytes])
 def test_memory_may_end_before_anything_is_kept_for_the_next(start_gate, own_world, site, library, tmp_path, kind):
     """The first exchange of a gate allocates what later ones find there."""
     for nth in calls(80):
