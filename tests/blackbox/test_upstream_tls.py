@@ -178,6 +178,7 @@ def test_an_answer_that_came_before_the_rest_of_the_request_was_refused_arrives(
         with raw.Client(gate, gate.world.clients["billing"]) as client:
             client.send(b"POST / HTTP/1.1\r\nHost: billing.internal\r\nContent-Length: 1000000\r\n\r\n")
             sock = backend.take()
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the answer is on its way before the reset is
             sock = tls.wrap_socket(sock, server_side=True) if tls else sock
             head = b""
             while not head.endswith(b"\r\n\r\n"):
