@@ -16,8 +16,8 @@ ASK = b"GET /chat HTTP/1.1\r\nHost: billing.internal\r\nConnection: Upgrade\r\nU
 AGREE = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 WORKERS = 2
 HELD = "sallyport_configurations_in_use"
-LISTED, RELOADS = 100_000, 8  # 25 bytes a serial number: 2.5 MB each time
-GROWTH_KIB = 9 * 1024
+LISTED, RELOADS = 200_000, 6  # 25 bytes a serial number: 5 MB each time
+GROWTH_KIB = 13 * 1024
 
 
 @pytest.fixture
@@ -157,6 +157,22 @@ def test_a_request_in_flight_keeps_the_configuration_that_it_began_by(start_gate
         sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         assert client.response().body == b"ok"
         gate.wait_metric(HELD, lambda n: n == WORKERS)
+
+
+def test_a_tunnel_that_begins_after_a_change_keeps_nothing_of_before(start_gate, world, backend):
+    gate = start_gate(settings(world, backend))
+    with raw.Client(gate, world.clients["billing"]) as client:
+        client.send(ASK)
+        sock = backend.take()
+        assert tcp.exactly(sock, 3) == b"GET"
+        assert gate.reload()["event"] == "reloaded"
+        gate.wait_metric(HELD, lambda n: n == WORKERS + 1)
+        sock.sendall(AGREE + b"hello")
+        assert client.head().status == 101 and client._exactly(5) == b"hello"
+        gate.wait_metric(HELD, lambda n: n == WORKERS)
+        sock.close()
+        client.close()
+        assert gate.wait_access(peer=client.peer)["rule"] == "chat"
 
 
 # ---- what is told ----

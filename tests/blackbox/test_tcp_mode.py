@@ -1,6 +1,7 @@
 """Listeners in mode tcp: who may come is decided once, then bytes go both ways as they are."""
 
 import hashlib
+import re
 import select
 import signal
 import socket
@@ -12,7 +13,7 @@ import pytest
 
 from lib import gate as gates
 from lib import raw, tcp
-from lib.patience import PATIENCE
+from lib.patience import PATIENCE, until
 
 MIB = 1024 * 1024
 GROWTH_KIB = 24 * 1024
@@ -230,6 +231,26 @@ def test_a_tunnel_of_which_nothing_comes_for_its_time_ends(start_gate, world, ba
         sock = backend.take()
         assert tcp.is_over(sock) and tcp.is_over(client.tls)
         assert gate.wait_access(peer=client.peer)["reason"] == "tunnel_idle"
+
+
+def kernel_timers(*ends):
+    """By the socket's own end and its peer's: which of its timers runs. The kernel writes addresses and ports in hex."""
+    def text(end):
+        return "%08X:%04X" % (struct.unpack("=I", socket.inet_aton(end[0]))[0], end[1])
+    with open("/proc/self/net/tcp") as file:
+        rows = [line.split() for line in file][1:]
+    return [[row[5] for row in rows if row[1:3] == [text(own), text(peer)]] for own, peer in ends]
+
+
+def test_both_sides_of_a_tunnel_are_asked_by_the_kernel_whether_they_are_there(pair):
+    client, sock = pair
+    sides = [(client.tls.getpeername(), client.tls.getsockname()), (sock.getpeername(), sock.getsockname())]
+
+    def are_asked():
+        timers = kernel_timers(*sides)
+        assert all(len(timer) == 1 for timer in timers), timers
+        return all(re.match("02:0000(0|1)...$", timer[0]) for timer in timers)  # the timer of keepalive, within a minute or so
+    until(are_asked, "both timers")
 
 
 # ---- backpressure ----

@@ -206,6 +206,7 @@ class Talker:
 
     def __init__(self, gate, credential="billing", listener="internal", sni="billing.internal"):
         self.client = raw.Client(gate, gate.world.clients[credential] if credential else None, listener=listener, sni=sni)
+        self.client.tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.client.tls.suppress_ragged_eofs = False  # an end without close_notify is none
         self.host = sni
 
