@@ -147,6 +147,7 @@ static bool find_tickets(const struct build *b, const struct sp_config_listener 
 static bool build_contexts(const struct build *b, struct sp_snapshot_listener *l, struct sp_tickets *tickets)
 {
     const char *file = b->s->config->file;
+    const struct sp_tls_means means = {.tickets = tickets};
 
     l->tls = sp_alloc(b->s->gates, sizeof(struct sp_tls_server *));
     if (l->tls == NULL)
@@ -155,7 +156,7 @@ static bool build_contexts(const struct build *b, struct sp_snapshot_listener *l
         struct sp_diags again = {0};
         struct sp_diags *into = i == 0 ? b->diags : &again;
         l->tls[i] = b->crls_only ? sp_tls_server_renew(twin_of(b, l)->tls[i], file, l->trusts, into)
-                                 : sp_tls_server_new(file, l->config, l->trusts, tickets, into);
+                                 : sp_tls_server_new(file, l->config, l->trusts, &means, into);
         if (i > 0 && l->tls[i] == NULL)
             sp_diag_add(b->diags, SP_DIAG_ERROR, file, l->config->at,
                 "listener %s: its certificates changed while they were read", l->config->name);
@@ -176,7 +177,8 @@ static bool build_listener(const struct build *b, struct sp_snapshot_listener *l
     if (trusted && sealed)
         complete = build_contexts(b, l, tickets);
     else if (!b->crls_only) /* for what it tells */
-        sp_tls_server_free(sp_tls_server_new(b->s->config->file, l->config, NULL, NULL, b->diags));
+        sp_tls_server_free(sp_tls_server_new(
+            b->s->config->file, l->config, NULL, &(struct sp_tls_means){0}, b->diags));
     sp_tickets_free(tickets);
     return complete && fronted;
 }

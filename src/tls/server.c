@@ -155,7 +155,7 @@ static void set_policy(struct sp_tls_server *server, size_t index, struct sp_tru
 }
 
 static struct sp_tls_server *make(const char *config_file, const struct sp_config_listener *listener,
-    const struct sp_tls_server *old, struct sp_trust *const *trusts, struct sp_tickets *tickets,
+    const struct sp_tls_server *old, struct sp_trust *const *trusts, const struct sp_tls_means *means,
     struct sp_diags *diags)
 {
     size_t errors_before = diags->errors;
@@ -168,9 +168,9 @@ static struct sp_tls_server *make(const char *config_file, const struct sp_confi
     server->hosts = sp_alloc(listener->host_count, sizeof *server->hosts);
     if (server->shared == NULL || server->hosts == NULL)
         goto no_memory;
-    if (tickets != NULL && listener->tickets.count > 0) {
-        server->tickets = sp_tickets_ref(tickets);
-        tickets_expect(tickets, listener->tickets.lifetime_ms);
+    if (means->tickets != NULL && listener->tickets.count > 0) {
+        server->tickets = sp_tickets_ref(means->tickets);
+        tickets_expect(means->tickets, listener->tickets.lifetime_ms);
     }
     for (size_t h = 0; h < listener->host_count; h++) {
         server->host_count++;
@@ -190,15 +190,16 @@ no_memory:
 }
 
 struct sp_tls_server *sp_tls_server_new(const char *config_file, const struct sp_config_listener *listener,
-    struct sp_trust *const *trusts, struct sp_tickets *tickets, struct sp_diags *diags)
+    struct sp_trust *const *trusts, const struct sp_tls_means *means, struct sp_diags *diags)
 {
-    return make(config_file, listener, NULL, trusts, tickets, diags);
+    return make(config_file, listener, NULL, trusts, means, diags);
 }
 
 struct sp_tls_server *sp_tls_server_renew(const struct sp_tls_server *old, const char *config_file,
     struct sp_trust *const *trusts, struct sp_diags *diags)
 {
-    return make(config_file, old->listener, old, trusts, old->tickets, diags);
+    const struct sp_tls_means means = {.tickets = old->tickets};
+    return make(config_file, old->listener, old, trusts, &means, diags);
 }
 
 static void free_host(struct host *host)

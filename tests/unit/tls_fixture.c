@@ -143,7 +143,8 @@ struct tls_end tls_end_try(struct tls_pki *p, const struct tls_plan *plan, struc
         .hosts = s->hosts,
         .host_count = count,
     };
-    e.server = sp_tls_server_new("test.yaml", &s->listener, e.trusts, plan->keys, diags);
+    const struct sp_tls_means means = {.tickets = plan->keys};
+    e.server = sp_tls_server_new("test.yaml", &s->listener, e.trusts, &means, diags);
     return e;
 }
 

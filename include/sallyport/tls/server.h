@@ -15,15 +15,24 @@
 #include "sallyport/obs/refusal.h"
 #include "sallyport/pki/identity.h"
 #include "sallyport/pki/trust.h"
+#include "sallyport/tls/library.h"
+#include "sallyport/tls/sessions.h"
 #include "sallyport/tls/tickets.h"
+
+/* What outlives a server and is given to it, each NULL where there is none. */
+struct sp_tls_means {
+    struct sp_tls_library *library; /* of its gate; borrowed for ever; NULL: OpenSSL's own */
+    struct sp_tickets *tickets;     /* a reference is taken; clients come back by what they keep */
+    struct sp_sessions *sessions;   /* a reference is taken; without tickets: clients come back by what we keep */
+};
 
 struct sp_tls_server;
 /* Loads certificates and keys (a key that does not belong to its certificate, an expired certificate: named).
- * `trusts`: one for each of listener->hosts; takes a reference of each. `tickets` likewise; NULL: no session is
- * resumed. Borrows `listener` for its life. NULL: `diags` says why. Without `trusts` there is never a server, but
- * all that is wrong with the certificates is told. Builder thread; used by one gate afterwards. */
+ * `trusts`: one for each of listener->hosts; takes a reference of each. With neither tickets nor sessions among the
+ * `means` no session is resumed. Borrows `listener` for its life. NULL: `diags` says why. Without `trusts` there is never a
+ * server, but all that is wrong with the certificates is told. Builder thread; used by one gate afterwards. */
 SP_MUST_USE struct sp_tls_server *sp_tls_server_new(const char *config_file,
-    const struct sp_config_listener *listener, struct sp_trust *const *trusts, struct sp_tickets *tickets,
+    const struct sp_config_listener *listener, struct sp_trust *const *trusts, const struct sp_tls_means *means,
     struct sp_diags *diags);
 /* The certificates, staples and tickets of `old`, which is for the same configuration, with other trusts: what is left
  * to do while a file of theirs cannot be used. */
