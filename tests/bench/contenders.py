@@ -1,8 +1,7 @@
-"""The proxies that are measured: how each is configured, started, watched and stopped.
+"""The proxies that are measured: how each is started, watched, reloaded and stopped.
 
-All do the same work: client certificates required and verified against the root with CRLs for the full chain, one
-worker, kept-alive HTTP/1.1 to one backend over TCP, the client's identity in headers (attributes and the whole
-certificate), an access log of one line a request only where the scenario asks for it.
+All do the same work (configs.py) with one worker on one CPU, and write an access log of one line a request only where
+the scenario asks for it. hitch passes bytes on (L4); sallyport is measured beside it with a listener of `mode: tcp`.
 """
 import os
 import shutil
@@ -12,101 +11,11 @@ import subprocess
 import time
 from pathlib import Path
 
-STARTING_SECONDS = 15
+import configs
+from tools import Failed, pki_of
 
-NGINX = """\
-daemon off;
-user root;
-worker_processes 1;
-pid {dir}/nginx.pid;
-error_log {dir}/nginx-error.log warn;
-events {{ worker_connections 12000; }}
-http {{
-    access_log {access};
-    client_body_temp_path {dir}/nginx-body;
-    proxy_temp_path {dir}/nginx-proxy;
-    fastcgi_temp_path {dir}/nginx-fastcgi;
-    uwsgi_temp_path {dir}/nginx-uwsgi;
-    scgi_temp_path {dir}/nginx-scgi;
-    keepalive_requests 1000000;
-    keepalive_timeout 3600s;
-    client_max_body_size 0;
-    upstream app {{ server 127.0.0.1:{backend}; keepalive 64; keepalive_requests 1000000; }}
-    server {{
-        listen 127.0.0.1:{port} ssl;
-        server_name localhost;
-        ssl_certificate {pki}/server-chain.pem;
-        ssl_certificate_key {pki}/server.key;
-        ssl_protocols TLSv1.2 TLSv1.3;
-        ssl_verify_client on;
-        ssl_verify_depth 3;
-        ssl_client_certificate {pki}/root.pem;
-        ssl_crl {pki}/crls.pem;
-        {sessions}
-        location / {{
-            proxy_pass http://app;
-            proxy_http_version 1.1;
-            proxy_request_buffering off;
-            proxy_max_temp_file_size 0;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header X-SSL-Client-Verify $ssl_client_verify;
-            proxy_set_header X-SSL-Client-S-DN $ssl_client_s_dn;
-            proxy_set_header X-SSL-Client-I-DN $ssl_client_i_dn;
-            proxy_set_header X-SSL-Client-Serial $ssl_client_serial;
-            proxy_set_header X-SSL-Client-Fingerprint $ssl_client_fingerprint;
-            proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;
-        }}
-    }}
-}}
-"""
-
-HAPROXY = """\
-global
-    nbthread 1
-    tune.maxrewrite 4096
-    maxconn 12000
-    no strict-limits
-    {sessions}
-    {log_global}
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 1h
-    timeout http-keep-alive 1h
-    timeout server 30s
-    http-reuse always
-    {log_defaults}
-frontend bench
-    bind 127.0.0.1:{port} ssl crt {pki}/server-all.pem ca-file {pki}/root.pem crl-file {pki}/crls.pem verify required ssl-min-ver TLSv1.2 {tickets}
-    http-request set-header X-SSL-Client-Verify %[ssl_c_verify]
-    http-request set-header X-SSL-Client-S-DN %[ssl_c_s_dn(,0,rfc2253)]
-    http-request set-header X-SSL-Client-I-DN %[ssl_c_i_dn(,0,rfc2253)]
-    http-request set-header X-SSL-Client-Serial %[ssl_c_serial,hex]
-    http-request set-header X-SSL-Client-Fingerprint %[ssl_c_sha1,hex]
-    http-request set-header X-SSL-Client-Cert %[ssl_c_der,base64]
-    default_backend app
-backend app
-    server one 127.0.0.1:{backend}
-"""
-
-SALLYPORT = """\
-workers: 1
-gates: 1
-log: {{level: warn, format: json, output: stderr, access: "{access}"}}
-limits: {{connections: 12000, handshakes_per_address: 12000}}
-listeners:
-  - name: bench
-    address: "127.0.0.1:{port}"
-    mode: http
-    tls: {{certificates: [{{chain: {pki}/server-chain.pem, key: {pki}/server.key}}], min_version: "1.2",
-          tickets: {{count: {tickets}}}}}
-    client_auth: {{mode: required, ca: [{pki}/root.pem], crl: [{pki}/crl/], crl_missing: reject, crl_stale: reject}}
-    timeouts: {{idle: 1h}}
-callers: {{anyone: [{{any: authenticated}}]}}
-rules: [{{name: all, from: [anyone], path: "/**", upstream: app}}]
-upstreams: {{app: {{endpoints: ["127.0.0.1:{backend}"], identity_headers: [plain, rfc9440]}}}}
-"""
+STARTING_SECONDS = 30
+RELOADING_SECONDS = 30
 
 
 def free_port():
@@ -115,24 +24,44 @@ def free_port():
         return probe.getsockname()[1]
 
 
-class Proxy:
-    """One running proxy. `log`: with an access log. `defaults`: sessions and tickets as the proxy has them by default
-    (without: switched off as far as its configuration can)."""
-    name = ""
+def process_clock_ns(pid):
+    """CPU time of a process with all its threads, also those that have ended. The number is the kernel's name for that
+    clock: clock_getcpuclockid(3)."""
+    return time.clock_gettime_ns(~pid << 3 | 2)
 
-    def __init__(self, bench, log=False, defaults=False):
-        self.dir, self.pki, self.port = bench.dir, bench.pki, free_port()
+
+class Proxy:
+    """One running proxy.
+
+    log       with an access log
+    defaults  sessions and tickets as the proxy has them by default (without: switched off as far as it can)
+    keys      "ecdsa" or "rsa", which PKI
+    crls      the file of CRLs, if not the PKI's own; several, with ", " between them, for whom takes several
+    reloads   it is to be reloaded: HAProxy needs a master for that
+    """
+    name = ""
+    logs_to_stdout = False
+    takes_der = False  # for CRLs
+    reload_signal = signal.SIGHUP
+    told_again_seconds = RELOADING_SECONDS  # after which a reload that has shown no effect is asked for again
+
+    def __init__(self, bench, log=False, defaults=False, keys="ecdsa", crls=None, reloads=False):
+        self.bench, self.log, self.defaults, self.reloads = bench, log, defaults, reloads
+        self.dir, self.pki, self.port = bench.dir, pki_of(bench, keys), free_port()
+        self.crls = crls or self.pki / "crls.pem"
         self.access = self.dir / f"{self.name}-access.log"
         self.output = self.dir / f"{self.name}-output.log"
         self.config = self.dir / f"{self.name}.conf"
-        self.config.write_text(self.configure(bench, log, defaults))
+        self.generation = 0
+        self.write_config()
         with open(self.access if self.logs_to_stdout and log else self.output, "wb") as stdout, \
                 open(self.output, "ab") as stderr:
             self.process = subprocess.Popen(["taskset", "-c", str(bench.proxy_cpu), *self.command(bench)],
                                             cwd=self.dir, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
         self.await_port()
 
-    logs_to_stdout = False
+    def write_config(self):
+        self.config.write_text(self.configure(self.bench, self.log, self.defaults))
 
     def await_port(self):
         end = time.monotonic() + STARTING_SECONDS
@@ -145,26 +74,75 @@ class Proxy:
         raise SystemExit(f"{self.name} does not listen; its configuration is {self.config}, it said:\n"
                          + self.output.read_text(errors="replace")[-2000:])
 
+    # ---- watching ----
+
     def pids(self):
-        """The process and its children, which is all that the proxies here have."""
-        found = [self.process.pid]
-        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            found += [int(pid) for pid in (task / "children").read_text().split()]
+        """The process and all that descend from it and live."""
+        found, unseen = [], [self.process.pid]
+        while unseen:
+            pid = unseen.pop()
+            try:
+                tasks = list(Path(f"/proc/{pid}/task").iterdir())
+                children = [child for task in tasks for child in (task / "children").read_text().split()]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            found.append(pid)
+            unseen += map(int, children)
         return found
 
     def cpu_ns(self):
-        """CPU time of all threads so far, in ns; right to the tick only while the proxy has nothing to do."""
+        """CPU time of all living threads so far, in ns; right to the tick only while the proxy has nothing to do."""
         return sum(int(path.read_text().split()[0])
                    for pid in self.pids() for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+
+    def whole_cpu_ns(self):
+        """CPU time of the tree so far, of ended threads and processes, too (of ended processes to 10 ms)."""
+        total = 0
+        for pid in self.pids():
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                total += process_clock_ns(pid) + sum(map(int, fields[13:15])) * 10**9 // os.sysconf("SC_CLK_TCK")
+            except OSError:
+                continue  # it has just ended, and its parent's figure has it
+        return total
 
     def memory_bytes(self):
         """Resident memory, pages that are shared counted in proportion."""
         total = 0
         for pid in self.pids():
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) * 1024
+            try:
+                text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            except OSError:
+                continue  # it has just ended
+            total += sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
         return total
+
+    # ---- reloading ----
+
+    def mark(self):
+        """What has more in it once a reload has been carried out: who serves."""
+        return set(self.pids())
+
+    def reload(self):
+        """Tells it to read a configuration anew that differs from the one before, and waits until it has. It is told again
+        if nothing comes of it: HAProxy's master hears nothing while it begins anew."""
+        before, self.generation, began = self.mark(), self.generation + 1, time.monotonic()
+        told = 0
+        self.write_config()
+        while not self.mark() - before:
+            since = time.monotonic() - began
+            if since > RELOADING_SECONDS or self.process.poll() is not None:
+                raise Failed("not reloaded, it said:\n" + self.output.read_text(errors="replace")[-2000:])
+            if since >= told * self.told_again_seconds:
+                self.process.send_signal(self.reload_signal)
+                told += 1
+            time.sleep(0.01)
+
+    def count_said(self, text):
+        """A mark of those whose own word counts: as many different things as they have said this."""
+        return set(range(self.output.read_text(errors="replace").count(text)))
+
+    # ---- the end ----
 
     def stop(self):
         if self.process.poll() is None:
@@ -188,9 +166,10 @@ class Nginx(Proxy):
     name = "nginx"
 
     def configure(self, bench, log, defaults):
-        return NGINX.format(dir=self.dir, pki=self.pki, port=self.port, backend=bench.backend_port,
-                            access=self.access if log else "off",
-                            sessions="" if defaults else "ssl_session_tickets off; ssl_session_cache off;")
+        return configs.NGINX.format(dir=self.dir, pki=self.pki, crls=self.crls, port=self.port,
+                                    backend=bench.backend_port, access=self.access if log else "off",
+                                    sessions="" if defaults else "ssl_session_tickets off; ssl_session_cache off;",
+                                    generation=self.generation)
 
     def command(self, bench):
         return ["nginx", "-p", str(self.dir), "-e", str(self.dir / "nginx-error.log"), "-c", str(self.config)]
@@ -207,16 +186,22 @@ class Nginx(Proxy):
 class Haproxy(Proxy):
     name = "haproxy"
     logs_to_stdout = True
+    reload_signal = signal.SIGUSR2
+    told_again_seconds = 1
 
     def configure(self, bench, log, defaults):
-        return HAPROXY.format(pki=self.pki, port=self.port, backend=bench.backend_port,
-                              sessions="" if defaults else "tune.ssl.cachesize 0",
-                              tickets="" if defaults else "no-tls-tickets",
-                              log_global="log stdout format raw local0" if log else "",
-                              log_defaults="log global\n    option httplog" if log else "")
+        return configs.HAPROXY.format(pki=self.pki, crls=self.crls, port=self.port, backend=bench.backend_port,
+                                      sessions="" if defaults else "tune.ssl.cachesize 0",
+                                      tickets="" if defaults else "no-tls-tickets",
+                                      log_global="log stdout format raw local0" if log else "",
+                                      log_defaults="log global\n    option httplog" if log else "",
+                                      generation=self.generation)
 
     def command(self, bench):
-        return ["haproxy", "-db", "-f", str(self.config)]
+        return ["haproxy", "-W" if self.reloads else "-db", "-f", str(self.config)]
+
+    def mark(self):
+        return self.count_said("Loading success")
 
     @staticmethod
     def available(bench):
@@ -229,13 +214,24 @@ class Haproxy(Proxy):
 
 class Sallyport(Proxy):
     name = "sallyport"
+    mode = "http"
+    takes_der = True
 
     def configure(self, bench, log, defaults):
-        return SALLYPORT.format(pki=self.pki, port=self.port, backend=bench.backend_port,
-                                access=self.access if log else "off", tickets=1 if defaults else 0)
+        is_http = self.mode == "http"
+        return configs.SALLYPORT.format(pki=self.pki, crls=self.crls, port=self.port, backend=bench.backend_port,
+                                        mode=self.mode, level="info" if self.reloads else "warn",
+                                        access=self.access if log else "off",
+                                        tickets="" if defaults else ", tickets: {count: 0}",
+                                        path='path: "/**", ' if is_http else "",
+                                        identity=", identity_headers: [nginx]" if is_http else "",
+                                        generation=self.generation)
 
     def command(self, bench):
         return [str(bench.sallyport), "run", "-c", str(self.config)]
+
+    def mark(self):
+        return self.count_said('"reloaded"')  # its processes stay
 
     @staticmethod
     def available(bench):
@@ -246,4 +242,30 @@ class Sallyport(Proxy):
         return subprocess.run([str(bench.sallyport), "version"], capture_output=True, text=True).stdout.split()[-1]
 
 
+class SallyportTcp(Sallyport):
+    mode = "tcp"
+
+
+class Hitch(Proxy):
+    name = "hitch"
+
+    def configure(self, bench, log, defaults):
+        return configs.HITCH.format(pki=self.pki, port=self.port, backend=bench.backend_port,
+                                    log=f'log-level = 2\nlog-filename = "{self.access}"' if log else "log-level = 1",
+                                    user='user = "nobody"\ngroup = "nogroup"' if os.geteuid() == 0 else "")
+
+    def command(self, bench):
+        return ["hitch", f"--config={self.config}"]
+
+    @staticmethod
+    def available(bench):
+        return shutil.which("hitch") is not None
+
+    @staticmethod
+    def version(bench):
+        done = subprocess.run(["hitch", "--version"], capture_output=True, text=True)
+        return (done.stdout + done.stderr).split()[-1]
+
+
 ALL = (Nginx, Haproxy, Sallyport)
+L4 = (Hitch, SallyportTcp)

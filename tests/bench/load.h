@@ -1,6 +1,6 @@
 /* The load generator's own types: options, one connection, the run that drives them, the latency histogram.
  *
- * load.c reads the options and prints the answer; load_run.c decides when a request is sent; load_conn.c
+ * load_options.c reads the options; load.c makes the requests of them and prints the answer; load_run.c decides when a request is sent; load_conn.c
  * carries one connection through connect, handshake, request, answer and close; load_tls.c knows who the client
  * is; load_hist.c counts latencies.
  * One thread, so nothing here is shared. */
@@ -57,7 +57,10 @@ struct sp_load_options {
     unsigned clients;       /* certificates to make; 0: the one of `cert` */
     const char *issuer;     /* of them, with its key */
     const char *issuer_key;
-    bool sync; /* say "ready", then one measured part for each line on stdin */
+    unsigned per_connection; /* requests, then a new one; 0: any number */
+    unsigned max_errors;     /* then the run stops: it measures nothing any more */
+    bool reconnect;          /* that the peer closes an idle connection is no error */
+    bool sync;               /* say "ready", then one measured part for each line on stdin */
 };
 
 /* ---- errors ---- */
@@ -116,8 +119,9 @@ struct sp_load_conn {
     uint64_t active_ns;   /* the timeout is counted from here */
     uint64_t answered_ns; /* when the answer was whole */
     unsigned head_len;
-    bool offered; /* a session, in this handshake */
-    bool busy;    /* an operation is under way */
+    unsigned used; /* requests of the measured part that it has carried */
+    bool offered;  /* a session, in this handshake */
+    bool busy;     /* an operation is under way */
     bool head_done;
     bool peer_closes; /* the answer said Connection: close */
     char text[24];    /* the first bytes of the body, for expect_text */
@@ -136,6 +140,7 @@ struct sp_load {
     unsigned conn_count;
     struct sp_load_job warm; /* one small GET before the measured part */
     struct sp_load_job main;
+    struct sp_load_job last; /* with opt.per_connection: `main`, and then the connection ends */
 
     bool measuring;
     bool interrupted;
@@ -158,6 +163,11 @@ struct sp_load {
 };
 
 uint64_t sp_load_now_ns(void);
+
+/* ---- load_options.c ---- */
+/* SP_EOF: help was asked for and printed. SP_FAIL: a message and the usage are on stderr. */
+SP_MUST_USE enum sp_rc sp_load_options_read(int argc, char **argv, struct sp_load_options *opt);
+const char *sp_load_mode_name(enum load_mode mode);
 
 /* ---- load_tls.c: the client's side of TLS ---- */
 /* Makes load->ctx and, if asked for, the clients. SP_FAIL: a message is on stderr. */
@@ -192,6 +202,8 @@ void sp_load_conn_event(struct sp_load *load, struct sp_load_conn *conn, uint32_
 void sp_load_conn_fail(
     struct sp_load *load, struct sp_load_conn *conn, enum load_error kind, const char *what);
 void sp_load_conn_close(struct sp_load_conn *conn);
+/* Looks whether the peer has ended a connection that is READY; if so, it is FREE afterwards. */
+void sp_load_conn_look(struct sp_load *load, struct sp_load_conn *conn);
 
 /* From load_conn.c to load_run.c: the answer was right; the connection is READY, or FREE if it was closed. */
 void sp_load_on_done(struct sp_load *load, struct sp_load_conn *conn);

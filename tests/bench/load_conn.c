@@ -326,15 +326,24 @@ static void finish_connect(struct sp_load *load, struct sp_load_conn *conn)
 }
 
 /* A READY connection owes us nothing: session tickets may come, and the end. */
-static void watch_ready(struct sp_load *load, struct sp_load_conn *conn)
+void sp_load_conn_look(struct sp_load *load, struct sp_load_conn *conn)
 {
     size_t got = 0;
     ERR_clear_error();
     int ret = SSL_read_ex(conn->ssl, load->scratch, sizeof(load->scratch), &got);
-    if (ret == 1)
+    if (ret == 1) {
         sp_load_conn_fail(load, conn, LOAD_ERR_LENGTH, "bytes that nobody asked for");
-    else if (after_ssl(load, conn, ret) != SP_AGAIN)
+        return;
+    }
+    if (after_ssl(load, conn, ret) == SP_AGAIN)
+        return;
+    if (!load->opt.reconnect) {
         sp_load_conn_fail(load, conn, LOAD_ERR_CLOSED, "the peer closed an idle connection");
+        return;
+    }
+    ERR_clear_error();
+    sp_load_conn_close(conn);
+    load->reconnects++;
 }
 
 /* ---- from the run ---- */
@@ -398,7 +407,7 @@ void sp_load_conn_event(struct sp_load *load, struct sp_load_conn *conn, uint32_
         shake_hands(load, conn);
         break;
     case LOAD_READY:
-        watch_ready(load, conn);
+        sp_load_conn_look(load, conn);
         break;
     case LOAD_SENDING:
         send_request(load, conn);

@@ -20,8 +20,7 @@
 
 #include "load.h"
 
-#define OPENING_MAX  16  /* handshakes in flight while opening: far under any proxy's limit */
-#define ERRORS_MAX   100 /* then the run stops: it measures nothing any more */
+#define OPENING_MAX  16 /* handshakes in flight while opening: far under any proxy's limit */
 #define SYNC_SECONDS 60
 #define SIGNAL_EVENT UINT64_MAX
 #define STDIN_EVENT  (UINT64_MAX - 1)
@@ -51,7 +50,7 @@ static uint64_t intended_ns(const struct sp_load *load, uint64_t n)
 
 static bool may_begin(const struct sp_load *load)
 {
-    if (load->interrupted || sp_load_error_sum(load) >= ERRORS_MAX)
+    if (load->interrupted || sp_load_error_sum(load) >= load->opt.max_errors)
         return false;
     if (load->opt.count != 0 && load->begun >= load->opt.count)
         return false;
@@ -63,11 +62,17 @@ static bool may_begin(const struct sp_load *load)
 static void begin(struct sp_load *load, struct sp_load_conn *conn, uint64_t begun_ns)
 {
     load->begun++;
+    if (conn->state == LOAD_READY && load->opt.reconnect)
+        sp_load_conn_look(load, conn);
+    if (conn->state == LOAD_FREE)
+        conn->used = 0;
+    bool is_last = load->opt.per_connection != 0 && ++conn->used >= load->opt.per_connection;
+    const struct sp_load_job *job = is_last ? &load->last : &load->main;
     load->active++;
     if (conn->state == LOAD_FREE)
-        sp_load_conn_start(load, conn, &load->main, begun_ns);
+        sp_load_conn_start(load, conn, job, begun_ns);
     else
-        sp_load_conn_send(load, conn, &load->main, begun_ns);
+        sp_load_conn_send(load, conn, job, begun_ns);
 }
 
 static void begin_or_park(struct sp_load *load, struct sp_load_conn *conn)
@@ -92,7 +97,7 @@ static void begin_due(struct sp_load *load)
 static void open_next(struct sp_load *load)
 {
     while (load->unopened > 0 && load->active < OPENING_MAX && !load->interrupted &&
-           sp_load_error_sum(load) < ERRORS_MAX) {
+           sp_load_error_sum(load) < load->opt.max_errors) {
         struct sp_load_conn *conn = &load->conns[--load->unopened];
         load->active++;
         sp_load_conn_start(load, conn, &load->warm, sp_load_now_ns());

@@ -94,7 +94,7 @@ static enum sp_rc make_context(struct sp_load *load)
     bool is_13 = opt->tls_version == TLS1_3_VERSION;
     const char *cipher = opt->cipher != NULL ? opt->cipher
                          : is_13             ? "TLS_AES_256_GCM_SHA384"
-                                             : "ECDHE-ECDSA-AES256-GCM-SHA384";
+                                             : "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
     SSL_CTX *ctx = load->ctx = SSL_CTX_new(TLS_client_method());
     if (ctx == NULL)
         return tls_failed("SSL_CTX_new", "");

@@ -1,5 +1,6 @@
 """The tools around a measurement: the load generator, the backend, and how busy a CPU is."""
 import contextlib
+import dataclasses
 import json
 import os
 import subprocess
@@ -13,15 +14,33 @@ class Failed(Exception):
     """A measurement that could not be made; the others can."""
 
 
+@dataclasses.dataclass
+class Bench:
+    """What all measurements share."""
+    dir: Path
+    pki: Path
+    tools: Path       # where sp_load and sp_bench_backend are
+    sallyport: Path   # None: is not measured
+    proxy_cpu: int
+    load_cpu: int
+    backend_port: int = 0
+
+
+def pki_of(bench, keys):
+    """The folder of the PKI with that kind of key."""
+    return bench.pki if keys == "ecdsa" else bench.pki.with_name(f"{bench.pki.name}-{keys}")
+
+
 class Load:
     """sp_load with --sync: it opens its connections, says so, and loads the proxy whenever it is told to."""
 
-    def __init__(self, bench, port, args, seconds):
-        chain, key = bench.pki / "client-chain.pem", bench.pki / "client.key"
+    def __init__(self, bench, port, args, seconds, keys="ecdsa"):
+        pki = pki_of(bench, keys)
+        chain, key = pki / "client-chain.pem", pki / "client.key"
         command = ["taskset", "-c", str(bench.load_cpu), str(bench.tools / "sp_load"), *args,
                    "--connect", f"127.0.0.1:{port}", "--cert", str(chain), "--key", str(key),
-                   "--ca", str(bench.pki / "root.pem"), "--issuer", str(bench.pki / "intermediate.pem"),
-                   "--issuer-key", str(bench.pki / "intermediate.key"), "--seconds", str(seconds), "--sync"]
+                   "--ca", str(pki / "root.pem"), "--issuer", str(pki / "intermediate.pem"),
+                   "--issuer-key", str(pki / "intermediate.key"), "--seconds", str(seconds), "--sync"]
         self.seconds = seconds
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -29,17 +48,28 @@ class Load:
         """What it says next."""
         watchdog = threading.Timer(self.seconds + GRACE_SECONDS, self.process.kill)
         watchdog.start()
-        line = self.process.stdout.readline()
-        watchdog.cancel()
+        try:
+            line = self.process.stdout.readline()
+        finally:
+            watchdog.cancel()  # also when we are ended meanwhile
         if not line:
             raise Failed(f"sp_load ended early, exit status {self.process.wait()}: see its message above")
         return line.strip()
 
-    def measure(self):
-        """One measured part (or the end of holding), and its result."""
+    def begin(self):
+        """Begins a measured part (or ends the holding)."""
         with contextlib.suppress(BrokenPipeError):  # it has ended, and line() tells
             self.process.stdin.write("\n")
             self.process.stdin.flush()
+
+    def measure(self):
+        """One measured part, and its result."""
+        self.begin()
+        return json.loads(self.line())
+
+    def cut_short(self):
+        """Ends the part that has begun, and its result."""
+        self.process.terminate()
         return json.loads(self.line())
 
     def __enter__(self):
@@ -48,6 +78,7 @@ class Load:
     def __exit__(self, *unused):
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
+        self.process.terminate()  # it may be in the middle of a part, if something else has failed
         self.process.wait()
         self.process.stdout.close()
 
