@@ -2,6 +2,30 @@
  * evens out with the next connection, so there is no lock. */
 #include "sallyport/snapshot/handover.h"
 
+#include "sallyport/base/mem.h"
+
+struct sp_handover *sp_handover_new(const struct sp_handover *from)
+{
+    const char *const texts[] = {from->listener, from->peer, from->via, from->sni, from->tls};
+    size_t bytes = 0;
+    for (size_t i = 0; i < SP_COUNTOF(texts); i++)
+        bytes += texts[i] != NULL ? strlen(texts[i]) + 1 : 1;
+    struct sp_handover *h = sp_alloc(1, sizeof(*h) + bytes);
+    if (h == NULL)
+        return NULL;
+    *h = *from;
+    const char **const places[] = {&h->listener, &h->peer, &h->via, &h->sni, &h->tls};
+    char *at = (char *)(h + 1);
+    for (size_t i = 0; i < SP_COUNTOF(texts); i++) {
+        size_t len = texts[i] != NULL ? strlen(texts[i]) : 0;
+        if (len > 0)
+            memcpy(at, texts[i], len);
+        *places[i] = at;
+        at += len + 1; /* the memory is zeroed */
+    }
+    return h;
+}
+
 static void on_mail(struct sp_mail *m)
 {
     struct sp_handover *h = SP_CONTAINER_OF(m, struct sp_handover, mail);

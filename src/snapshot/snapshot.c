@@ -7,18 +7,42 @@
 enum sp_rc sp_snapshot_memory_init(struct sp_snapshot_memory *m, struct sp_err *err)
 {
     m->shelf = sp_shelf_new();
-    m->tickets = sp_tickets_new_random();
-    if (m->shelf != NULL && m->tickets != NULL)
+    m->sessions = sp_sessions_new();
+    if (m->shelf != NULL && m->sessions != NULL)
         return SP_OK;
     sp_snapshot_memory_free(m);
-    return sp_err_set(err, "not enough memory or random bytes");
+    return sp_err_set(err, "not enough memory");
 }
 
 void sp_snapshot_memory_free(struct sp_snapshot_memory *m)
 {
     sp_shelf_free(m->shelf);
-    sp_tickets_free(m->tickets);
+    sp_sessions_free(m->sessions);
+    for (unsigned i = 0; i < m->library_count; i++) /* last: keys of theirs are in what the shelf has */
+        sp_tls_library_free(m->libraries[i]);
+    sp_free(m->libraries);
     *m = (struct sp_snapshot_memory){0};
+}
+
+static bool make_libraries(struct sp_snapshot_memory *m, unsigned count)
+{
+    struct sp_tls_library **all = sp_alloc(count, sizeof(struct sp_tls_library *));
+
+    if (all == NULL)
+        return false;
+    for (unsigned i = 0; i < count; i++)
+        all[i] = i < m->library_count ? m->libraries[i] : sp_tls_library_new();
+    sp_free(m->libraries);
+    m->libraries = all;
+    m->library_count = count;
+    return true;
+}
+
+struct sp_tls_library *sp_snapshot_library(struct sp_snapshot_memory *m, unsigned gate)
+{
+    if (gate >= m->library_count && !make_libraries(m, gate + 1))
+        return NULL;
+    return m->libraries[gate];
 }
 
 static void free_listener(struct sp_snapshot_listener *l, unsigned gates)
@@ -123,19 +147,14 @@ static bool build_trusts(const struct build *b, struct sp_snapshot_listener *l)
     return complete;
 }
 
-/* Hands over in *out one reference, or NULL where no session is to be resumed. */
-static bool find_tickets(const struct build *b, const struct sp_config_listener *l, struct sp_tickets **out)
+/* Hands over in *out one reference, or NULL where clients keep no tickets. */
+static bool load_tickets(const struct build *b, const struct sp_config_listener *l, struct sp_tickets **out)
 {
     struct sp_err err = {0};
 
     *out = NULL;
-    if (l->tickets.count == 0)
+    if (l->tickets.count == 0 || l->tickets.keys == NULL)
         return true;
-    if (l->tickets.keys == NULL) {
-        if (b->options->memory != NULL)
-            *out = sp_tickets_ref(b->options->memory->tickets);
-        return true;
-    }
     if (sp_tickets_load(l->tickets.keys, out, &err) == SP_OK)
         return true;
     sp_diag_add(b->diags, SP_DIAG_ERROR, b->s->config->file, l->at, "%s", err.text);
@@ -147,7 +166,8 @@ static bool find_tickets(const struct build *b, const struct sp_config_listener 
 static bool build_contexts(const struct build *b, struct sp_snapshot_listener *l, struct sp_tickets *tickets)
 {
     const char *file = b->s->config->file;
-    const struct sp_tls_means means = {.tickets = tickets};
+    struct sp_tls_means means = {
+        .tickets = tickets, .sessions = b->options->memory != NULL ? b->options->memory->sessions : NULL};
 
     l->tls = sp_alloc(b->s->gates, sizeof(struct sp_tls_server *));
     if (l->tls == NULL)
@@ -155,6 +175,7 @@ static bool build_contexts(const struct build *b, struct sp_snapshot_listener *l
     for (unsigned i = 0; i < b->s->gates; i++) {
         struct sp_diags again = {0};
         struct sp_diags *into = i == 0 ? b->diags : &again;
+        means.library = b->options->memory != NULL ? sp_snapshot_library(b->options->memory, i) : NULL;
         l->tls[i] = b->crls_only ? sp_tls_server_renew(twin_of(b, l)->tls[i], file, l->trusts, into)
                                  : sp_tls_server_new(file, l->config, l->trusts, &means, into);
         if (i > 0 && l->tls[i] == NULL)
@@ -172,13 +193,13 @@ static bool build_listener(const struct build *b, struct sp_snapshot_listener *l
     struct sp_tickets *tickets = NULL;
     bool trusted = build_trusts(b, l), complete = false;
     bool fronted = proxies_compile(b->s->config->file, l, b->diags);
-    bool sealed = b->crls_only || find_tickets(b, l->config, &tickets);
+    bool sealed = b->crls_only || load_tickets(b, l->config, &tickets);
 
     if (trusted && sealed)
         complete = build_contexts(b, l, tickets);
     else if (!b->crls_only) /* for what it tells */
-        sp_tls_server_free(sp_tls_server_new(
-            b->s->config->file, l->config, NULL, &(struct sp_tls_means){0}, b->diags));
+        sp_tls_server_free(
+            sp_tls_server_new(b->s->config->file, l->config, NULL, &(struct sp_tls_means){0}, b->diags));
     sp_tickets_free(tickets);
     return complete && fronted;
 }

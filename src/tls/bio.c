@@ -81,7 +81,7 @@ static int socket_write(BIO *b, const char *bytes, size_t len, size_t *n)
     }
     ssize_t sent;
     do
-        sent = send(w->t.fd, bytes, len, MSG_NOSIGNAL);
+        sent = send(w->t.fd, bytes, len, MSG_NOSIGNAL | (w->more_follows ? MSG_MORE : 0));
     while (sent < 0 && errno == EINTR);
     if (sent < 0) {
         if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -106,8 +106,9 @@ static long socket_ctrl(BIO *b, int command, long number, void *ptr)
     switch (command) {
     case BIO_CTRL_FLUSH:
         return 1;
-    case BIO_CTRL_EOF: /* how OpenSSL tells a truncation from an error */
-        return w != NULL && w->tcp_ended;
+    case BIO_CTRL_EOF: /* how OpenSSL tells a truncation from an error. It would answer one by a fatal alert, and so spoil a
+                          session that may be come back to (wire_end); of an open connection `tcp_ended` tells us as well */
+        return w != NULL && w->tcp_ended && w->stage != STAGE_OPEN;
     default:
         return 0;
     }

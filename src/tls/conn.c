@@ -11,6 +11,9 @@ void proof_free(struct proof *p)
     X509_free(p->leaf);
     sp_identity_free(p->identity);
     resumption_forget(&p->resumption);
+    family_free(p->family);
+    while (p->fresh_count > 0)
+        SSL_SESSION_free(p->fresh[--p->fresh_count]);
     sp_free(p);
 }
 
@@ -30,6 +33,7 @@ static const struct sp_transport_ops tls_ops = {
     .writev = wire_writev,
     .flush = wire_flush,
     .shutdown = wire_shutdown,
+    .keep_buffers = wire_keep_buffers,
     .free = tls_free,
 };
 

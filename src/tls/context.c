@@ -46,16 +46,23 @@ bool context_set_common(SSL_CTX *ctx, enum sp_tls_version min_version)
            SSL_CTX_set1_groups_list(ctx, GROUPS) && SSL_CTX_set_max_early_data(ctx, 0);
 }
 
-/* OpenSSL's own memory of sessions, which asks nobody who may resume one, is off in both cases. */
-static bool set_tickets(SSL_CTX *ctx, const struct sp_tls_server *server)
+/* How clients come back. OpenSSL's own memory of sessions, which asks nobody who may resume one, is off in all cases. */
+static bool set_resumption(SSL_CTX *ctx, const struct sp_tls_server *server)
 {
-    if (server->tickets == NULL) {
-        SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+    unsigned count = server->listener->tickets.count;
+    if (server->tickets != NULL)
+        return SSL_CTX_set_num_tickets(ctx, count) == 1 &&
+               SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key) == 1 &&
+               SSL_CTX_set_session_ticket_cb(ctx, on_ticket_made, on_ticket_opened, NULL) == 1;
+    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET); /* TLS 1.3 then sends ids in their place */
+    if (server->sessions == NULL)
         return SSL_CTX_set_num_tickets(ctx, 0) == 1;
-    }
-    return SSL_CTX_set_num_tickets(ctx, server->listener->tickets.count) == 1 &&
-           SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key) == 1 &&
-           SSL_CTX_set_session_ticket_cb(ctx, on_ticket_made, on_ticket_opened, NULL) == 1;
+    SSL_CTX_set_session_cache_mode(
+        ctx, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR);
+    SSL_CTX_sess_set_new_cb(ctx, on_session_made);
+    SSL_CTX_sess_set_get_cb(ctx, on_session_shown);
+    return SSL_CTX_set_num_tickets(ctx, count) == 1 &&
+           SSL_CTX_set_session_ticket_cb(ctx, on_id_made, NULL, NULL) == 1;
 }
 
 static bool set_trust(SSL_CTX *ctx, const struct host *host)
@@ -77,10 +84,10 @@ static bool set_trust(SSL_CTX *ctx, const struct host *host)
 SSL_CTX *context_new(const struct sp_tls_server *server, const struct host *host, struct sp_err *err)
 {
     ERR_clear_error();
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ctx = SSL_CTX_new_ex(library_context(server->library), NULL, TLS_server_method());
     if (ctx == NULL)
         goto failed;
-    if (!context_set_common(ctx, server->listener->min_version) || !set_tickets(ctx, server) ||
+    if (!context_set_common(ctx, server->listener->min_version) || !set_resumption(ctx, server) ||
         (host->trust != NULL && !set_trust(ctx, host)))
         goto failed;
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);

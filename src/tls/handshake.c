@@ -189,7 +189,8 @@ static enum sp_rc handshake_failed(struct conn *c, int ssl_error, int sys, struc
 /* What a ticket says of the chain is out by now, or never will be: there is no renegotiation. */
 static void forget_chain(struct conn *c)
 {
-    (void)SSL_SESSION_set1_ticket_appdata(SSL_get_session(c->wire.ssl), NULL, 0);
+    if (c->server->tickets != NULL)
+        (void)SSL_SESSION_set1_ticket_appdata(SSL_get_session(c->wire.ssl), NULL, 0);
     wire_forget_chain(&c->wire);
 }
 
@@ -220,6 +221,7 @@ static enum sp_rc let_in(struct conn *c, struct sp_tls_refusal *refusal)
         c->authenticated_at = sp_wall_s();
     c->remembered = p->verdict.remembered;
     p->identity = NULL;
+    resume_keep(c);
     proof_free(p);
     c->proof = NULL;
     c->server = NULL;

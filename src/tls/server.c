@@ -164,14 +164,15 @@ static struct sp_tls_server *make(const char *config_file, const struct sp_confi
     if (server == NULL)
         goto no_memory;
     server->listener = listener;
+    server->library = means->library;
     server->shared = shared_new();
     server->hosts = sp_alloc(listener->host_count, sizeof *server->hosts);
     if (server->shared == NULL || server->hosts == NULL)
         goto no_memory;
-    if (means->tickets != NULL && listener->tickets.count > 0) {
+    if (means->tickets != NULL && listener->tickets.count > 0)
         server->tickets = sp_tickets_ref(means->tickets);
-        tickets_expect(means->tickets, listener->tickets.lifetime_ms);
-    }
+    else if (means->sessions != NULL && listener->tickets.count > 0)
+        server->sessions = sp_sessions_ref(means->sessions);
     for (size_t h = 0; h < listener->host_count; h++) {
         server->host_count++;
         set_policy(server, h, trusts != NULL ? trusts[h] : NULL);
@@ -198,7 +199,8 @@ struct sp_tls_server *sp_tls_server_new(const char *config_file, const struct sp
 struct sp_tls_server *sp_tls_server_renew(const struct sp_tls_server *old, const char *config_file,
     struct sp_trust *const *trusts, struct sp_diags *diags)
 {
-    const struct sp_tls_means means = {.tickets = old->tickets};
+    const struct sp_tls_means means = {
+        .library = old->library, .tickets = old->tickets, .sessions = old->sessions};
     return make(config_file, old->listener, old, trusts, &means, diags);
 }
 
@@ -227,6 +229,7 @@ void sp_tls_server_free(struct sp_tls_server *s)
     report_free(s);
     staple_free(s);
     sp_tickets_free(s->tickets);
+    sp_sessions_free(s->sessions);
     shared_unref(s->shared);
     sp_free(s);
 }

@@ -1,22 +1,16 @@
-/* Ticket keys: random ones that replace themselves, or those of a file.
- *
- * A random key seals for one lifetime and opens for one more: by then the last ticket that it sealed is too old, so
- * two keys are always enough. The lifetime is the longest of all listeners that use them (tickets_expect). They are
- * copied out under a lock that is held for the copying alone; keys of a file never change and need none.
+/* The ticket keys of a file. They never change: a file that has changed is loaded anew, by the next snapshot.
  *
  * A ticket is AES-256-CBC and then HMAC-SHA-256 over all of it, which is the shape that OpenSSL gives tickets. What
- * is in it, and whom it lets in: resume.c. */
+ * is in it: resume_sealed.c. Whom it lets in: resume.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
-#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sallyport/base/clock.h"
 #include "sallyport/base/mem.h"
 #include "tls_private.h"
 
@@ -36,48 +30,19 @@ _Static_assert(sizeof(struct ticket_key) == 80, "the file's lines have 80 bytes"
 struct sp_tickets {
     atomic_uint refs;
     EVP_CIPHER *cipher; /* looked up once: that takes OpenSSL longer than to encrypt a ticket */
-    bool rotates;       /* else nothing below ever changes */
-    pthread_mutex_t lock;
-    uint64_t period_ms, since_ms; /* how long keys[0] seals, and since when it does (monotonic) */
     size_t count;
     struct ticket_key keys[MAX_KEYS]; /* the first seals, all open */
 };
 
-static struct sp_tickets *tickets_new(bool rotates)
+static struct sp_tickets *tickets_new(void)
 {
     struct sp_tickets *t = SP_NEW(struct sp_tickets);
     if (t == NULL)
         return NULL;
     atomic_init(&t->refs, 1);
-    pthread_mutex_init(&t->lock, NULL);
-    t->rotates = rotates;
     t->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     if (t->cipher == NULL) {
         ERR_clear_error();
-        sp_tickets_free(t);
-        return NULL;
-    }
-    return t;
-}
-
-static bool make_random(struct ticket_key *key)
-{
-    bool ok = RAND_bytes(key->name, sizeof key->name) == 1 &&
-              RAND_priv_bytes(key->aes, sizeof key->aes) == 1 &&
-              RAND_priv_bytes(key->hmac, sizeof key->hmac) == 1;
-    if (!ok)
-        ERR_clear_error();
-    return ok;
-}
-
-struct sp_tickets *sp_tickets_new_random(void)
-{
-    struct sp_tickets *t = tickets_new(true);
-    if (t == NULL)
-        return NULL;
-    t->count = 1;
-    t->since_ms = sp_mono_ms();
-    if (!make_random(&t->keys[0])) {
         sp_tickets_free(t);
         return NULL;
     }
@@ -96,83 +61,52 @@ void sp_tickets_free(struct sp_tickets *t)
         return;
     OPENSSL_cleanse(t->keys, sizeof t->keys);
     EVP_CIPHER_free(t->cipher);
-    pthread_mutex_destroy(&t->lock);
     sp_free(t);
-}
-
-void tickets_expect(struct sp_tickets *t, uint64_t lifetime_ms)
-{
-    pthread_mutex_lock(&t->lock);
-    if (t->period_ms < lifetime_ms)
-        t->period_ms = lifetime_ms;
-    pthread_mutex_unlock(&t->lock);
 }
 
 /* ---- use ---- */
 
-/* Without random bytes the key of now goes on. Under the lock. */
-static void replace_if_due(struct sp_tickets *t, uint64_t now_ms)
+/* The key of that name, or the one that seals if `name` is NULL. NULL: there is none. */
+static const struct ticket_key *find_key(const struct sp_tickets *t, const unsigned char *name)
 {
-    struct ticket_key fresh;
-    /* Another thread may have been here a moment later than this one looked at its clock. */
-    if (now_ms < t->since_ms + t->period_ms || !make_random(&fresh))
-        return;
-    bool is_useless = now_ms - t->since_ms >= 2 * t->period_ms;
-    t->keys[1] = is_useless ? fresh : t->keys[0];
-    t->keys[0] = fresh;
-    t->count = is_useless ? 1 : 2;
-    t->since_ms = now_ms;
-    OPENSSL_cleanse(&fresh, sizeof fresh);
+    for (size_t i = 0; i < t->count; i++) {
+        if (name == NULL || memcmp(t->keys[i].name, name, sizeof t->keys[i].name) == 0)
+            return &t->keys[i];
+    }
+    return NULL;
 }
 
-/* The key of that name, or the one that seals if `name` is NULL. */
-static bool find_key(struct sp_tickets *t, uint64_t now_ms, const unsigned char *name, struct ticket_key *out)
+static bool set_hmac(EVP_MAC_CTX *mac, const struct ticket_key *key)
 {
-    bool found = false;
-    if (t->rotates) {
-        pthread_mutex_lock(&t->lock);
-        replace_if_due(t, now_ms);
-    }
-    for (size_t i = 0; i < t->count && !found; i++) {
-        found = name == NULL || memcmp(t->keys[i].name, name, sizeof t->keys[i].name) == 0;
-        if (found)
-            *out = t->keys[i];
-    }
-    if (t->rotates)
-        pthread_mutex_unlock(&t->lock);
-    return found;
-}
-
-static bool set_hmac(EVP_MAC_CTX *mac, struct ticket_key *key)
-{
+    unsigned char hmac[sizeof key->hmac]; /* OpenSSL's parameters are not const */
     OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key->hmac, sizeof key->hmac),
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, hmac, sizeof hmac),
         OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0),
         OSSL_PARAM_construct_end(),
     };
-    return EVP_MAC_CTX_set_params(mac, params) == 1;
-}
-
-bool tickets_seal(struct sp_tickets *t, uint64_t now_ms, unsigned char name[TICKET_KEY_NAME],
-    unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
-{
-    struct ticket_key key;
-    bool ok = find_key(t, now_ms, NULL, &key) && RAND_bytes(iv, EVP_CIPHER_get_iv_length(t->cipher)) == 1 &&
-              EVP_EncryptInit_ex2(cipher, t->cipher, key.aes, iv, NULL) == 1 && set_hmac(mac, &key);
-    if (ok)
-        memcpy(name, key.name, sizeof key.name);
-    OPENSSL_cleanse(&key, sizeof key);
+    memcpy(hmac, key->hmac, sizeof hmac);
+    bool ok = EVP_MAC_CTX_set_params(mac, params) == 1;
+    OPENSSL_cleanse(hmac, sizeof hmac);
     return ok;
 }
 
-bool tickets_open(struct sp_tickets *t, uint64_t now_ms, const unsigned char name[TICKET_KEY_NAME],
+bool tickets_seal(const struct sp_tickets *t, unsigned char name[TICKET_KEY_NAME], unsigned char *iv,
+    EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
+{
+    const struct ticket_key *key = find_key(t, NULL);
+    if (key == NULL || RAND_bytes(iv, EVP_CIPHER_get_iv_length(t->cipher)) != 1 ||
+        EVP_EncryptInit_ex2(cipher, t->cipher, key->aes, iv, NULL) != 1 || !set_hmac(mac, key))
+        return false;
+    memcpy(name, key->name, sizeof key->name);
+    return true;
+}
+
+bool tickets_open(const struct sp_tickets *t, const unsigned char name[TICKET_KEY_NAME],
     const unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
-    struct ticket_key key;
-    bool ok = find_key(t, now_ms, name, &key) &&
-              EVP_DecryptInit_ex2(cipher, t->cipher, key.aes, iv, NULL) == 1 && set_hmac(mac, &key);
-    OPENSSL_cleanse(&key, sizeof key);
-    return ok;
+    const struct ticket_key *key = find_key(t, name);
+    return key != NULL && EVP_DecryptInit_ex2(cipher, t->cipher, key->aes, iv, NULL) == 1 &&
+           set_hmac(mac, key);
 }
 
 /* ---- a file ---- */
@@ -274,7 +208,7 @@ enum sp_rc sp_tickets_load(const char *path, struct sp_tickets **out, struct sp_
 {
     size_t len;
     char *text = sp_alloc(1, MAX_FILE_BYTES + 1);
-    struct sp_tickets *t = tickets_new(false);
+    struct sp_tickets *t = tickets_new();
     enum sp_rc rc = SP_FAIL;
     *out = NULL;
     if (text == NULL || t == NULL) {

@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "sallyport/base/mem.h"
 #include "sallyport/tls/server.h"
 
 /* ---- bio.c: OpenSSL's way to the socket ---- */
@@ -38,6 +39,10 @@ struct sp_slice certificate_uri(const X509 *leaf);
 /* The reason of OpenSSL's newest error, for a message. Empties its queue. */
 const char *openssl_reason(void);
 
+/* ---- library.c ---- */
+/* What OpenSSL is to be given as such; NULL, its own, without a library. */
+OSSL_LIB_CTX *library_context(const struct sp_tls_library *library);
+
 /* ---- server.c ---- */
 /* Certificates of the same names, one of each key type, and the context that presents them. */
 struct site {
@@ -52,7 +57,7 @@ struct host {
     struct sp_trust *trust; /* one reference; NULL: only looked at for what is wrong */
     uint8_t policy[32];     /* of the trust */
     bool certificate_required;
-    int64_t session_s;  /* how long after a full handshake its tickets are good */
+    int64_t session_s;  /* how long after a full handshake one can come back to it */
     struct site *sites; /* the first is for a client that asks for no certificate's name */
     size_t site_count;
     struct certificate *loaded; /* as configured, without their names; for sp_tls_server_renew */
@@ -62,10 +67,12 @@ struct host {
 struct sp_tls_server {
     struct tls_shared *shared;
     const struct sp_config_listener *listener; /* borrowed */
-    struct sp_tickets *tickets;                /* one reference; NULL: no session is resumed */
-    struct staple *staples;                    /* about the certificates, as far as there are any */
-    struct shown *shown;                       /* what is reported of the certificates, in their order */
-    struct host *hosts;                        /* one for each of listener->hosts */
+    struct sp_tls_library *library;            /* borrowed; NULL: OpenSSL's own */
+    struct sp_tickets *tickets;                /* one reference, or NULL */
+    struct sp_sessions *sessions; /* one reference, or NULL. With neither no session is resumed */
+    struct staple *staples;       /* about the certificates, as far as there are any */
+    struct shown *shown;          /* what is reported of the certificates, in their order */
+    struct host *hosts;           /* one for each of listener->hosts */
     size_t host_count;
 };
 
@@ -118,6 +125,7 @@ struct wire {
     bool tcp_ended;        /* the socket gave EOF */
     bool read_wants_write; /* an answer of TLS itself (KeyUpdate) waits for the socket */
     bool close_sent;
+    bool more_follows;           /* another record comes right behind: the kernel may let them go together */
     unsigned handshake_messages; /* received after the handshake, with little data between them */
     size_t data_since;           /* plaintext since that was last set to 0 */
     uint64_t counted_since_us;   /* when counting them began */
@@ -144,15 +152,17 @@ SP_MUST_USE enum sp_rc wire_read(struct sp_transport *t, void *buf, size_t room,
 SP_MUST_USE enum sp_rc wire_writev(struct sp_transport *t, const struct iovec *iov, int count, size_t *taken);
 SP_MUST_USE enum sp_rc wire_flush(struct sp_transport *t);
 enum sp_rc wire_shutdown(struct sp_transport *t);
+void wire_keep_buffers(struct sp_transport *t, bool keep);
 
 /* ---- conn.c ---- */
-/* What came of the ticket that the client showed last. Counts only if OpenSSL resumes by that very one. */
+/* What came of the session that the client showed last. Counts only if OpenSSL resumes by that very one. */
 struct resumption {
     bool allowed;
     struct sp_verdict verdict;
     X509 *leaf;                   /* owned; of the session, NULL: anonymous */
     struct sp_identity *identity; /* owned */
     int64_t authenticated_at;     /* the full handshake */
+    struct family *family;        /* owned; of the session, if it is we who kept it */
 };
 
 /* Only while a client proves itself. */
@@ -165,10 +175,13 @@ struct proof {
     const char *hello_detail;
     bool was_greeted;         /* there has been a ClientHello: the name stands */
     bool has_extended_secret; /* the client offers it (RFC 7627) */
-    unsigned opened;          /* tickets */
-    bool no_ticket;           /* the client's chain is too large for one */
+    unsigned looked_at;       /* sessions that the client has shown */
+    bool no_session;          /* the client's chain is too large for one */
     bool ticket_sent;         /* our last message came after the client's */
     struct resumption resumption;
+    struct family *family; /* owned; of a full handshake, once there is something to keep */
+    SSL_SESSION *fresh[4]; /* owned; to be kept when the client has proven itself */
+    size_t fresh_count;
 };
 
 struct conn {
@@ -203,42 +216,71 @@ int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const u
 /* ---- handshake.c ---- */
 int on_verify(X509_STORE_CTX *store_ctx, void *arg);
 
-/* ---- tickets.c: the keys ---- */
+/* ---- tickets.c: the keys of a file ---- */
 #define TICKET_KEY_NAME 16
-/* That tickets live so long; random keys are kept for it. Any thread. */
-void tickets_expect(struct sp_tickets *t, uint64_t lifetime_ms);
-/* Set up OpenSSL's contexts with the key that seals at `now_ms` (monotonic), or the one of that name. False: there is
- * none, or OpenSSL fails. Any thread. */
-SP_MUST_USE bool tickets_seal(struct sp_tickets *t, uint64_t now_ms, unsigned char name[TICKET_KEY_NAME],
+/* Set up OpenSSL's contexts with the key that seals, or the one of that name. False: there is none, or OpenSSL fails.
+ * Any thread. */
+SP_MUST_USE bool tickets_seal(const struct sp_tickets *t, unsigned char name[TICKET_KEY_NAME],
     unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac);
-SP_MUST_USE bool tickets_open(struct sp_tickets *t, uint64_t now_ms,
-    const unsigned char name[TICKET_KEY_NAME], const unsigned char *iv, EVP_CIPHER_CTX *cipher,
-    EVP_MAC_CTX *mac);
+SP_MUST_USE bool tickets_open(const struct sp_tickets *t, const unsigned char name[TICKET_KEY_NAME],
+    const unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac);
 
-/* ---- resume.c: what tickets say, and who may come in by one ---- */
+/* ---- resume.c: where sessions come from, and who may come in by one ---- */
+/* The full handshake that a session descends from. Borrows from the bytes that it was read from. */
+#define ORIGIN_VERSION   1
+#define ORIGIN_CHAIN_MAX 8
+struct origin {
+    uint8_t policy[32];
+    int64_t authenticated_at;
+    struct sp_slice sni;                     /* canonical; "" none */
+    struct sp_slice chain[ORIGIN_CHAIN_MAX]; /* the DER of what the client sent above its leaf */
+    size_t chain_count;
+};
+SP_MUST_USE bool origin_read(struct sp_slice in, struct origin *out); /* pure */
+/* Of the full handshake that `c` is at the end of. False without memory. `out` is to be freed in both cases. */
+SP_MUST_USE bool origin_write(const struct conn *c, struct sp_buf *out);
+/* Decides whether the client, whose certificates `sent` have been accepted, gets a session to come back to. */
+void resume_consider(SSL *ssl, struct proof *p, const STACK_OF(X509) * sent);
+SP_MUST_USE bool resume_is_possible(const SSL *ssl, const struct proof *p);
+/* False: it is one too many for this handshake. */
+SP_MUST_USE bool resume_look_at_one_more(const SSL *ssl, struct proof *p);
+/* Who shows a session of that origin, whose client certificate is `leaf` (NULL: none): its outcome is the resumption of
+ * c->proof. False: a full handshake is to follow. */
+SP_MUST_USE bool resume_judge(struct conn *c, const struct origin *origin, X509 *leaf);
+/* The handshake is complete and was a resumption: its outcome becomes the proof's, as if it had been a full one.
+ * False: nobody has judged this session. */
+SP_MUST_USE bool resume_take(struct conn *c);
+void resumption_forget(struct resumption *r);
+/* To a session that has just been made in a handshake of `c`; and when it ends, seconds since 1970. */
+void resume_set_age(struct conn *c, SSL_SESSION *session);
+int64_t resume_until(const struct conn *c);
+
+/* ---- resume_sealed.c: callbacks where the client keeps its sessions ---- */
 int on_ticket_key(SSL *ssl, unsigned char name[TICKET_KEY_NAME], unsigned char *iv, EVP_CIPHER_CTX *cipher,
     EVP_MAC_CTX *mac, int sealing);
 int on_ticket_made(SSL *ssl, void *arg);
 SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_len,
     SSL_TICKET_STATUS status, void *arg);
-/* Decides whether the client, whose certificates `sent` have been accepted, gets a ticket. */
-void resume_consider(SSL *ssl, struct proof *p, const STACK_OF(X509) * sent);
-/* The handshake is complete and was a resumption: its outcome becomes the proof's, as if it had been a full one.
- * False: nobody has judged this session. */
-SP_MUST_USE bool resume_take(struct conn *c);
-void resumption_forget(struct resumption *r);
 
-/* Beside OpenSSL's session in a ticket. Borrows from the bytes that it was read from. Pure. */
-#define TICKET_STATE_VERSION 1
-#define TICKET_CHAIN_MAX     8
-struct ticket_state {
-    uint8_t policy[32];
-    int64_t authenticated_at;
-    struct sp_slice sni;                     /* canonical; "" none */
-    struct sp_slice chain[TICKET_CHAIN_MAX]; /* the DER of what the client sent above its leaf */
-    size_t chain_count;
-};
-SP_MUST_USE bool ticket_state_read(struct sp_slice in, struct ticket_state *out);
+/* ---- resume_kept.c: callbacks where we keep them ---- */
+int on_id_made(SSL *ssl, void *arg);
+int on_session_made(SSL *ssl, SSL_SESSION *session);
+SSL_SESSION *on_session_shown(SSL *ssl, const unsigned char *id, int len, int *is_borrowed);
+/* The client has proven itself, and nobody writes into its sessions any more. */
+void resume_keep(struct conn *c);
+
+/* ---- sessions.c: those that we keep ---- */
+#define SESSION_ID 32
+/* What descends from one full handshake. Counted. */
+struct family *family_new(struct sp_slice origin); /* as origin_write has it; NULL: it is not, or no memory */
+void family_free(struct family *f);                /* takes NULL */
+const struct origin *family_origin(const struct family *f);
+/* Borrows both; times in seconds since 1970. Without memory, or with nothing to keep it by, it is not kept. Any thread. */
+void sessions_put(
+    struct sp_sessions *s, SSL_SESSION *session, struct family *family, int64_t now, int64_t until);
+/* A copy of the one of that id, and in *family a reference of its family. NULL: there is none. Any thread. */
+SP_MUST_USE SSL_SESSION *sessions_find(
+    struct sp_sessions *s, const unsigned char *id, size_t len, int64_t now, struct family **family);
 
 /* ---- first_bytes.c: what a connection begins with. Pure ---- */
 enum first_bytes { FIRST_MORE, FIRST_TLS, FIRST_HTTP, FIRST_OTHER };

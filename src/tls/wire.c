@@ -2,12 +2,15 @@
  * client_conn.c (backends).
  *
  * Reading: OpenSSL reads ahead, so bytes may wait in it while the socket is empty. SP_AGAIN is given only when
- * neither has any, and `can_read` stays set while OpenSSL does. Writing: at most one record a call. When the
- * socket is full in the middle of it, the plaintext is kept here (OpenSSL wants the same bytes again) and
+ * neither has any, and `can_read` stays set while OpenSSL does. Writing: record by record, as far as the socket takes them;
+ * the kernel is told of each but the last that another follows, so that it need not send (and wake the peer by) each alone.
+ * When the socket is full in the middle of one, its plaintext is kept here (OpenSSL wants the same bytes again) and
  * reported as taken; nothing more is taken until it is gone. After a fatal error OpenSSL is not asked again
  * (`broken`). A socket that takes nothing any more is none: what the peer said before is read to its end, with close_notify or
  * without (`writes_lost`, see bio.c). */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -73,6 +76,13 @@ static enum sp_rc fail(struct wire *w)
     return SP_FAIL;
 }
 
+/* Before each call of OpenSSL, by which it tells its own errors. Emptying a queue that is empty costs more than looking. */
+static void forget_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+}
+
 /* OpenSSL waits for the socket to take more. */
 static enum sp_rc write_waits(const struct wire *w)
 {
@@ -112,7 +122,7 @@ enum sp_rc wire_read(struct sp_transport *t, void *buf, size_t room, size_t *n)
     enum sp_rc rc = SP_OK;
     while (rc == SP_OK && *n < room) {
         size_t got;
-        ERR_clear_error();
+        forget_errors();
         if (SSL_read_ex(w->ssl, (char *)buf + *n, room - *n, &got) != 1) {
             rc = read_stopped(w);
             break;
@@ -153,7 +163,7 @@ static void own_message_done(struct wire *w)
 /* SP_OK: *written > 0. SP_AGAIN: OpenSSL has begun and wants the same bytes again. */
 static enum sp_rc write_record(struct wire *w, const void *bytes, size_t len, size_t *written)
 {
-    ERR_clear_error();
+    forget_errors();
     if (SSL_write_ex(w->ssl, bytes, len, written) == 1) {
         own_message_done(w);
         count_data(w, *written);
@@ -204,25 +214,63 @@ enum sp_rc wire_flush(struct sp_transport *t)
     return SP_OK;
 }
 
-/* The next bytes for one record: the caller's own memory if they lie together there, else gathered in
- * `scratch`. */
-static struct sp_slice gather(const struct iovec *iov, int count, char scratch[RECORD_MAX])
+/* What a write has still to take. */
+struct cursor {
+    const struct iovec *iov;
+    size_t at;   /* in the first of them */
+    size_t left; /* in all */
+};
+
+/* Behind the first `skip` bytes. */
+static struct cursor cursor_of(const struct iovec *iov, int count, size_t skip)
 {
-    while (count > 0 && iov->iov_len == 0) {
-        iov++;
-        count--;
+    struct cursor c = {.iov = iov, .at = skip};
+    for (int i = 0; i < count; i++)
+        c.left += iov[i].iov_len;
+    SP_ASSERT(c.left > 0 && c.left >= skip);
+    c.left -= skip;
+    while (c.left > 0 && c.at >= c.iov->iov_len) {
+        c.at -= c.iov->iov_len;
+        c.iov++;
     }
-    SP_ASSERT(count > 0);
-    if (count == 1 || iov->iov_len >= RECORD_MAX)
-        return (struct sp_slice){iov->iov_base, iov->iov_len < RECORD_MAX ? iov->iov_len : RECORD_MAX};
+    return c;
+}
+
+/* Up to `room` bytes that lie together. */
+static struct sp_slice next_run(struct cursor *c, size_t room)
+{
+    while (c->at == c->iov->iov_len) {
+        c->iov++;
+        c->at = 0;
+    }
+    size_t there = c->iov->iov_len - c->at, len = there < room ? there : room;
+    struct sp_slice run = {(const char *)c->iov->iov_base + c->at, len};
+    c->at += len;
+    c->left -= len;
+    return run;
+}
+
+/* The next bytes for one record: the caller's own memory if they lie together there, else gathered in `scratch`. */
+static struct sp_slice next_record(struct cursor *c, char scratch[RECORD_MAX])
+{
+    struct sp_slice record = next_run(c, RECORD_MAX);
+    if (record.len == RECORD_MAX || c->left == 0)
+        return record;
     size_t len = 0;
-    for (int i = 0; i < count && len < RECORD_MAX; i++) {
-        size_t fits = iov[i].iov_len < RECORD_MAX - len ? iov[i].iov_len : RECORD_MAX - len;
-        if (fits > 0)
-            memcpy(scratch + len, iov[i].iov_base, fits);
-        len += fits;
+    for (struct sp_slice run = record; run.len > 0; run = next_run(c, RECORD_MAX - len)) {
+        memcpy(scratch + len, run.ptr, run.len);
+        len += run.len;
+        if (len == RECORD_MAX || c->left == 0)
+            break;
     }
     return (struct sp_slice){scratch, len};
+}
+
+/* The kernel waits for what it was told would follow, 200 ms at most, and it does not: said again, this sends what is there. */
+static void push_what_waits(const struct wire *w)
+{
+    int on = 1;
+    (void)setsockopt(w->t.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* of TCP; others do not wait */
 }
 
 enum sp_rc wire_writev(struct sp_transport *t, const struct iovec *iov, int count, size_t *taken)
@@ -234,17 +282,41 @@ enum sp_rc wire_writev(struct sp_transport *t, const struct iovec *iov, int coun
         return rc;
     if (w->close_sent)
         return SP_FAIL;
-    if (!t->can_write)
-        return SP_AGAIN;
     char scratch[RECORD_MAX];
-    struct sp_slice record = gather(iov, count, scratch);
-    rc = write_record(w, record.ptr, record.len, taken);
-    if (rc != SP_AGAIN)
-        return rc;
-    if (hold(w, record.ptr, record.len) != SP_OK)
-        return SP_FAIL;
-    *taken = record.len;
-    return SP_OK;
+    struct cursor c = cursor_of(iov, count, 0);
+    while (rc == SP_OK && c.left > 0 && t->can_write && w->held == NULL) {
+        size_t written = 0;
+        struct sp_slice record = next_record(&c, scratch);
+        w->more_follows = c.left > 0;
+        rc = write_record(w, record.ptr, record.len, &written);
+        w->more_follows = false;
+        if (rc == SP_AGAIN) {
+            if (*taken > 0 || c.left > 0)
+                push_what_waits(w);
+            rc = hold(w, record.ptr, record.len);
+            written = record.len;
+        }
+        if (rc == SP_OK)
+            *taken += written;
+        c = cursor_of(iov, count, *taken); /* a peer may have asked for smaller records (RFC 6066 §4) */
+    }
+    if (*taken > 0)
+        return SP_OK; /* whether or not it has failed since: the next call knows */
+    return rc == SP_OK ? SP_AGAIN : rc;
+}
+
+/* The buffers of a record, 17 KiB each way. OpenSSL does not look itself whether one holds what is still to be read. */
+void wire_keep_buffers(struct sp_transport *t, bool keep)
+{
+    struct wire *w = wire_of(t);
+    SP_ASSERT(w->stage == STAGE_OPEN);
+    if (keep) {
+        SSL_clear_mode(w->ssl, SSL_MODE_RELEASE_BUFFERS);
+        return;
+    }
+    SSL_set_mode(w->ssl, SSL_MODE_RELEASE_BUFFERS);
+    if (!w->broken && !SSL_has_pending(w->ssl))
+        (void)SSL_free_buffers(w->ssl); /* none if one is on its way: it goes back when it has gone out */
 }
 
 /* SP_AGAIN: the socket is full; to be called again after a writable edge. */
@@ -297,6 +369,10 @@ bool wire_start(struct wire *w, SSL_CTX *ctx)
 
 void wire_end(struct wire *w)
 {
+    /* Else OpenSSL would spoil the session of one that ends without close_notify, as RFC 2246 wanted it; since RFC 4346 §7.2.1
+     * one may come back to it. What ended by a fatal alert it has spoilt by now, as it should. */
+    if (w->ssl != NULL && w->stage == STAGE_OPEN)
+        SSL_set_shutdown(w->ssl, SSL_get_shutdown(w->ssl) | SSL_SENT_SHUTDOWN);
     SSL_free(w->ssl);
     sp_free(w->held);
     close(w->t.fd);

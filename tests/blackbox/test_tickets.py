@@ -1,5 +1,6 @@
-"""Resumption: who comes back by a ticket is judged as in a full handshake and looks the same to the backend; a ticket opens only
-the policy that it was given for, and only for so long. The clients are `openssl s_client` and Python's ssl."""
+"""Resumption: who comes back is judged as in a full handshake and looks the same to the backend; a session opens only the policy that
+it was made under, and only for so long. All of it for sessions that the daemon keeps and for those that clients keep, as tickets
+sealed with the keys of a file. The clients are `openssl s_client`, curl and Python's ssl."""
 
 import base64
 import os
@@ -15,6 +16,7 @@ from lib import raw
 from lib.patience import PATIENCE, until
 
 VERSIONS = ["tls1_2", "tls1_3"]
+KINDS = ["kept", "sealed"]
 REQUEST = "GET /resumed HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
 
 
@@ -76,6 +78,12 @@ def version(request):
     return request.param
 
 
+@pytest.fixture(params=KINDS)
+def tickets(request, tmp_path):
+    """`tls.tickets` of a listener whose sessions the daemon keeps, and of one whose clients keep them."""
+    return {"keys": str(write_keys(tmp_path / "fleet.keys", key_line()))} if request.param == "sealed" else {}
+
+
 @pytest.fixture
 def client(world, tmp_path, version):
     return SClient(world, tmp_path, world.clients["billing"], version)
@@ -85,8 +93,8 @@ def identity_of(request):
     return [(name, value) for name, value in request.fields if name.lower().startswith(("x-client-", "client-cert"))]
 
 
-def test_a_resumed_client_looks_to_the_backend_as_it_did_before(start_gate, world, backend, client):
-    gate = start_gate(settings(world, backend.endpoint))
+def test_a_resumed_client_looks_to_the_backend_as_it_did_before(start_gate, world, backend, client, tickets):
+    gate = start_gate(settings(world, backend.endpoint, tickets=tickets))
     first, second, third = (client.visit(gate) for _ in range(3))
     assert [first.resumed, second.resumed, third.resumed] == [False, True, True]
     assert [first.status, second.status, third.status] == [200, 200, 200]
@@ -95,8 +103,8 @@ def test_a_resumed_client_looks_to_the_backend_as_it_did_before(start_gate, worl
     assert len(resumed) == 2 and all(fields == full for fields in resumed)
 
 
-def test_python_s_ssl_resumes_too(start_gate, world, backend):
-    gate = start_gate(settings(world, backend.endpoint))
+def test_python_s_ssl_resumes_too(start_gate, world, backend, tickets):
+    gate = start_gate(settings(world, backend.endpoint, tickets=tickets))
     context = raw.context(world, world.clients["billing"])
     session = None
     for number in range(4):
@@ -108,8 +116,8 @@ def test_python_s_ssl_resumes_too(start_gate, world, backend):
                 session = tls.session
 
 
-def test_a_listener_without_tickets_resumes_nothing(start_gate, world, backend, client):
-    gate = start_gate(settings(world, backend.endpoint, tickets={"count": 0}))
+def test_a_listener_without_tickets_resumes_nothing(start_gate, world, backend, client, tickets):
+    gate = start_gate(settings(world, backend.endpoint, tickets={"count": 0, **tickets}))
     first, second = client.visit(gate), client.visit(gate)
     assert not first.resumed and not second.resumed and second.status == 200
     assert "TLS session ticket:" not in first.said
@@ -121,16 +129,16 @@ def two_hosts(world):
 
 
 @pytest.mark.parametrize("here,there", [("billing.internal", "lax.internal"), ("lax.internal", "billing.internal")])
-def test_a_ticket_of_one_host_resumes_nothing_at_another(start_gate, world, backend, client, here, there):
-    gate = start_gate(settings(world, backend.endpoint, hosts=two_hosts(world)))
+def test_a_session_of_one_host_resumes_nothing_at_another(start_gate, world, backend, client, tickets, here, there):
+    gate = start_gate(settings(world, backend.endpoint, tickets=tickets, hosts=two_hosts(world)))
     assert client.visit(gate, here).status == 200
     assert client.visit(gate, here).resumed
     visit = client.visit(gate, there)
     assert not visit.resumed and visit.status == 200
 
 
-def test_who_was_let_in_without_a_certificate_resumes_nothing_where_one_is_required(start_gate, world, backend, client):
-    gate = start_gate(settings(world, backend.endpoint, hosts=two_hosts(world)))
+def test_who_was_let_in_without_a_certificate_resumes_nothing_where_one_is_required(start_gate, world, backend, client, tickets):
+    gate = start_gate(settings(world, backend.endpoint, tickets=tickets, hosts=two_hosts(world)))
     client.credential = None
     assert not client.visit(gate, "lax.internal").resumed
     assert client.visit(gate, "lax.internal").resumed
@@ -139,18 +147,18 @@ def test_who_was_let_in_without_a_certificate_resumes_nothing_where_one_is_requi
 
 
 @pytest.mark.parametrize("change", [{"mode": "optional"}, {"depth": 3}, {"crl_missing": "accept"}], ids=lambda c: next(iter(c)))
-def test_another_policy_makes_tickets_worthless_and_the_same_one_keeps_them(start_gate, world, backend, client, change):
-    gate = start_gate(settings(world, backend.endpoint))
+def test_another_policy_makes_sessions_worthless_and_the_same_one_keeps_them(start_gate, world, backend, client, tickets, change):
+    gate = start_gate(settings(world, backend.endpoint, tickets=tickets))
     client.visit(gate)
-    assert gate.reload(settings(world, backend.endpoint, families=["plain"]))["event"] == "reloaded"
+    assert gate.reload(settings(world, backend.endpoint, tickets=tickets, families=["plain"]))["event"] == "reloaded"
     assert client.visit(gate).resumed
-    assert gate.reload(settings(world, backend.endpoint, auth=change))["event"] == "reloaded"
+    assert gate.reload(settings(world, backend.endpoint, tickets=tickets, auth=change))["event"] == "reloaded"
     visit = client.visit(gate)
     assert not visit.resumed and visit.status == 200
 
 
-def test_a_client_that_is_revoked_does_not_resume_and_is_told_why(start_gate, own_world, backend, tmp_path, version):
-    gate = start_gate(settings(own_world, backend.endpoint), of=own_world)
+def test_a_client_that_is_revoked_does_not_resume_and_is_told_why(start_gate, own_world, backend, tmp_path, version, tickets):
+    gate = start_gate(settings(own_world, backend.endpoint, tickets=tickets), of=own_world)
     client = SClient(own_world, tmp_path, own_world.clients["billing"], version)
     assert not client.visit(gate).resumed
     assert client.visit(gate).resumed
@@ -169,11 +177,11 @@ CALLERS = {
 
 
 @pytest.mark.parametrize("why", CALLERS)
-def test_who_resumes_is_judged_by_rules_requirements_and_limits_like_anybody(start_gate, world, backend, client, why):
+def test_who_resumes_is_judged_by_rules_requirements_and_limits_like_anybody(start_gate, world, backend, client, tickets, why):
     caller, statuses, reason = CALLERS[why]
-    gate = start_gate(settings(world, backend.endpoint))
+    gate = start_gate(settings(world, backend.endpoint, tickets=tickets))
     assert client.visit(gate).status == 200
-    changed = settings(world, backend.endpoint)
+    changed = settings(world, backend.endpoint, tickets=tickets)
     changed["callers"]["someone"] = caller
     if reason == "denied":
         changed["rules"].insert(0, {"name": "closed", "from": ["someone"], "deny": 403})
@@ -184,11 +192,11 @@ def test_who_resumes_is_judged_by_rules_requirements_and_limits_like_anybody(sta
 
 
 @pytest.mark.parametrize("limit", ["lifetime", "max_session_age"])
-def test_resuming_again_and_again_prolongs_nothing(start_gate, world, backend, client, limit):
-    """With a fresh ticket each time, until a visit is not resumed: that must come. (A session that is resumed at the very end of its
+def test_resuming_again_and_again_prolongs_nothing(start_gate, world, backend, client, tickets, limit):
+    """With a fresh session each time, until a visit is not resumed: that must come. (A session that is resumed at the very end of its
     age may be closed before its answer.)"""
     gate = start_gate(settings(
-        world, backend.endpoint, tickets={"lifetime": "3s"} if limit == "lifetime" else None,
+        world, backend.endpoint, tickets={"lifetime": "3s", **tickets} if limit == "lifetime" else tickets,
         auth={"max_session_age": "3s"} if limit == "max_session_age" else None))
     client.visit(gate)
     seen = []
@@ -257,3 +265,82 @@ def test_a_bad_key_file_is_named_and_changes_nothing(start_gate, world, backend,
     assert "AAAA" not in said, "a key in a message"
     with raw.Client(gate, world.clients["billing"]) as visitor:
         assert visitor.get().status == 200
+
+
+# What only the daemon's own sessions have.
+
+def counted(gate, name):
+    return int(gate.metrics()[name])
+
+
+def test_sessions_are_kept_across_gates_and_reloads_and_counted(start_gate, world, backend, client):
+    made = settings(world, backend.endpoint)
+    made["gates"] = 2
+    gate = start_gate(made)
+    assert not client.visit(gate).resumed
+    assert "TLS session ticket:" in client.visit(gate).said or client.version == "tls1_2"
+    for _ in range(8):  # whichever gate accepts it
+        assert client.visit(gate).resumed
+    assert gate.reload()["event"] == "reloaded"
+    assert client.visit(gate).resumed
+    assert counted(gate, "sallyport_handshakes_resumed_total") == 10
+    assert counted(gate, "sallyport_tls_sessions") == (11 if client.version == "tls1_3" else 1)
+    assert counted(gate, "sallyport_tls_sessions_evicted_total") == 0
+
+
+def test_the_bound_on_sessions_holds_and_follows_a_reload(start_gate, world, backend, tmp_path, version):
+    made = settings(world, backend.endpoint)
+    made["limits"] = {"sessions": 2}
+    gate = start_gate(made)
+    visitors = []
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        visitors.append(SClient(world, folder, world.clients["billing"], version))
+        assert visitors[-1].visit(gate).status == 200
+    assert counted(gate, "sallyport_tls_sessions") == 2
+    assert counted(gate, "sallyport_tls_sessions_evicted_total") == 1
+    assert visitors[2].visit(gate).resumed
+    visit = visitors[0].visit(gate)  # its session had to go
+    assert not visit.resumed and visit.status == 200
+    made["limits"]["sessions"] = 0
+    assert gate.reload(made)["event"] == "reloaded"
+    until(lambda: counted(gate, "sallyport_tls_sessions") == 0, "no session is kept")
+    visit = visitors[0].visit(gate)
+    assert not visit.resumed and visit.status == 200
+    assert counted(gate, "sallyport_tls_sessions") == 0
+
+
+def test_a_session_may_be_shown_twice_and_comes_through_an_abrupt_end(start_gate, world, backend, client):
+    gate = start_gate(settings(world, backend.endpoint))
+    host, port = gate.address()
+    context = raw.context(world, world.clients["billing"])
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2 if client.version == "tls1_2" else ssl.TLSVersion.TLSv1_3
+    with socket.create_connection((host, port), timeout=PATIENCE) as plain:
+        tls = context.wrap_socket(plain, server_hostname="billing.internal")
+        tls.sendall((REQUEST % "billing.internal").replace("close", "keep-alive").encode())
+        assert raw.Reader(tls).response().status == 200
+        session = tls.session
+        os.close(tls.detach())  # without close_notify
+    for _ in range(2):
+        with socket.create_connection((host, port), timeout=PATIENCE) as plain:
+            with context.wrap_socket(plain, server_hostname="billing.internal", session=session) as tls:
+                assert tls.session_reused
+                tls.sendall((REQUEST % "billing.internal").encode())
+                assert raw.Reader(tls).response().status == 200
+
+
+def test_curl_comes_back_to_its_session(start_gate, world, backend, version):
+    """Two connections of one process, which is how long curl keeps a session."""
+    gate = start_gate(settings(world, backend.endpoint))
+    host, port = gate.address()
+    credential = world.clients["billing"]
+    url = f"https://billing.internal:{port}/resumed"
+    command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}\n", "-H", "Connection: close", "--cacert", world.server_ca_file,
+               "--cert", credential.chain_file, "--key", credential.key_file, "--resolve", f"billing.internal:{port}:{host}",
+               f"--{version.replace('tls1_', 'tlsv1.')}", url, "-o", "/dev/null", url]
+    if version == "tls1_2":
+        command[1:1] = ["--tls-max", "1.2"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, timeout=PATIENCE)
+    assert done.stdout.split() == [b"200", b"200"], done.stderr
+    assert counted(gate, "sallyport_handshakes_resumed_total") == 1

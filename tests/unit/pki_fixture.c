@@ -77,7 +77,7 @@ static EVP_PKEY *dsa(void)
 
 static EVP_PKEY *of_algorithm(const char *name)
 {
-    if (strncmp(name, "P-", 2) == 0)
+    if (strncmp(name, "P-", 2) == 0 || strncmp(name, "brainpool", 9) == 0)
         return EVP_EC_gen(name);
     if (strcmp(name, "DSA") == 0)
         return dsa();

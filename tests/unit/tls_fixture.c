@@ -143,7 +143,8 @@ struct tls_end tls_end_try(struct tls_pki *p, const struct tls_plan *plan, struc
         .hosts = s->hosts,
         .host_count = count,
     };
-    const struct sp_tls_means means = {.tickets = plan->keys};
+    const struct sp_tls_means means = {
+        .library = plan->library, .tickets = plan->keys, .sessions = plan->sessions};
     e.server = sp_tls_server_new("test.yaml", &s->listener, e.trusts, &means, diags);
     return e;
 }
@@ -246,7 +247,8 @@ void tls_link_open(struct tls_link *l, struct tls_end *e, const struct tls_clien
     l->rc = SP_AGAIN;
     l->t = sp_tls_conn_new(e->server, pair[0]);
     assert_non_null(l->t);
-    l->ctx = SSL_CTX_new(TLS_client_method());
+    /* wherever the thread is that plays the gate */
+    l->ctx = SSL_CTX_new_ex(OSSL_LIB_CTX_get0_global_default(), NULL, TLS_client_method());
     assert_non_null(l->ctx);
     configure(l->ctx, c);
     l->client = SSL_new(l->ctx);

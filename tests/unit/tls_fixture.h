@@ -37,8 +37,10 @@ struct tls_plan {
     bool reject_unknown_sni;
     enum sp_listener_mode mode;
     struct sp_strings alpn;
+    struct sp_tls_library *library; /* borrowed, or NULL */
     struct sp_config_tickets tickets;
-    struct sp_tickets *keys; /* borrowed; NULL: no session is resumed */
+    struct sp_tickets *keys;      /* borrowed, or NULL */
+    struct sp_sessions *sessions; /* borrowed, or NULL; with neither no session is resumed */
     struct tls_host hosts[TLS_HOSTS];
     size_t host_count; /* 0: one */
 };

@@ -1,10 +1,12 @@
-/* Resumption by ticket: who comes back is judged as in a full handshake and looks the same afterwards; a ticket of
- * another policy, name or time, or of a client that would be refused now, leads to a full handshake. */
+/* Resumption: who comes back is judged as in a full handshake and looks the same afterwards; a session of another
+ * policy, name or time, or of a client that would be refused now, leads to a full handshake. All of it twice: with
+ * tickets that the client keeps, and with sessions that we keep. What only the latter have: tls_sessions.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -15,11 +17,11 @@
 static struct tls_pki pki;
 static struct fix_cert between, below; /* an intermediate, and a client of it */
 static struct sp_config_certificate site_a, site_wild;
-static struct sp_tickets *keys;
+static struct sp_tickets *keys;      /* or */
+static struct sp_sessions *sessions; /* never both */
 
-static int set_up(void **state)
+static int set_up(void)
 {
-    (void)state;
     tls_pki_make(&pki);
     int64_t shift = (int64_t)time(NULL) - FIX_NOW;
     struct fix_spec s = {.subject = "CN=between", .from = shift - FIX_DAY, .to = shift + FIX_DAY};
@@ -28,15 +30,39 @@ static int set_up(void **state)
     below = fix_issue(&s, &between, false);
     site_a = tls_files("a", &pki.site_a);
     site_wild = tls_files("wild", &pki.site_wild);
-    keys = sp_tickets_new_random();
-    assert_non_null(keys);
     return 0;
+}
+
+static int set_up_sealed(void **state)
+{
+    (void)state;
+    struct sp_err err = {0};
+    char line[128];
+    unsigned char key[80] = "the name of this";
+    EVP_EncodeBlock((unsigned char *)line, key, sizeof key);
+    const char *file = fix_write_text("ticket.keys", line);
+    assert_int_equal(chmod(file, 0600), 0);
+    if (sp_tickets_load(file, &keys, &err) != SP_OK)
+        fail_msg("%s", err.text);
+    return set_up();
+}
+
+static int set_up_kept(void **state)
+{
+    (void)state;
+    sessions = sp_sessions_new();
+    assert_non_null(sessions);
+    sp_sessions_set_max(sessions, 1000);
+    return set_up();
 }
 
 static int tear_down(void **state)
 {
     (void)state;
     sp_tickets_free(keys);
+    keys = NULL;
+    sp_sessions_free(sessions);
+    sessions = NULL;
     fix_free(&below);
     fix_free(&between);
     tls_pki_free(&pki);
@@ -51,6 +77,7 @@ static struct tls_plan one_host(void)
     return (struct tls_plan){.min = SP_TLS_1_2,
         .tickets = {.count = 1, .lifetime_ms = 3600000},
         .keys = keys,
+        .sessions = sessions,
         .hosts[0] = {.certs = &site_a, .cert_count = 1}};
 }
 
@@ -165,7 +192,7 @@ static void test_a_client_without_a_certificate_resumes_where_none_is_required(v
     tls_end_free(&e);
 }
 
-static void test_a_ticket_is_good_also_after_a_hello_retry_request(void **state)
+static void test_a_session_is_good_also_after_a_hello_retry_request(void **state)
 {
     (void)state;
     struct tls_plan plan = two_hosts();
@@ -212,9 +239,10 @@ static void want_no_tickets(struct tls_plan *plan)
     plan->tickets.count = 0;
 }
 
-static void lose_keys(struct tls_plan *plan)
+static void lose_all(struct tls_plan *plan)
 {
     plan->keys = NULL;
+    plan->sessions = NULL;
 }
 
 static void show_another_certificate(struct tls_plan *plan)
@@ -238,10 +266,10 @@ static const struct change changes[] = {
     {"the host's CA", "lax.test", "lax.test", trust_others, false},
     {"the age of sessions", "a.test", "a.test", shorten_sessions, false},
     {"the count of tickets", "a.test", "a.test", want_no_tickets, false},
-    {"no keys", "a.test", "a.test", lose_keys, false},
+    {"neither keys nor sessions", "a.test", "a.test", lose_all, false},
 };
 
-static void test_a_ticket_is_good_for_its_own_policy_and_name_only(void **state)
+static void test_a_session_is_good_for_its_own_policy_and_name_only(void **state)
 {
     (void)state;
     for (size_t i = 0; i < SP_COUNTOF(changes) * SP_COUNTOF(versions); i++) {
@@ -335,7 +363,9 @@ static void test_resuming_again_and_again_does_not_prolong_a_session(void **stat
         struct tls_end e = tls_end_plan(&pki, &plan);
         struct tls_client c = client(versions[i % 2], &pki.good);
         SSL_SESSION *session = session_of(&e, &c);
-        assert_in_range(SSL_SESSION_get_ticket_lifetime_hint(session), 1, 2); /* as the client was told */
+        if (keys != NULL ||
+            versions[i % 2] == TLS1_3_VERSION) /* as the client was told; an id of TLS 1.2 tells nothing */
+            assert_in_range(SSL_SESSION_get_ticket_lifetime_hint(session), 1, 2);
         struct tls_link l = keep_coming(&e, &c, session);
         assert_int_equal(l.rc, SP_OK);
         assert_false(SSL_session_reused(l.client));
@@ -366,21 +396,26 @@ static void test_a_client_whose_certificate_ends_is_refused_although_its_session
 
 /* ---- who gets none ---- */
 
-static void test_some_clients_get_no_ticket_and_are_let_in_all_the_same(void **state)
+static void test_some_clients_cannot_come_back_and_are_let_in_all_the_same(void **state)
 {
     (void)state;
     struct tls_plan plan = one_host();
     struct tls_end e = tls_end_plan(&pki, &plan);
+    if (sessions != NULL) { /* those of the tests before go */
+        sp_sessions_set_max(sessions, 0);
+        sp_sessions_set_max(sessions, 1000);
+    }
     const struct {
         const char *what;
         struct tls_client c;
     } cases[] = {
-        {"more certificates than a ticket holds, 1.2", {.chain_junk = 9, .max = TLS1_2_VERSION}},
-        {"more certificates than a ticket holds, 1.3", {.chain_junk = 9, .min = TLS1_3_VERSION}},
+        {"more certificates than are kept, 1.2", {.chain_junk = 9, .max = TLS1_2_VERSION}},
+        {"more certificates than are kept, 1.3", {.chain_junk = 9, .min = TLS1_3_VERSION}},
         {"no extended master secret", {.max = TLS1_2_VERSION, .options = SSL_OP_NO_EXTENDED_MASTER_SECRET}},
-        {"does not ask for one", {.max = TLS1_2_VERSION, .options = SSL_OP_NO_TICKET}},
+        {"does not ask for a ticket", {.max = TLS1_2_VERSION, .options = SSL_OP_NO_TICKET}},
     };
-    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+    /* Who wants no ticket has an id to come back by. */
+    for (size_t i = 0; i < SP_COUNTOF(cases) - (sessions != NULL); i++) {
         struct tls_client c = cases[i].c;
         c.cert = &pki.good;
         struct tls_link l = visit(&e, &c, NULL);
@@ -389,6 +424,12 @@ static void test_some_clients_get_no_ticket_and_are_let_in_all_the_same(void **s
         if (SSL_SESSION_has_ticket(SSL_get_session(l.client)) ||
             (l.session != NULL && SSL_SESSION_has_ticket(l.session)))
             fail_msg("%s: a ticket", cases[i].what);
+        if (sessions != NULL)
+            assert_int_equal(sp_sessions_count(sessions), 0);
+        struct tls_link again = visit(&e, &c, l.session != NULL ? l.session : SSL_get_session(l.client));
+        if (again.rc != SP_OK || sp_tls_is_resumed(again.t))
+            fail_msg("%s: when it comes back: %d", cases[i].what, again.rc);
+        tls_link_free(&again);
         tls_link_free(&l);
     }
     tls_end_free(&e);
@@ -420,13 +461,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_resumed_client_looks_as_after_its_full_handshake),
         cmocka_unit_test(test_a_client_without_a_certificate_resumes_where_none_is_required),
-        cmocka_unit_test(test_a_ticket_is_good_also_after_a_hello_retry_request),
-        cmocka_unit_test(test_a_ticket_is_good_for_its_own_policy_and_name_only),
+        cmocka_unit_test(test_a_session_is_good_also_after_a_hello_retry_request),
+        cmocka_unit_test(test_a_session_is_good_for_its_own_policy_and_name_only),
         cmocka_unit_test(test_a_client_that_was_revoked_since_is_refused_and_told_so),
         cmocka_unit_test(test_resuming_again_and_again_does_not_prolong_a_session),
         cmocka_unit_test(test_a_client_whose_certificate_ends_is_refused_although_its_session_goes_on),
-        cmocka_unit_test(test_some_clients_get_no_ticket_and_are_let_in_all_the_same),
+        cmocka_unit_test(test_some_clients_cannot_come_back_and_are_let_in_all_the_same),
         cmocka_unit_test(test_as_many_tickets_are_given_as_configured),
     };
-    return cmocka_run_group_tests_name("tls_resume", tests, set_up, tear_down);
+    int failed = cmocka_run_group_tests_name("tls_resume_kept", tests, set_up_kept, tear_down);
+    return cmocka_run_group_tests_name("tls_resume_sealed", tests, set_up_sealed, tear_down) + failed;
 }

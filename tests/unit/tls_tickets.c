@@ -1,5 +1,5 @@
-/* Ticket keys: which files are taken and what is said of the others, which key seals and which open, and for how long
- * random ones do. And what a ticket says beside OpenSSL's session, cut at every byte. */
+/* Ticket keys: which files are taken and what is said of the others, which key seals and which open. And what a ticket says
+ * beside OpenSSL's session, cut at every byte. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include "sallyport/base/clock.h"
 #include "tls/tls_private.h"
 #include "tls_fixture.h"
 
@@ -55,12 +54,12 @@ static EVP_MAC_CTX *mac_new(void)
 }
 
 /* As OpenSSL uses the two contexts. */
-static void seal(struct sp_tickets *t, uint64_t now_ms, struct sealed *out)
+static void seal(struct sp_tickets *t, struct sealed *out)
 {
     EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
     EVP_MAC_CTX *mac = mac_new();
     size_t tag_len;
-    assert_true(tickets_seal(t, now_ms, out->name, out->iv, cipher, mac));
+    assert_true(tickets_seal(t, out->name, out->iv, cipher, mac));
     assert_int_equal(
         EVP_EncryptUpdate(cipher, out->text, &out->text_len, (const unsigned char *)"session", 7), 1);
     int more;
@@ -74,14 +73,14 @@ static void seal(struct sp_tickets *t, uint64_t now_ms, struct sealed *out)
     EVP_MAC_CTX_free(mac);
 }
 
-static bool opens(struct sp_tickets *t, uint64_t now_ms, const struct sealed *in)
+static bool opens(struct sp_tickets *t, const struct sealed *in)
 {
     EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
     EVP_MAC_CTX *mac = mac_new();
     unsigned char tag[32], text[80];
     size_t tag_len;
     int len, more;
-    bool found = tickets_open(t, now_ms, in->name, in->iv, cipher, mac);
+    bool found = tickets_open(t, in->name, in->iv, cipher, mac);
     if (found) {
         assert_int_equal(EVP_MAC_init(mac, NULL, 0, NULL), 1);
         assert_int_equal(EVP_MAC_update(mac, in->text, (size_t)in->text_len), 1);
@@ -169,49 +168,18 @@ static void test_the_first_key_of_a_file_seals_and_all_open(void **state)
     snprintf(text, sizeof text, "%s\n%s\n", line('c', 80), line('b', 80));
     struct sp_tickets *after = load(text);
     struct sealed a, b;
-    seal(before, 0, &a);
+    seal(before, &a);
     assert_memory_equal(a.name, "aaaaaaaaaaaaaaaa", sizeof a.name);
-    assert_true(opens(before, 0, &a));
-    assert_true(opens(between, 0, &a));
-    assert_false(opens(after, 0, &a)); /* its key is gone */
-    seal(between, 0, &b);
+    assert_true(opens(before, &a));
+    assert_true(opens(between, &a));
+    assert_false(opens(after, &a)); /* its key is gone */
+    seal(between, &b);
     assert_memory_equal(b.name, "bbbbbbbbbbbbbbbb", sizeof b.name);
-    assert_false(opens(before, 0, &b));
-    assert_true(opens(after, 0, &b));
-    assert_true(opens(after, UINT64_MAX / 2, &b)); /* a file's keys do not age */
+    assert_false(opens(before, &b));
+    assert_true(opens(after, &b));
     sp_tickets_free(before);
     sp_tickets_free(between);
     sp_tickets_free(after);
-}
-
-static void test_a_random_key_opens_as_long_as_a_ticket_of_it_can_live_and_no_longer(void **state)
-{
-    (void)state;
-    struct sp_tickets *t = sp_tickets_new_random(), *other = sp_tickets_new_random();
-    assert_non_null(t);
-    assert_non_null(other);
-    uint64_t start = sp_mono_ms();
-    tickets_expect(t, 1000);
-    tickets_expect(t, 60000); /* the longest counts */
-    tickets_expect(t, 5000);
-    struct sealed first, second, third;
-    seal(t, start, &first);
-    seal(t, start + 59000, &second);
-    assert_memory_equal(first.name, second.name, sizeof first.name);
-    assert_memory_not_equal(first.iv, second.iv, 16);
-    seal(t, start + 61000, &second);
-    assert_memory_not_equal(first.name, second.name, sizeof first.name);
-    assert_false(opens(other, start, &first));
-    assert_true(opens(t, start + 61000, &first));
-    assert_true(opens(t, start + 100, &second)); /* the clock of a thread that is late */
-    assert_true(opens(t, start + 120000, &first));
-    assert_false(opens(t, start + 122000, &first));
-    assert_true(opens(t, start + 122000, &second));
-    assert_false(opens(t, start + 400000, &second)); /* a long rest leaves none of them */
-    seal(t, start + 400000, &third);
-    assert_true(opens(t, start + 400001, &third));
-    sp_tickets_free(t);
-    sp_tickets_free(other);
 }
 
 static void test_what_a_ticket_says_is_read_whole_or_not_at_all(void **state)
@@ -225,8 +193,8 @@ static void test_what_a_ticket_says_is_read_whole_or_not_at_all(void **state)
                                "\2\0\3abc\0\1d";
     memcpy(p, rest, sizeof rest - 1);
     size_t len = 33 + sizeof rest - 1;
-    struct ticket_state s;
-    assert_true(ticket_state_read((struct sp_slice){bytes, len}, &s));
+    struct origin s;
+    assert_true(origin_read((struct sp_slice){bytes, len}, &s));
     assert_memory_equal(s.policy, bytes + 1, 32);
     assert_int_equal(s.authenticated_at, 0x12345678);
     assert_true(sp_slice_equal(s.sni, SP_SLICE("a.test")));
@@ -236,10 +204,10 @@ static void test_what_a_ticket_says_is_read_whole_or_not_at_all(void **state)
         char *copy = malloc(cut + 1); /* so that a sanitizer sees the end */
         memcpy(copy, bytes, cut);
         char *exact = realloc(copy, cut > 0 ? cut : 1);
-        assert_false(ticket_state_read((struct sp_slice){exact, cut}, &s));
+        assert_false(origin_read((struct sp_slice){exact, cut}, &s));
         free(exact);
     }
-    assert_false(ticket_state_read((struct sp_slice){bytes, len + 1}, &s));
+    assert_false(origin_read((struct sp_slice){bytes, len + 1}, &s));
     static const struct {
         size_t at;
         char byte;
@@ -248,7 +216,7 @@ static void test_what_a_ticket_says_is_read_whole_or_not_at_all(void **state)
     for (size_t i = 0; i < SP_COUNTOF(wrong); i++) {
         char kept = bytes[wrong[i].at];
         bytes[wrong[i].at] = wrong[i].byte;
-        if (ticket_state_read((struct sp_slice){bytes, len}, &s))
+        if (origin_read((struct sp_slice){bytes, len}, &s))
             fail_msg("case %zu", i);
         bytes[wrong[i].at] = kept;
     }
@@ -259,7 +227,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_bad_file_is_named_with_its_line_and_what_is_wrong),
         cmocka_unit_test(test_the_first_key_of_a_file_seals_and_all_open),
-        cmocka_unit_test(test_a_random_key_opens_as_long_as_a_ticket_of_it_can_live_and_no_longer),
         cmocka_unit_test(test_what_a_ticket_says_is_read_whole_or_not_at_all),
     };
     return cmocka_run_group_tests_name("tls_tickets", tests, NULL, tear_down);

@@ -23,7 +23,7 @@ struct sp_tally {
     uint32_t room;
 };
 
-/* Made by a gate, owned by whoever has it. */
+/* Made by a gate, owned by whoever has it, as long as the session lives: so its text is as long as it is, and no more. */
 struct sp_handover {
     struct sp_mail mail;
     struct sp_desk *desk;
@@ -36,15 +36,18 @@ struct sp_handover {
     bool resumed;
     uint64_t generation;  /* of the snapshot that it was judged by */
     uint64_t accepted_ms; /* when it was accepted (monotonic): it was judged later than that */
-    char listener[65];
-    char peer[SP_ADDR_TEXT]; /* the client's address: as a load balancer in front says, if there is one */
-    struct sp_addr source;   /* the same as an address */
-    char via[SP_ADDR_TEXT];  /* that load balancer's address; "" if the client came to us itself */
+    const char *listener;
+    const char *peer; /* the client's address: as a load balancer in front says, if there is one */
+    const char *via;  /* that load balancer's address; "" if the client came to us itself */
+    const char *sni;  /* canonical, or "" */
+    const char *tls;
+    struct sp_addr source; /* `peer` as an address */
     /* Where the client connected to: as the load balancer says, else our own end of the connection. */
     struct sp_addr destination;
-    char sni[256];
-    char tls[12];
 };
+
+/* A copy of `from`, with text of its own ("" for what is NULL); what `from` owns is handed over. NULL without memory: it is not. */
+SP_MUST_USE struct sp_handover *sp_handover_new(const struct sp_handover *from);
 
 /* A worker's desk: gates read how many sessions are there and post to it. */
 struct sp_desk {

@@ -20,10 +20,17 @@
  * out is counted. */
 struct sp_snapshot_memory {
     struct sp_shelf *shelf;
-    struct sp_tickets *tickets; /* the random ones */
+    struct sp_sessions
+        *sessions; /* that clients may come back to; their numbers may be looked at by any thread */
+    struct sp_tls_library **libraries; /* of the gates; NULL where none is to be had */
+    unsigned library_count;            /* so many have been asked for */
 };
 SP_MUST_USE enum sp_rc sp_snapshot_memory_init(struct sp_snapshot_memory *m, struct sp_err *err);
+/* After every snapshot, every connection, and every thread that has entered one of its libraries. */
 void sp_snapshot_memory_free(struct sp_snapshot_memory *m);
+/* In which the TLS contexts of that gate are made, and which its thread is to enter; made when it is first asked for. NULL:
+ * OpenSSL's own. Borrowed. */
+struct sp_tls_library *sp_snapshot_library(struct sp_snapshot_memory *m, unsigned gate);
 
 struct sp_snapshot_listener {
     const struct sp_config_listener *config;

@@ -23,7 +23,8 @@
 struct sp_tls_means {
     struct sp_tls_library *library; /* of its gate; borrowed for ever; NULL: OpenSSL's own */
     struct sp_tickets *tickets;     /* a reference is taken; clients come back by what they keep */
-    struct sp_sessions *sessions;   /* a reference is taken; without tickets: clients come back by what we keep */
+    struct sp_sessions
+        *sessions; /* a reference is taken; without tickets: clients come back by what we keep */
 };
 
 struct sp_tls_server;
@@ -32,8 +33,8 @@ struct sp_tls_server;
  * `means` no session is resumed. Borrows `listener` for its life. NULL: `diags` says why. Without `trusts` there is never a
  * server, but all that is wrong with the certificates is told. Builder thread; used by one gate afterwards. */
 SP_MUST_USE struct sp_tls_server *sp_tls_server_new(const char *config_file,
-    const struct sp_config_listener *listener, struct sp_trust *const *trusts, const struct sp_tls_means *means,
-    struct sp_diags *diags);
+    const struct sp_config_listener *listener, struct sp_trust *const *trusts,
+    const struct sp_tls_means *means, struct sp_diags *diags);
 /* The certificates, staples and tickets of `old`, which is for the same configuration, with other trusts: what is left
  * to do while a file of theirs cannot be used. */
 SP_MUST_USE struct sp_tls_server *sp_tls_server_renew(const struct sp_tls_server *old,

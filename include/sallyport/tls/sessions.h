@@ -2,7 +2,8 @@
  * sealed with the keys of a file (tickets.h). A client is given the name of its session and nothing else.
  *
  * A session that is found lets nobody in: who comes back is judged anew (server.h). Three times cheaper than a sealed ticket, of
- * which everything must be decoded again. When it is full, the oldest goes. */
+ * which everything must be decoded again. When it is full, the oldest goes; and of what descends from one full handshake
+ * only the newest few are kept, so that a client that comes back all the time drives nobody out. */
 #ifndef SP_TLS_SESSIONS_H
 #define SP_TLS_SESSIONS_H
 
@@ -12,7 +13,7 @@
 
 struct sp_sessions;
 
-/* NULL without memory. Hands over one reference. Any thread. */
+/* NULL without memory. Keeps none until it is told how many. Hands over one reference. Any thread. */
 SP_MUST_USE struct sp_sessions *sp_sessions_new(void);
 /* From now on at most so many; what is above goes at once. 0: none. Any thread. */
 void sp_sessions_set_max(struct sp_sessions *s, size_t max);

@@ -1,8 +1,6 @@
-/* The keys that session tickets are sealed with (RFC 5077 §4, RFC 8446 §4.6.1). Shared by every gate and by one
- * snapshot after another, so that a reload does not make tickets worthless.
- *
- *   random   known to this process only; replaced by themselves, the one before still opens
- *   a file   shared by several hosts: a line each, 80 bytes in base64; the first seals, all open
+/* The keys that session tickets are sealed with (RFC 5077 §4, RFC 8446 §4.6.1), from a file that several hosts share: a line
+ * each, 80 bytes in base64; the first seals, all open. Shared by every gate. A listener without such a file needs none: what
+ * its clients come back to is kept (sessions.h).
  *
  * Whatever opens a ticket lets nobody in: who holds it is judged anew (server.h). */
 #ifndef SP_TLS_TICKETS_H
@@ -13,8 +11,6 @@
 
 struct sp_tickets;
 
-/* NULL without memory or random bytes. Hands over one reference. Any thread. */
-SP_MUST_USE struct sp_tickets *sp_tickets_new_random(void);
 /* SP_FAIL: `err` names the file, the line and what was expected; a file that others than its owner may read is an
  * error. Blocks on the disk: builder thread. */
 SP_MUST_USE enum sp_rc sp_tickets_load(const char *path, struct sp_tickets **out, struct sp_err *err);

@@ -15,6 +15,7 @@ some of them. Keys are made here, live in the test's temporary folder and go wit
 """
 
 import datetime
+import functools
 import ipaddress
 import pathlib
 
@@ -220,7 +221,8 @@ class Authority(Credential):
         builder = (x509.CertificateRevocationListBuilder(self.cert.subject, last, next, revoked_certificates=entries)
                    .add_extension(x509.CRLNumber(number), False)
                    .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False))
-        return builder.sign(key or self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        key = key or self.key
+        return builder.sign(key, digest_for(key, hashes.SHA256())).public_bytes(serialization.Encoding.PEM)
 
 
 def build(subject, key, issuer, issuer_key, *, is_ca=False, path_length=None, eku=None, sans=(), constraints=None,
@@ -250,14 +252,21 @@ def build(subject, key, issuer, issuer_key, *, is_ca=False, path_length=None, ek
         builder = builder.add_extension(constraints, True)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
-    edwards = isinstance(issuer_key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey))
-    return builder.sign(issuer_key, None if edwards else digest)
+    return builder.sign(issuer_key, digest_for(issuer_key, digest))
+
+
+def digest_for(key, wanted):
+    return None if isinstance(key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)) else wanted
 
 
 def key_usage(**given):
     names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
              "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
     return x509.KeyUsage(**{name: given.get(name, False) for name in names})
+
+
+# One a process: it takes longer to make than everything else of a World.
+worlds_rsa_key = functools.cache(rsa_key)
 
 
 class World:
@@ -306,7 +315,7 @@ class World:
                           sans=[uri("spiffe://corp.example/ns/billing/sa/awkward")]),
             tpp=self.issuing.qwac("tpp", "PSDDE-BAFIN-123456", roles=["PSP_AI", "PSP_PI"],
                                   sans=[uri("spiffe://corp.example/ns/billing/sa/tpp")]),
-            rsa=issue("rsa", key=rsa.generate_private_key(65537, 2048),
+            rsa=issue("rsa", key=worlds_rsa_key(),
                       sans=[uri("spiffe://corp.example/ns/billing/sa/rsa")]),
         )
 
@@ -332,7 +341,7 @@ class World:
             foreign_crl=self.with_foreign_crl.issue("foreign-crl", sans=good),
             below_narrow=self.narrow.lower("Too low CA").issue("below-narrow", sans=good),
             outside_constraint=self.constrained.issue("outside", sans=[dns("x.elsewhere.example")]),
-            weak=issue("weak", key=rsa.generate_private_key(65537, 1024), sans=good),
+            weak=issue("weak", key=worlds_rsa_key(1024), sans=good),
             nul_in_uri=issue("nul-in-uri", sans=[uri("spiffe://corp.example/ns/billing/\0evil")]),
             crlf_in_uri=issue("crlf", sans=[uri("spiffe://corp.example/ns/billing/x\r\nX-Client-Rule: admin")]),
             nul_in_dns=issue("nul-in-dns", sans=[dns("batch.billing.internal\0.evil.example")]),
