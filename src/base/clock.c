@@ -43,6 +43,37 @@ static size_t put_utc(int64_t unix_s, const char *format, char *out, size_t room
     return len;
 }
 
+static char *put_digits(char *at, unsigned value, int width)
+{
+    for (int i = width - 1; i >= 0; i--) {
+        at[i] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    return at + width;
+}
+
+/* By hand: every line of a log has one, and strftime and printf cost more than the rest of the line. False: not in the calendar of
+ * four digits. */
+static bool put_rfc3339(int64_t unix_s, char **at)
+{
+    time_t seconds = (time_t)unix_s;
+    struct tm tm;
+
+    if (gmtime_r(&seconds, &tm) == NULL || tm.tm_year < -1900 || tm.tm_year > 9999 - 1900)
+        return false;
+    const struct {
+        int value;
+        char before;
+    } parts[] = {
+        {tm.tm_mon + 1, '-'}, {tm.tm_mday, '-'}, {tm.tm_hour, 'T'}, {tm.tm_min, ':'}, {tm.tm_sec, ':'}};
+    *at = put_digits(*at, (unsigned)(tm.tm_year + 1900), 4);
+    for (size_t i = 0; i < SP_COUNTOF(parts); i++) {
+        *(*at)++ = parts[i].before;
+        *at = put_digits(*at, (unsigned)parts[i].value, 2);
+    }
+    return true;
+}
+
 char *sp_time_rfc3339(int64_t unix_us, bool with_ms, char out[SP_RFC3339_MAX])
 {
     int64_t seconds = unix_us / 1000000, us = unix_us % 1000000;
@@ -51,8 +82,15 @@ char *sp_time_rfc3339(int64_t unix_us, bool with_ms, char out[SP_RFC3339_MAX])
         us += 1000000;
         seconds--;
     }
-    size_t len = put_utc(seconds, "%04Y-%m-%dT%H:%M:%S", out, SP_RFC3339_MAX - 8);
-    snprintf(out + len, SP_RFC3339_MAX - len, with_ms ? ".%03uZ" : "Z", (unsigned)(us / 1000) % 1000);
+    char *at = out;
+    if (!put_rfc3339(seconds, &at))
+        at += put_utc(seconds, "%04Y-%m-%dT%H:%M:%S", out, SP_RFC3339_MAX - 8);
+    if (with_ms) {
+        *at++ = '.';
+        at = put_digits(at, (unsigned)(us / 1000), 3);
+    }
+    *at++ = 'Z';
+    *at = '\0';
     return out;
 }
 

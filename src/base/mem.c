@@ -61,6 +61,21 @@ void sp_arena_free(struct sp_arena *a)
     a->used = 0;
 }
 
+/* Put before the one that `where` points at. */
+static struct sp_arena_chunk *arena_chunk_new(size_t cap, struct sp_arena_chunk **where)
+{
+    size_t total = 0;
+    if (__builtin_add_overflow(sizeof(struct sp_arena_chunk), cap, &total))
+        return NULL;
+    struct sp_arena_chunk *chunk = calloc(1, total);
+    if (chunk == NULL)
+        return NULL;
+    chunk->cap = cap;
+    chunk->next = *where;
+    *where = chunk;
+    return chunk;
+}
+
 /* A chunk with room for `len`. Chunks double up to a bound; something larger gets one of its own, put behind
  * the current one so that the rest of that is not lost. */
 static struct sp_arena_chunk *arena_add_chunk(struct sp_arena *a, size_t len)
@@ -71,17 +86,12 @@ static struct sp_arena_chunk *arena_add_chunk(struct sp_arena *a, size_t len)
     bool own = a->chunks != NULL && len > cap / 2;
     if (own || cap < len)
         cap = len;
-    size_t total = 0;
-    if (__builtin_add_overflow(sizeof(struct sp_arena_chunk), cap, &total))
-        return NULL;
-    struct sp_arena_chunk *chunk = calloc(1, total);
-    if (chunk == NULL)
-        return NULL;
-    chunk->cap = cap;
-    struct sp_arena_chunk **where = own ? &a->chunks->next : &a->chunks;
-    chunk->next = *where;
-    *where = chunk;
-    return chunk;
+    return arena_chunk_new(cap, own ? &a->chunks->next : &a->chunks);
+}
+
+bool sp_arena_reserve(struct sp_arena *a, size_t bytes)
+{
+    return arena_chunk_new(bytes, &a->chunks) != NULL;
 }
 
 static void *arena_take(struct sp_arena *a, size_t len, size_t align)

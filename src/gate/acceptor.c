@@ -68,7 +68,7 @@ static void rest(struct sp_acceptor *a, bool no_descriptors)
     }
     if (g->spare_fd < 0)
         g->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    sp_watch_enable(a->watch, false);
+    sp_watch_disable(a->watch);
     sp_timer_set(a->pause, PAUSE_MS);
 }
 
@@ -78,7 +78,8 @@ static void on_pause_over(void *arg)
 
     if (a->gate->spare_fd < 0)
         a->gate->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    sp_watch_enable(a->watch, true);
+    if (sp_watch_enable(a->watch) != SP_OK) /* what there was too little of may still be missing */
+        sp_timer_set(a->pause, PAUSE_MS);
 }
 
 struct sp_limit sp_limit_of_address(struct sp_gate *g, const struct sp_addr *client, uint32_t *place)

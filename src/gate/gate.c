@@ -5,6 +5,10 @@
 
 #include "gate_impl.h"
 
+#define RETRY_MS 100
+
+static void on_retry(void *arg);
+
 struct sp_gate *sp_gate_new(const struct sp_gate_options *options)
 {
     struct sp_gate *g = SP_NEW(struct sp_gate);
@@ -15,6 +19,11 @@ struct sp_gate *sp_gate_new(const struct sp_gate_options *options)
     sp_list_init(&g->acceptors);
     sp_list_init(&g->handshakes);
     sp_list_init(&g->inquiries);
+    g->retry = sp_timer_new(options->loop, on_retry, g);
+    if (g->retry == NULL) {
+        sp_free(g);
+        return NULL;
+    }
     g->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return g;
 }
@@ -29,14 +38,9 @@ void sp_gate_free(struct sp_gate *g)
     SP_ASSERT(sp_list_is_empty(&g->inquiries)); /* the fetcher has been stopped, and its mail was run */
     if (g->spare_fd >= 0)
         close(g->spare_fd);
+    sp_timer_free(g->retry);
     sp_snapshot_unref(g->snapshot);
     sp_free(g);
-}
-
-void sp_gate_drain(struct sp_gate *g)
-{
-    SP_LIST_EACH (&g->acceptors, it)
-        sp_acceptor_retire(sp_acceptor_of(it));
 }
 
 struct sp_gate_update *sp_gate_update_new(
@@ -78,22 +82,71 @@ static bool is_named(const struct sp_gate_update *u, int fd)
     return false;
 }
 
-/* One that there is no memory for stays open: its number must not come to mean anything else, and the next
- * update tries again. */
-static void add_sockets(struct sp_gate *g, const struct sp_gate_update *u)
+static bool serve(struct sp_gate *g, const struct sp_gate_socket *s)
 {
-    for (size_t i = 0; i < u->socket_count; i++) {
-        const struct sp_gate_socket *s = &u->sockets[i];
-        struct sp_acceptor *known = acceptor_on(g, s->fd);
-        if (known != NULL) {
-            sp_acceptor_rename(known, s->listener);
-            continue;
-        }
-        if (sp_acceptor_new(g, s->listener, s->fd) == NULL) {
-            struct sp_log_field fields[] = {SP_LOG_C("listener", s->listener)};
-            sp_log_event(g->o.logger, SP_LOG_ERROR, "listener_failed", fields, SP_COUNTOF(fields));
-        }
+    struct sp_acceptor *known = acceptor_on(g, s->fd);
+
+    if (known == NULL)
+        return sp_acceptor_new(g, s->listener, s->fd) != NULL;
+    sp_acceptor_rename(known, s->listener);
+    return true;
+}
+
+/* Takes over `u`, whose snapshot is in force. A socket that there is no memory for stays open, its clients wait in its queue, and
+ * `u` stays until it is served as well. */
+static void serve_all(struct sp_gate *g, struct sp_gate_update *u)
+{
+    bool complete = true;
+
+    for (size_t i = 0; i < u->socket_count; i++)
+        complete = serve(g, &u->sockets[i]) && complete;
+    if (complete) {
+        sp_gate_update_free(u);
+        return;
     }
+    g->missed = u;
+    sp_timer_set(g->retry, RETRY_MS);
+}
+
+static void on_retry(void *arg)
+{
+    struct sp_gate *g = arg;
+    struct sp_gate_update *u = g->missed;
+
+    g->missed = NULL;
+    if (u != NULL)
+        serve_all(g, u);
+}
+
+static void tell_missed(struct sp_gate *g)
+{
+    for (size_t i = 0; g->missed != NULL && i < g->missed->socket_count; i++) {
+        const struct sp_gate_socket *s = &g->missed->sockets[i];
+        struct sp_log_field fields[] = {SP_LOG_C("listener", s->listener)};
+        if (acceptor_on(g, s->fd) == NULL)
+            sp_log_event(g->o.logger, SP_LOG_ERROR, "listener_failed", fields, SP_COUNTOF(fields));
+    }
+}
+
+/* `next` (NULL: nothing) takes its place. Nobody but us knows a socket that was never served. */
+static void forget_missed(struct sp_gate *g, const struct sp_gate_update *next)
+{
+    struct sp_gate_update *u = g->missed;
+
+    g->missed = NULL;
+    for (size_t i = 0; u != NULL && i < u->socket_count; i++) {
+        int fd = u->sockets[i].fd;
+        if (acceptor_on(g, fd) == NULL && (next == NULL || !is_named(next, fd)))
+            close(fd);
+    }
+    sp_gate_update_free(u);
+}
+
+void sp_gate_drain(struct sp_gate *g)
+{
+    forget_missed(g, NULL);
+    SP_LIST_EACH (&g->acceptors, it)
+        sp_acceptor_retire(sp_acceptor_of(it));
 }
 
 /* Sockets that go are emptied while the old snapshot, which knows their listener, is still in force. */
@@ -101,7 +154,9 @@ static void on_update(struct sp_mail *m)
 {
     struct sp_gate_update *u = SP_CONTAINER_OF(m, struct sp_gate_update, mail);
     struct sp_gate *g = u->gate;
+    struct sp_receipts *receipts = u->receipts;
 
+    forget_missed(g, u);
     SP_LIST_EACH (&g->acceptors, it) {
         struct sp_acceptor *a = sp_acceptor_of(it);
         if (!is_named(u, sp_acceptor_fd(a)))
@@ -109,9 +164,10 @@ static void on_update(struct sp_mail *m)
     }
     sp_snapshot_unref(g->snapshot);
     g->snapshot = u->snapshot;
-    add_sockets(g, u);
-    sp_receipts_sign(u->receipts);
-    sp_free(u);
+    u->snapshot = NULL;
+    serve_all(g, u);
+    tell_missed(g);
+    sp_receipts_sign(receipts);
 }
 
 void sp_gate_post(struct sp_gate_update *u)

@@ -8,6 +8,9 @@ struct sp_gate {
     struct sp_gate_options o;
     struct sp_snapshot *snapshot; /* one reference */
     struct sp_list acceptors;
+    struct sp_gate_update
+        *missed; /* what is in force, while it has sockets that there was no memory to serve; else NULL */
+    struct sp_timer *retry;
     struct sp_list handshakes;
     struct sp_list inquiries; /* of ocsp.c: questions to responders that are under way */
     uint64_t let_in_told_ms;  /* when it was last told that clients are let in without an answer */

@@ -57,6 +57,21 @@ static void test_an_arena_hands_out_zeroed_aligned_bytes_that_do_not_overlap(voi
     sp_arena_free(&arena);
 }
 
+static void test_what_an_arena_has_reserved_is_handed_out_in_one_piece(void **state)
+{
+    (void)state;
+    struct sp_arena arena;
+    sp_arena_init(&arena, 0);
+    assert_true(sp_arena_reserve(&arena, 4000));
+    char *first = sp_arena_alloc(&arena, 1, 16), *last = first;
+    for (int i = 1; i < 250; i++)
+        last = sp_arena_alloc(&arena, 1, 16);
+    assert_ptr_equal(last, first + 3984);
+    assert_int_equal(arena.used, 4000);
+    assert_non_null(sp_arena_alloc(&arena, 1, 1)); /* and it goes on */
+    sp_arena_free(&arena);
+}
+
 static void test_an_arena_stops_at_its_cap_and_at_overflow(void **state)
 {
     (void)state;
@@ -319,6 +334,7 @@ static void test_what_the_kernel_says_of_a_peer_can_be_printed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_an_arena_has_reserved_is_handed_out_in_one_piece),
         cmocka_unit_test(test_an_object_is_zeroed_and_an_overflow_is_no_memory),
         cmocka_unit_test(test_an_arena_hands_out_zeroed_aligned_bytes_that_do_not_overlap),
         cmocka_unit_test(test_an_arena_stops_at_its_cap_and_at_overflow),

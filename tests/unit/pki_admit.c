@@ -72,6 +72,45 @@ static void test_a_chain_that_was_accepted_is_recognised_and_any_other_is_not(vo
     close_world(&w);
 }
 
+/* What SSL would keep of the list: the leaf, with a reference of its own. */
+static X509 *admitted_leaf(const struct world *w)
+{
+    struct sp_verdict v;
+    STACK_OF(X509) *list = sk_X509_new_null();
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    X509 *leaf = X509_dup(w->p.leaf.cert);
+    assert_true(sk_X509_push(list, leaf) > 0 && sk_X509_push(list, X509_dup(w->p.inter.cert)) > 0);
+    assert_int_equal(X509_STORE_CTX_init(ctx, sp_trust_store(w->b.trust), leaf, list), 1);
+    struct sp_identity *id = sp_trust_admit(w->b.trust, ctx, FIX_NOW, &v);
+    assert_non_null(id);
+    X509 *kept = sk_X509_shift(list);
+    assert_ptr_equal(kept, X509_STORE_CTX_get0_cert(ctx));
+    sp_identity_free(id);
+    X509_STORE_CTX_free(ctx);
+    sk_X509_pop_free(list, X509_free);
+    return kept;
+}
+
+static void test_connections_of_one_client_share_its_parsed_leaf_within_a_library(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w, false);
+    OSSL_LIB_CTX *other = OSSL_LIB_CTX_new();
+    X509 *leaf[3] = {admitted_leaf(&w), admitted_leaf(&w)};
+    OSSL_LIB_CTX *before = OSSL_LIB_CTX_set0_default(other);
+    leaf[2] = admitted_leaf(&w);
+    OSSL_LIB_CTX_set0_default(before);
+    assert_ptr_equal(leaf[0], leaf[1]);
+    assert_ptr_not_equal(leaf[0], leaf[2]);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(X509_cmp(leaf[i], w.p.leaf.cert), 0);
+        X509_free(leaf[i]);
+    }
+    close_world(&w);
+    OSSL_LIB_CTX_free(other);
+}
+
 static void test_a_refusal_is_never_remembered_as_anything_else(void **state)
 {
     (void)state;
@@ -178,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_chain_that_was_accepted_is_recognised_and_any_other_is_not),
+        cmocka_unit_test(test_connections_of_one_client_share_its_parsed_leaf_within_a_library),
         cmocka_unit_test(test_a_refusal_is_never_remembered_as_anything_else),
         cmocka_unit_test(test_recognition_ends_with_whatever_could_change_the_verdict),
         cmocka_unit_test(test_a_crl_that_comes_into_force_ends_recognition),

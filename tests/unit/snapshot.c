@@ -211,6 +211,23 @@ static void test_a_session_goes_to_the_desk_with_the_fewest(void **state)
     sp_loop_free(loop);
 }
 
+static void test_a_hand_over_has_text_of_its_own_and_none_is_empty(void **state)
+{
+    (void)state;
+    char name[] = "internal";
+    struct sp_handover *h =
+        sp_handover_new(&(struct sp_handover){.listener = name, .tls = "TLSv1.3", .resumed = true});
+    assert_non_null(h);
+    name[0] = 'x';
+    assert_string_equal(h->listener, "internal");
+    assert_string_equal(h->tls, "TLSv1.3");
+    assert_string_equal(h->peer, "");
+    assert_string_equal(h->via, "");
+    assert_string_equal(h->sni, "");
+    assert_true(h->resumed);
+    sp_handover_free(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +237,7 @@ int main(void)
         cmocka_unit_test(test_all_that_is_wrong_is_told_at_once_and_there_is_no_snapshot),
         cmocka_unit_test(test_a_name_without_an_address_hides_nothing_else),
         cmocka_unit_test(test_a_file_that_is_not_there_makes_no_snapshot),
+        cmocka_unit_test(test_a_hand_over_has_text_of_its_own_and_none_is_empty),
         cmocka_unit_test(test_a_session_goes_to_the_desk_with_the_fewest),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -29,6 +29,8 @@ struct sp_arena {
 /* No allocation yet; `max` bounds the bytes that may be handed out (0: unbounded). */
 void sp_arena_init(struct sp_arena *a, size_t max);
 void sp_arena_free(struct sp_arena *a);
+/* Room for `bytes` in one piece, and not a byte more: for what is known beforehand and stays long. False without memory. */
+SP_MUST_USE bool sp_arena_reserve(struct sp_arena *a, size_t bytes);
 /* Zeroed, aligned for anything; NULL at the cap or without memory. Lives until sp_arena_free. */
 SP_MUST_USE void *sp_arena_alloc(struct sp_arena *a, size_t count, size_t size);
 /* Copies `s` and a NUL behind it (not counted). ptr is NULL on failure. */

@@ -19,7 +19,8 @@ SP_MUST_USE enum sp_rc sp_identity_from_x509(const struct x509_st *leaf,
 /* The whole judgement of a client in a handshake: sp_trust_verify, and the identity that comes of an accepted
  * chain, to be given back with sp_identity_free. NULL unless out->accepted. A chain that was accepted lately is
  * recognised by its bytes and not verified again, until the first moment at which the verdict could be another
- * one. Any gate thread; `ctx` as SSL made it for the trust's store. */
+ * one. The leaf, in `ctx` and at the head of the list that the client sent, which owns it, gives way to an equal one that other
+ * connections hold already. Any gate thread; `ctx` as SSL made it for the trust's store. */
 struct x509_store_ctx_st;
 struct sp_trust;
 struct sp_verdict;

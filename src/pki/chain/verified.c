@@ -1,19 +1,28 @@
 /* A table in shards, each with a lock that is held for a scan of its few keys. No hash chains, no allocation:
- * an entry is a digest, two times and a reference. */
+ * an entry is a digest, two times and references. */
 #include "pki/chain/verified.h"
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 
-#define SHARDS  16
-#define ENTRIES 64 /* a shard */
+#define SHARDS    16
+#define ENTRIES   64 /* a shard */
+#define LIBRARIES 4  /* an entry; who comes by way of one more is not given a shared leaf */
+
+/* A parsed certificate belongs to the library context that it was parsed in: its key is used fastest there. */
+struct leaf {
+    OSSL_LIB_CTX *library; /* borrowed; compared, never used */
+    X509 *cert;            /* one reference; NULL: none */
+};
 
 struct entry {
     uint8_t key[SP_VERIFIED_KEY];
     int64_t from, until;
     uint64_t used;                /* the shard's clock at its last use */
     struct sp_identity *identity; /* NULL: free */
+    struct leaf leaves[LIBRARIES];
 };
 
 struct shard {
@@ -43,13 +52,21 @@ struct sp_verified *sp_verified_new(void)
     return v;
 }
 
+static void free_leaves(const struct leaf leaves[LIBRARIES])
+{
+    for (int i = 0; i < LIBRARIES; i++)
+        X509_free(leaves[i].cert);
+}
+
 void sp_verified_free(struct sp_verified *v)
 {
     if (v == NULL)
         return;
     for (int i = 0; i < SHARDS; i++) {
-        for (int j = 0; j < ENTRIES; j++)
+        for (int j = 0; j < ENTRIES; j++) {
             sp_identity_free(v->shards[i].entries[j].identity);
+            free_leaves(v->shards[i].entries[j].leaves);
+        }
         pthread_mutex_destroy(&v->shards[i].lock);
     }
     EVP_MD_free(v->sha256);
@@ -149,10 +166,14 @@ void sp_verified_put(struct sp_verified *v, const uint8_t key[SP_VERIFIED_KEY], 
     if (until <= from)
         return;
     struct shard *s = shard_of(v, key);
+    struct leaf leaves[LIBRARIES] = {0};
     pthread_mutex_lock(&s->lock);
     struct entry *e = entry_of(s, key);
-    if (e == NULL)
+    if (e == NULL) {
         e = victim_of(s);
+        memcpy(leaves, e->leaves, sizeof(leaves));
+        memset(e->leaves, 0, sizeof(e->leaves));
+    }
     struct sp_identity *before = e->identity;
     memcpy(e->key, key, SP_VERIFIED_KEY);
     e->from = from;
@@ -161,4 +182,29 @@ void sp_verified_put(struct sp_verified *v, const uint8_t key[SP_VERIFIED_KEY], 
     e->identity = sp_identity_ref(identity);
     pthread_mutex_unlock(&s->lock);
     sp_identity_free(before);
+    free_leaves(leaves);
+}
+
+/* Its own, if it has one of that library; else `cert` becomes that. NULL: there is neither. Adds a reference. */
+static X509 *leaf_of(struct entry *e, OSSL_LIB_CTX *library, X509 *cert)
+{
+    for (int i = 0; i < LIBRARIES; i++) {
+        struct leaf *l = &e->leaves[i];
+        if (l->cert == NULL && X509_up_ref(cert) == 1)
+            *l = (struct leaf){library, cert};
+        if (l->cert != NULL && l->library == library)
+            return X509_up_ref(l->cert) == 1 ? l->cert : NULL;
+    }
+    return NULL;
+}
+
+X509 *sp_verified_leaf(struct sp_verified *v, const uint8_t key[SP_VERIFIED_KEY], X509 *cert)
+{
+    struct shard *s = shard_of(v, key);
+    OSSL_LIB_CTX *library = OSSL_LIB_CTX_set0_default(NULL); /* changes nothing: that is how one asks */
+    pthread_mutex_lock(&s->lock);
+    struct entry *e = entry_of(s, key);
+    X509 *leaf = e != NULL ? leaf_of(e, library, cert) : NULL;
+    pthread_mutex_unlock(&s->lock);
+    return leaf;
 }

@@ -193,21 +193,39 @@ static void accept_known(X509_STORE_CTX *ctx, struct sp_verdict *v)
     X509_STORE_CTX_set_error(ctx, X509_V_OK);
 }
 
+/* The leaf at the head of what the client sent is what OpenSSL keeps for the life of the connection. Equal ones are one. */
+static void share_leaf(
+    const struct sp_trust *t, X509_STORE_CTX *ctx, STACK_OF(X509) * sent, const uint8_t key[SP_VERIFIED_KEY])
+{
+    X509 *own = sk_X509_value(sent, 0);
+    if (own == NULL || own != X509_STORE_CTX_get0_cert(ctx))
+        return;
+    X509 *shared = sp_verified_leaf(t->verified, key, own);
+    if (shared == NULL)
+        return;
+    (void)sk_X509_set(sent, 0, shared); /* there is such a place, so it cannot fail */
+    X509_STORE_CTX_set_cert(ctx, shared);
+    X509_free(own);
+}
+
 struct sp_identity *sp_trust_admit(
     const struct sp_trust *t, struct x509_store_ctx_st *ctx, int64_t now, struct sp_verdict *out)
 {
-    const STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(ctx);
+    STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(ctx);
     uint8_t key[SP_VERIFIED_KEY];
     const struct sp_judging j = {t, now, t->purpose};
     struct sp_identity *identity = NULL;
     bool has_key = sp_verified_key_of(t->verified, sent, key) == SP_OK;
     if (has_key && (identity = sp_verified_find(t->verified, key, now)) != NULL) {
         accept_known(ctx, out);
-        return identity;
+    } else {
+        identity = sp_verify(&j, ctx, out);
+        if (identity != NULL && has_key)
+            sp_verified_put(
+                t->verified, key, now, holds_until(t, X509_STORE_CTX_get0_chain(ctx), now), identity);
     }
-    identity = sp_verify(&j, ctx, out);
     if (identity != NULL && has_key)
-        sp_verified_put(t->verified, key, now, holds_until(t, X509_STORE_CTX_get0_chain(ctx), now), identity);
+        share_leaf(t, ctx, sent, key);
     return identity;
 }
 
