@@ -30,11 +30,11 @@ const struct sp_section sp_section_certificate = {
 static const struct sp_key tickets_keys[] = {
 /*  name        type               field                                min  max    default */
     {"count",    &sp_type_count,    AT(sp_config_tickets, count),        0,   4,    "1",
-     .doc = "Tickets given out after a handshake. With 0 no session is resumed."},
+     .doc = "Sessions to come back to that a client of TLS 1.3 is given after a handshake; one of TLS 1.2 has one. With 0 no session is resumed."},
     {"lifetime", &sp_type_duration, AT(sp_config_tickets, lifetime_ms),  1*S, 7*D,  "1h",
-     .doc = "How long after the handshake in which the client proved itself its tickets are accepted. A resumption does not prolong it."},
+     .doc = "How long after the handshake in which the client proved itself it can come back to its session. A resumption does not prolong it."},
     {"keys",     &sp_type_path,     AT(sp_config_tickets, keys),         0,   0,    NULL,
-     .doc = "File with ticket keys that several hosts share: a line each, 80 bytes in base64 (`openssl rand 80 | base64 -w0`). The first encrypts, all decrypt. Only its owner may read it; it is read again when it changes. Not given: random keys that no other process knows."},
+     .doc = "File with ticket keys that several hosts share: a line each, 80 bytes in base64 (`openssl rand 80 | base64 -w0`). The first encrypts, all decrypt. Only its owner may read it; it is read again when it changes. Not given: clients keep no tickets, the daemon keeps their sessions (`limits.sessions`)."},
 };
 const struct sp_section sp_section_tickets = {
     "listeners[].tls.tickets", "Resumption: a client that comes back spares both sides a part of the handshake. Each one is judged anew, as a full handshake is.",

@@ -11,7 +11,6 @@
 #include "sallyport/base/version.h"
 #include "sallyport/io/socket.h"
 
-#define GATE_NICE   10
 #define LOG_STOP_MS 2000
 /* glibc raises the size from which memory is mapped, and given back when it is freed, with each such block that is
  * freed: of one generation's CRLs the holes would stay for good. */
@@ -106,6 +105,7 @@ static enum sp_rc start_limits(struct sp_daemon *d, struct sp_err *err)
     struct rlimit limit;
 
     (void)err;
+    sp_sessions_set_max(d->memory.sessions, d->snapshot->config->limits.sessions);
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return SP_OK;
     limit.rlim_cur = limit.rlim_max;
@@ -126,6 +126,7 @@ static enum sp_rc make_worker(struct sp_daemon *d, unsigned i, struct sp_err *er
     struct sp_daemon_worker *w = &d->workers[i];
 
     snprintf(w->thread.name, sizeof(w->thread.name), "worker-%u", i % 1000);
+    w->thread.priority = d->priorities.worker;
     if (sp_loop_new(&w->thread.loop, err) != SP_OK)
         return SP_FAIL;
     struct sp_worker_options options = {
@@ -151,7 +152,8 @@ static enum sp_rc make_gate(struct sp_daemon *d, unsigned i, struct sp_err *err)
     struct sp_daemon_gate *g = &d->gates[i];
 
     snprintf(g->thread.name, sizeof(g->thread.name), "gate-%u", i % 1000);
-    g->thread.nice = GATE_NICE;
+    g->thread.priority = d->priorities.gate;
+    g->thread.library = sp_snapshot_library(&d->memory, i);
     if (sp_loop_new(&g->thread.loop, err) != SP_OK)
         return SP_FAIL;
     struct sp_gate_options options = {
@@ -175,6 +177,8 @@ static enum sp_rc make_threads(struct sp_daemon *d, struct sp_err *err)
 {
     d->worker_count = d->snapshot->config->workers;
     d->gate_count = d->snapshot->gates;
+    d->handshake_share = d->snapshot->config->handshake_share;
+    d->priorities = sp_priorities_of(d->handshake_share, d->gate_count, d->worker_count);
     d->workers = sp_alloc(d->worker_count, sizeof(*d->workers));
     d->gates = sp_alloc(d->gate_count, sizeof(*d->gates));
     d->desks = sp_alloc(d->worker_count, sizeof(*d->desks));
@@ -206,6 +210,14 @@ static bool is_ready(void *arg)
     return d->ready;
 }
 
+static void look_up_meters(void *arg)
+{
+    const struct sp_daemon *d = arg;
+
+    sp_meter_set(d->meter, SP_METER_tls_sessions, sp_sessions_count(d->memory.sessions));
+    sp_meter_set(d->meter, SP_METER_tls_sessions_evicted, sp_sessions_evicted(d->memory.sessions));
+}
+
 static void print_gauges(void *arg, struct sp_buf *out)
 {
     const struct sp_daemon *d = arg;
@@ -230,6 +242,7 @@ static enum sp_rc start_admin(struct sp_daemon *d, struct sp_err *err)
     struct sp_admin_options options = {.loop = d->loop,
         .meters = d->meters,
         .is_ready = is_ready,
+        .look_up_meters = look_up_meters,
         .print_gauges = print_gauges,
         .print_upstreams = print_upstreams,
         .arg = d};

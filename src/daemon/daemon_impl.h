@@ -17,6 +17,7 @@
 
 #include "fetching.h"
 #include "freshness.h"
+#include "priority.h"
 #include "sallyport/admin/admin.h"
 #include "sallyport/base/list.h"
 #include "sallyport/daemon/daemon.h"
@@ -32,9 +33,10 @@
 struct sp_thread {
     pthread_t id;
     bool started;
-    int nice; /* added to the process's own */
+    struct sp_priority priority;
     char name[16];
     struct sp_loop *loop;
+    struct sp_tls_library *library; /* of OpenSSL, for what it does; borrowed; NULL: OpenSSL's own */
 };
 
 struct sp_daemon_gate {
@@ -136,7 +138,8 @@ struct sp_daemon {
     struct sp_limits *limits;                    /* the workers' */
     unsigned tracked_callers;                    /* that it was made for */
     struct sp_fetcher *asker;                    /* theirs; NULL: no responder has had to be asked yet */
-    unsigned gate_count, worker_count;
+    unsigned gate_count, worker_count, handshake_share; /* as they were at the start */
+    struct sp_priorities priorities;
     struct sp_daemon_gate *gates;
     struct sp_daemon_worker *workers;
     struct sp_desk **desks;

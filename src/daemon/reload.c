@@ -155,6 +155,7 @@ static void warn_of_restart(struct sp_daemon *d, const struct sp_config *config)
     } keys[] = {
         {"workers", config->workers != d->worker_count},
         {"gates", config->gates != d->gate_count},
+        {"handshake_share", config->handshake_share != d->handshake_share},
         {"admin.address", !same_admin},
         {"limits.tracked_callers", config->limits.tracked_callers != d->tracked_callers},
     };
@@ -207,6 +208,7 @@ static enum sp_rc put_in_force(struct sp_build *build, struct sp_snapshot *snaps
         warn_of_restart(d, snapshot->config);
     }
     sp_sockets_tell(d);
+    sp_sessions_set_max(d->memory.sessions, snapshot->config->limits.sessions);
     sp_snapshot_unref(d->snapshot);
     d->snapshot = snapshot;
     sp_roster_follow(d->roster, snapshot->fleet);

@@ -1,8 +1,6 @@
 /* A thread that runs a loop, under a name that ps and perf show, and with every signal blocked: they are the
  * main thread's. */
 #include <signal.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "daemon_impl.h"
 
@@ -11,8 +9,8 @@ static void *run(void *arg)
     struct sp_thread *t = arg;
 
     pthread_setname_np(pthread_self(), t->name);
-    if (t->nice != 0)
-        (void)!setpriority(PRIO_PROCESS, (id_t)gettid(), getpriority(PRIO_PROCESS, 0) + t->nice);
+    sp_priority_take(&t->priority);
+    sp_tls_library_enter(t->library);
     sp_loop_run(t->loop);
     return NULL;
 }

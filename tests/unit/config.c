@@ -42,7 +42,8 @@ static const char every_key[] =
     "    identity_headers: [rfc9440, plain]\n"
     "    max_idle: 0\n"
     "    timeouts: {connect: 250ms, response: 7s, idle: 8s}\n"
-    "  other: {endpoints: [\"[2001:db8::1]:80\"], identity_headers: []}\n";
+    "  other: {endpoints: [\"[2001:db8::1]:80\"], identity_headers: []}\n"
+    "handshake_share: 35\n";
 
 static void assert_address(const struct sp_addr *address, const char *expected)
 {
@@ -64,6 +65,7 @@ static void test_the_top_level_and_its_small_sections_are_as_written(void **stat
     assert_string_equal(config->file, "conf/x.yaml");
     assert_int_equal(config->workers, 3);
     assert_int_equal(config->gates, 2);
+    assert_int_equal(config->handshake_share, 35);
     assert_int_equal(config->drain_ms, 300000);
     assert_true(config->has_admin);
     assert_address(&config->admin_address, "[::1]:9901");
@@ -211,6 +213,7 @@ static void test_what_is_not_written_has_its_default(void **state)
     const struct sp_config_upstream *u = config->upstreams;
 
     (void)state;
+    assert_int_equal(config->handshake_share, 20);
     assert_int_equal(config->drain_ms, 30000);
     assert_false(config->has_admin);
     assert_int_equal(config->log.level, 1);

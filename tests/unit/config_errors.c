@@ -83,7 +83,7 @@ static void test_an_unknown_key_is_told_with_the_nearest_known_one(void **state)
         {"log: {colour: red}\n" REST,
             AT("1:7") "log.colour: unknown key; known here: level, format, output, access\n"},
         {"\"\": 1\n" REST,
-            AT("1:1") "\"\": unknown key; known here: workers, gates, drain_timeout, revocation_in_flight, revocation_max_kill_percent, certificate_warn_before, fetch, resolver, admin, log, audit, limits, "
+            AT("1:1") "\"\": unknown key; known here: workers, gates, handshake_share, drain_timeout, revocation_in_flight, revocation_max_kill_percent, certificate_warn_before, fetch, resolver, admin, log, audit, limits, "
                       "listeners, callers, rule_mode, rules, trusted_proxies, upstreams\n"},
         {CLIENT_AUTH("client_auth: {ca: [a], crl: [r], crl_mising: accept}"),
             AT("2:34") "listeners[0].client_auth.crl_mising: unknown key; did you mean \"crl_missing\"?\n"},
@@ -183,6 +183,10 @@ static void test_a_number_is_told_with_its_unit_and_its_bounds(void **state)
         {"workers: 0\n" REST, AT("1:10") "workers: 0 is out of bounds (1 to 256)\n"},
         {"workers: 257\n" REST, AT("1:10") "workers: 257 is out of bounds (1 to 256)\n"},
         {"workers: many\n" REST, AT("1:10") "workers: expected auto or a whole number, found \"many\"\n"},
+        {"handshake_share: 0\n" REST, AT("1:18") "handshake_share: 0 is out of bounds (1 to 90)\n"},
+        {"handshake_share: 91\n" REST, AT("1:18") "handshake_share: 91 is out of bounds (1 to 90)\n"},
+        {"handshake_share: 20%\n" REST,
+            AT("1:18") "handshake_share: expected a whole number, found \"20%\"\n"},
         {"gates: -1\n" REST, AT("1:8") "gates: expected auto or a whole number, found \"-1\"\n"},
         {"drain_timeout: 30\n" REST,
             AT("1:16") "drain_timeout: expected a duration such as 30s, found \"30\"\n"},

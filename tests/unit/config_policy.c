@@ -290,7 +290,7 @@ static void test_what_backends_are_told_is_as_written(void **state)
 static void test_audit_and_the_limits_before_anybody_is_known_are_as_written(void **state)
 {
     struct sp_config *config = parse_good("conf/x.yaml",
-        "audit: {output: audit.log, allowed: true}\nlimits: {handshake_failures: 30/m, tracked_callers: 64}\n" REST,
+        "audit: {output: audit.log, allowed: true}\nlimits: {handshake_failures: 30/m, tracked_callers: 64, sessions: 0}\n" REST,
         "");
 
     (void)state;
@@ -299,12 +299,14 @@ static void test_audit_and_the_limits_before_anybody_is_known_are_as_written(voi
     assert_int_equal(config->limits.handshake_failures.requests, 30);
     assert_true(config->limits.handshake_failures.period_ms == 60000);
     assert_int_equal(config->limits.tracked_callers, 64);
+    assert_int_equal(config->limits.sessions, 0);
     sp_config_free(config);
     config = parse_good("conf/x.yaml", "audit: {output: journald}\n" REST, "");
     assert_string_equal(config->audit.output, "journald");
     assert_false(config->audit.allowed);
     assert_int_equal(config->limits.handshake_failures.requests, 0);
     assert_int_equal(config->limits.tracked_callers, 65536);
+    assert_int_equal(config->limits.sessions, 20000);
     sp_config_free(config);
     sp_config_free(parse_good("x.yaml", "limits: {handshake_failures: \"off\"}\n" REST, ""));
     config = parse_good("x.yaml", REST, "");

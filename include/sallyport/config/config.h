@@ -369,6 +369,7 @@ struct sp_config_limits {
     unsigned requests;                        /* in flight in all; tunnels included */
     uint64_t memory_bytes;                    /* of buffers of requests in flight in all */
     unsigned tracked_callers;                 /* clients whose limits are counted at a time */
+    unsigned sessions;                        /* TLS sessions that clients may come back to */
     unsigned header_bytes;                    /* request head, and a backend's response head */
     unsigned headers;                         /* fields in one head */
     unsigned target_bytes;                    /* request target */
@@ -402,8 +403,9 @@ struct sp_config {
     _Atomic unsigned refs;
     struct sp_arena arena;
     const char *file;
-    unsigned workers; /* resolved: never 0 */
-    unsigned gates;   /* resolved: never 0 */
+    unsigned workers;         /* resolved: never 0 */
+    unsigned gates;           /* resolved: never 0 */
+    unsigned handshake_share; /* percent of the CPU that gates get while workers want all of it */
     uint64_t drain_ms;
     bool revocation_lets_finish;          /* a request in flight of a client that is refused from now on */
     unsigned revocation_max_kill_percent; /* 0: no brake */

@@ -1,0 +1,1 @@
+sp_unit(daemon_priority daemon base)
