@@ -22,7 +22,7 @@ static void on_readable(void *arg, unsigned events)
     case SP_AGAIN:
         return;
     default:
-        sp_watch_enable(a->watch, false);
+        sp_watch_disable(a->watch);
         sp_timer_set(a->pause, PAUSE_MS);
         return;
     }
@@ -36,7 +36,8 @@ static void on_pause_over(void *arg)
 {
     struct sp_admin *a = arg;
 
-    sp_watch_enable(a->watch, true);
+    if (sp_watch_enable(a->watch) != SP_OK)
+        sp_timer_set(a->pause, PAUSE_MS);
 }
 
 struct sp_admin *sp_admin_new(const struct sp_admin_options *options, int fd)

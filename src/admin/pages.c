@@ -3,6 +3,8 @@
 
 static unsigned metrics(struct sp_admin *a, struct sp_buf *out)
 {
+    if (a->o.look_up_meters != NULL)
+        a->o.look_up_meters(a->o.arg);
     sp_meters_print(a->o.meters, out);
     if (a->o.print_gauges != NULL)
         a->o.print_gauges(a->o.arg, out);

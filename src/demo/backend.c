@@ -234,7 +234,7 @@ static void on_accept(void *arg, unsigned events)
         start_connection(b, fd);
     if (rc != SP_FAIL)
         return;
-    sp_watch_enable(b->watch, false);
+    sp_watch_disable(b->watch);
     sp_timer_set(b->pause, PAUSE_MS);
 }
 
@@ -242,7 +242,8 @@ static void on_pause_over(void *arg)
 {
     struct sp_demo_backend *b = arg;
 
-    sp_watch_enable(b->watch, true);
+    if (sp_watch_enable(b->watch) != SP_OK)
+        sp_timer_set(b->pause, PAUSE_MS);
 }
 
 static void *serve(void *arg)

@@ -179,6 +179,20 @@ static size_t lines_at_most(const struct sp_headers *h, size_t upstream, const s
     return 32 + names + h->upstreams[upstream].count;
 }
 
+/* As many as there are: they stay as long as the connection. */
+static enum sp_rc keep_lines(const struct sp_headers_writer *w, struct sp_header_lines *out)
+{
+    struct sp_line *lines = sp_arena_alloc(w->arena, w->count, sizeof(*lines));
+
+    if (lines == NULL)
+        return sp_err_sys(w->err, ENOMEM, "identity headers");
+    if (w->count > 0)
+        memcpy(lines, w->lines, w->count * sizeof(*lines));
+    out->lines = lines;
+    out->count = w->count;
+    return SP_OK;
+}
+
 static void put_families(struct sp_headers_writer *w, unsigned families, const struct sp_identity *id)
 {
     static const struct {
@@ -218,7 +232,7 @@ enum sp_rc sp_headers_make(const struct sp_headers *h, size_t upstream, const st
     const struct upstream *own = &h->upstreams[upstream];
     struct sp_headers_writer w = {.arena = arena,
         .err = err,
-        .lines = sp_arena_alloc(arena, lines_at_most(h, upstream, about->identity), sizeof(struct sp_line))};
+        .lines = sp_alloc(lines_at_most(h, upstream, about->identity), sizeof(struct sp_line))};
 
     if (w.lines == NULL)
         return sp_err_sys(err, ENOMEM, "identity headers");
@@ -230,10 +244,11 @@ enum sp_rc sp_headers_make(const struct sp_headers *h, size_t upstream, const st
         if (own->templates[i].time == SP_TEMPLATE_CONNECTION)
             sp_template_put(&w, &own->templates[i], about);
     }
-    if (w.failed)
+    enum sp_rc rc = w.failed ? SP_FAIL : keep_lines(&w, out);
+    sp_free(w.lines);
+    if (rc != SP_OK)
         return SP_FAIL;
-    out->lines = w.lines;
-    out->count = w.count;
+    out->bytes = sp_lines_measure(out->lines, out->count);
     return SP_OK;
 }
 

@@ -1,5 +1,6 @@
 /* A head as bytes. The last place where a name, a value or a target could split a message in two, so every byte
- * is judged here again, whoever wrote it; and the framing fields come from here alone. */
+ * is judged here again, whoever wrote it; and the framing fields come from here alone. Lines that are the same in all heads of
+ * a connection, a certificate among them, are judged here as well, but once (sp_lines_measure): that was a fifth of a request. */
 #include "h1_conn.h"
 #include "syntax.h"
 
@@ -33,29 +34,65 @@ static void put_u64(struct writer *w, uint64_t value)
 /* Two ends of a body are one too many: nobody but the codec writes these. */
 static bool is_ours(struct sp_slice name)
 {
+    if (name.len != sizeof("connection") - 1 && name.len != sizeof("content-length") - 1 &&
+        name.len != sizeof("transfer-encoding") - 1)
+        return false;
     enum sp_header_id id = sp_header_id_of(name);
     return id == SP_HDR_CONTENT_LENGTH || id == SP_HDR_TRANSFER_ENCODING || id == SP_HDR_CONNECTION;
+}
+
+static bool is_fit(const struct sp_line *line)
+{
+    return http_is_token(line->name) && sp_http_value_ok(line->value) && !is_ours(line->name);
+}
+
+static size_t size_of(const struct sp_line *line)
+{
+    return line->name.len + line->value.len + 4;
+}
+
+size_t sp_lines_measure(const struct sp_line *lines, size_t count)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (!is_fit(&lines[i]))
+            return 0;
+        bytes += size_of(&lines[i]);
+    }
+    return bytes;
+}
+
+/* There is room. */
+static char *copy_line(char *at, const struct sp_line *line)
+{
+    memcpy(at, line->name.ptr, line->name.len);
+    at += line->name.len;
+    *at++ = ':';
+    *at++ = ' ';
+    if (line->value.len > 0)
+        memcpy(at, line->value.ptr, line->value.len);
+    at += line->value.len;
+    *at++ = '\r';
+    *at++ = '\n';
+    return at;
 }
 
 static void put_lines(struct writer *w, const struct sp_line *lines, size_t count)
 {
     for (size_t i = 0; i < count && !w->failed; i++) {
-        struct sp_slice name = lines[i].name, value = lines[i].value;
-        if (!http_is_token(name) || !sp_http_value_ok(value) || is_ours(name) ||
-            (size_t)(w->end - w->at) < name.len + value.len + 4) {
+        if (is_fit(&lines[i]) && (size_t)(w->end - w->at) >= size_of(&lines[i]))
+            w->at = copy_line(w->at, &lines[i]);
+        else
             w->failed = true;
-            return;
-        }
-        memcpy(w->at, name.ptr, name.len);
-        w->at += name.len;
-        *w->at++ = ':';
-        *w->at++ = ' ';
-        if (value.len > 0)
-            memcpy(w->at, value.ptr, value.len);
-        w->at += value.len;
-        *w->at++ = '\r';
-        *w->at++ = '\n';
     }
+}
+
+static void put_measured(struct writer *w, const struct sp_line *lines, size_t count, size_t bytes)
+{
+    w->failed = w->failed || (size_t)(w->end - w->at) < bytes;
+    for (size_t i = 0; i < count && !w->failed; i++)
+        w->at = copy_line(w->at, &lines[i]);
 }
 
 static void put_request_line(struct writer *w, const struct sp_head_out *head)
@@ -110,7 +147,10 @@ size_t h1_write_head(char *out, size_t room, const struct sp_head_out *head, con
     else
         put_status_line(&w, head);
     put_lines(&w, head->lines, head->line_count);
-    put_lines(&w, head->more, head->more_count);
+    if (head->more_bytes > 0)
+        put_measured(&w, head->more, head->more_count, head->more_bytes);
+    else
+        put_lines(&w, head->more, head->more_count);
     if (plan->length) {
         put(&w, SP_SLICE("Content-Length: "));
         put_u64(&w, head->content_length);

@@ -63,6 +63,13 @@ static bool look(struct sp_file_watch *w)
     return compare(w, w->last, before) == w->count;
 }
 
+/* If the kernel has no memory for it, the comparisons every few seconds are all that there is until one of them tries again. */
+static void listen_again(struct sp_file_watch *w)
+{
+    if (w->watch != NULL)
+        (void)!sp_watch_enable(w->watch);
+}
+
 static void stir(struct sp_file_watch *w)
 {
     if (w->stirred)
@@ -70,7 +77,7 @@ static void stir(struct sp_file_watch *w)
     w->stirred = true;
     w->since_ms = sp_loop_now_ms(w->loop);
     if (w->watch != NULL)
-        sp_watch_enable(w->watch, false);
+        sp_watch_disable(w->watch);
     sp_timer_set(w->tick, w->times.quiet_ms);
 }
 
@@ -104,8 +111,7 @@ static void on_tick(void *arg)
         return;
     }
     w->stirred = false;
-    if (w->watch != NULL)
-        sp_watch_enable(w->watch, true);
+    listen_again(w);
     size_t changed = compare(w, w->last, w->seen);
     if (changed == w->count)
         return;
@@ -129,6 +135,7 @@ static void on_poll(void *arg)
     sp_timer_set(w->poll, w->times.poll_ms);
     if (w->stirred)
         return;
+    listen_again(w);
     (void)look(w);
     if (compare(w, w->last, w->seen) != w->count)
         stir(w);

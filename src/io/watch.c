@@ -95,11 +95,13 @@ void sp_watch_free(struct sp_watch *w)
     sp_loop_bury(w->loop, &w->grave, bury_watch);
 }
 
-/* Adding what was added before succeeds without memory: libevent keeps the descriptor's slot. */
-void sp_watch_enable(struct sp_watch *w, bool enabled)
+void sp_watch_disable(struct sp_watch *w)
 {
-    if (enabled)
-        event_add(&w->event, NULL);
-    else
-        event_del(&w->event);
+    event_del(&w->event);
+}
+
+/* libevent keeps the descriptor's slot, but the kernel has forgotten it: epoll_ctl(2), ENOMEM and ENOSPC. */
+enum sp_rc sp_watch_enable(struct sp_watch *w)
+{
+    return event_add(&w->event, NULL) == 0 ? SP_OK : SP_FAIL;
 }

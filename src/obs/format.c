@@ -114,17 +114,76 @@ static void add_number(struct sp_buf *out, uint64_t value, size_t width)
     sp_buf_add(out, digits + at, sizeof(digits) - at);
 }
 
+static char *copy(char *at, const char *bytes, size_t len)
+{
+    memcpy(at, bytes, len);
+    return at + len;
+}
+
 static void add_key(struct sp_buf *out, enum sp_log_format format, const char *key)
 {
-    sp_buf_add_str(out, format == SP_LOG_JSON ? ",\"" : " ");
-    sp_buf_add_str(out, key);
-    sp_buf_add_str(out, format == SP_LOG_JSON ? "\":" : "=");
+    bool json = format == SP_LOG_JSON;
+    size_t key_len = strlen(key), len = key_len + (json ? 4 : 2);
+    char *at = sp_buf_room(out, len);
+    if (at == NULL) {
+        out->failed = true;
+        return;
+    }
+    at = json ? copy(at, ",\"", 2) : copy(at, " ", 1);
+    at = copy(at, key, key_len);
+    (void)(json ? copy(at, "\":", 2) : copy(at, "=", 1));
+    out->len += len;
+}
+
+/* True if every byte of `w` is printable ASCII and neither '"' nor '\\'. A byte of x ^ c is zero where x is c; all terms are exact in
+ * saying that *some* byte is odd (borrows only spread upwards from one that is). */
+static bool is_plain_word(uint64_t w)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    uint64_t quote = w ^ (ones * '"'), backslash = w ^ (ones * '\\'), delete = w ^ (ones * 0x7f);
+    uint64_t odd = (w - ones * 0x20) | (quote - ones) | (backslash - ones) | (delete - ones);
+    return ((odd | w) & high) == 0;
+}
+
+static bool is_all_plain(struct sp_slice s)
+{
+    size_t at = 0;
+    for (; at + 8 <= s.len; at += 8) {
+        uint64_t w;
+        memcpy(&w, s.ptr + at, 8);
+        if (!is_plain_word(w))
+            return false;
+    }
+    while (at < s.len && is_plain(s.ptr[at]))
+        at++;
+    return at == s.len;
+}
+
+/* Nearly all fields: a value that needs no escape goes to its place in one piece. False: nothing was added. */
+static bool add_plain_json(struct sp_buf *out, const struct sp_log_field *f)
+{
+    struct sp_slice value = f->kind == SP_LOG_WORD ? sp_slice_of(f->str.ptr) : f->str;
+    size_t key_len = strlen(f->key), len = key_len + value.len + 6;
+    if (f->kind == SP_LOG_STR && f->u64 != 0)
+        return false;
+    char *at = is_all_plain(value) ? sp_buf_room(out, len) : NULL;
+    if (at == NULL)
+        return false;
+    at = copy(at, ",\"", 2);
+    at = copy(at, f->key, key_len);
+    at = copy(at, "\":\"", 3);
+    at = copy(at, value.ptr, value.len);
+    *at = '"';
+    out->len += len;
+    return true;
 }
 
 static void add_field(struct sp_buf *out, enum sp_log_format format, const struct sp_log_field *f)
 {
     bool is_string = f->kind == SP_LOG_STR || f->kind == SP_LOG_WORD;
     if (is_string && f->str.ptr == NULL)
+        return;
+    if (is_string && format == SP_LOG_JSON && add_plain_json(out, f))
         return;
     add_key(out, format, f->key);
     switch (f->kind) {

@@ -17,9 +17,9 @@ static void remember(struct sp_session *s, enum sp_refusal reason, const char *d
 
 void sp_session_refuse(struct sp_session *s, enum sp_refusal reason, const char *detail)
 {
-    bool in_flight = s->exchange.view != NULL;
-    bool may_finish =
-        s->worker->view->snapshot->config->revocation_lets_finish && !s->is_tcp && !s->exchange.tunnel.open;
+    bool in_flight = sp_session_is_busy(s);
+    bool may_finish = s->worker->view->snapshot->config->revocation_lets_finish && !s->is_tcp && in_flight &&
+                      !s->exchange->tunnel.open;
 
     remember(s, reason, detail);
     if (in_flight && may_finish)

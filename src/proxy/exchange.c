@@ -109,7 +109,8 @@ void sp_exchange_begin(struct sp_exchange *x)
 
     sp_session_move(s);
     sp_session_wait(s, SP_WAIT_NOTHING, 0, false);
-    s->served++;
+    if (s->served++ > 0)
+        sp_session_warm(s);
     x->view = s->worker->view;
     x->view->users++;
     x->generation = x->view->snapshot->generation;
@@ -385,6 +386,8 @@ void sp_exchange_run(struct sp_exchange *x)
         case SP_NEXT_STEP:
             break;
         case SP_NEXT_WAIT:
+            if (x->step == SP_STEP_HEAD)
+                sp_session_rest(s);
             return;
         case SP_NEXT_CLOSE:
             sp_session_close(s);

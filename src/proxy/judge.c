@@ -132,9 +132,9 @@ static bool rules_changed(const struct sp_session *s)
 /* One that was let through by other rules and is still on its way. A tunnel has the new ones already. */
 static bool is_relayed(const struct sp_session *s)
 {
-    const struct sp_exchange *x = &s->exchange;
+    const struct sp_exchange *x = s->exchange;
 
-    if (x->view == NULL || !x->decision.allowed || x->reason != SP_REFUSAL_none)
+    if (!sp_session_is_busy(s) || !x->decision.allowed || x->reason != SP_REFUSAL_none)
         return false;
     return x->tunnel.open ? rules_changed(s) : x->view->snapshot->policy != s->worker->view->snapshot->policy;
 }
@@ -143,7 +143,7 @@ static bool is_relayed(const struct sp_session *s)
 static void judge_exchange(
     const struct sp_session *s, const struct sp_standing *standing, struct sp_judgement *out)
 {
-    const struct sp_exchange *x = &s->exchange;
+    const struct sp_exchange *x = s->exchange;
     const struct sp_config *config = s->worker->view->snapshot->config;
     struct sp_policy_request request;
     struct sp_decision decision;

@@ -45,13 +45,16 @@ struct sp_reach {
 struct sp_worker {
     struct sp_worker_options o;
     struct sp_desk desk;
-    struct sp_pool blocks;
+    struct sp_pool blocks, exchanges;
     struct sp_h1_limits limits; /* of request heads, from the view */
     struct sp_upstreams *upstreams;
     struct sp_view *view;
     struct sp_worker_update *missed; /* for want of memory; `retry` tries again */
     struct sp_timer *retry;
     struct sp_list sessions;
+    struct sp_list
+        warm; /* of them, those that keep their transport's buffers; the one that was used last is at the end */
+    unsigned warm_count;
     struct sp_reach reach;
     struct sp_wheel wheel; /* of the sessions that the clock will end */
     struct sp_timer *tick; /* once a second while there are sessions */
@@ -178,7 +181,7 @@ enum sp_wait {
 };
 
 struct sp_session {
-    struct sp_list link;
+    struct sp_list link, warm_link;
     struct sp_grave grave;
     struct sp_worker *worker;
     struct sp_view *view;
@@ -204,20 +207,25 @@ struct sp_session {
     uint64_t began_ms;          /* monotonic */
     enum sp_refusal end_reason; /* why we end it, or none; `end_detail` may be NULL */
     char *end_detail;
-    enum sp_refusal held;   /* for what it would be ended but for the brake */
-    bool is_tcp;            /* its bytes are relayed as they come */
-    bool reset;             /* by the client; told by the kernel while nobody read */
-    uint64_t head_began_ms; /* monotonic; 0: the head was there at once */
-    bool has_head_blocks;   /* reserved for a head that is not complete (admission.c) */
-    bool cut;               /* an exchange was broken off */
-    bool told;              /* its end was logged */
-    unsigned served;        /* requests begun; may wrap */
-    bool leaving;           /* no exchange after the present one */
-    bool lingering;         /* our direction is being closed; what still comes is read and dropped */
-    bool ended;             /* our direction is closed */
-    size_t lingered;        /* bytes of that */
-    struct sp_exchange exchange;
+    enum sp_refusal held;         /* for what it would be ended but for the brake */
+    bool is_tcp;                  /* its bytes are relayed as they come */
+    bool reset;                   /* by the client; told by the kernel while nobody read */
+    uint64_t head_began_ms;       /* monotonic; 0: the head was there at once */
+    bool has_head_blocks;         /* reserved for a head that is not complete (admission.c) */
+    bool cut;                     /* an exchange was broken off */
+    bool told;                    /* its end was logged */
+    unsigned served;              /* requests begun; may wrap */
+    bool leaving;                 /* no exchange after the present one */
+    bool lingering;               /* our direction is being closed; what still comes is read and dropped */
+    bool ended;                   /* our direction is closed */
+    size_t lingered;              /* bytes of that */
+    struct sp_exchange *exchange; /* of the worker's; NULL while it waits for a head */
 };
+
+static inline bool sp_session_is_busy(const struct sp_session *s)
+{
+    return s->exchange != NULL && s->exchange->view != NULL;
+}
 
 /* worker.c */
 void sp_view_drop(struct sp_view *v);       /* one user fewer */
@@ -234,6 +242,8 @@ struct sp_session *sp_session_of(struct sp_list *link);
 void sp_session_close(struct sp_session *s);
 /* The session ends now, without close_notify: an answer that is not complete must not look so. */
 void sp_session_cut(struct sp_session *s);
+/* Its exchange has come to nothing but waiting for a head: it goes back. */
+void sp_session_rest(struct sp_session *s);
 /* No exchange after the present one; if it is idle, it ends after the worker's grace, in which a request is
  * still served. */
 void sp_session_dismiss(struct sp_session *s);
@@ -241,6 +251,8 @@ void sp_session_dismiss(struct sp_session *s);
 void sp_session_move(struct sp_session *s);
 /* Shares `trust`, in place of the one before; NULL: none. */
 void sp_session_trust(struct sp_session *s, struct sp_trust *trust);
+/* It has come with another request. */
+void sp_session_warm(struct sp_session *s);
 /* What the timer is for from now on. The same wait again goes on with the old deadline unless `renew`. */
 void sp_session_wait(struct sp_session *s, enum sp_wait wait, uint64_t ms, bool renew);
 /* The exchange has an end by now (sp_exchange_end_by) that may be earlier than what is waited for. */
@@ -284,7 +296,7 @@ const char *sp_exchange_own_detail(struct sp_exchange *x, const char *text);
 void sp_exchange_leave_backend(
     struct sp_exchange *x); /* closes its connection if there is one, and waits for none */
 void sp_exchange_init(struct sp_exchange *x, struct sp_session *s);
-/* Goes on as far as it can; afterwards the session may be gone. */
+/* Goes on as far as it can; afterwards the exchange, and the session with it, may be gone. */
 void sp_exchange_run(struct sp_exchange *x);
 /* The deadline of what it waits for has passed. */
 void sp_exchange_timeout(struct sp_exchange *x, enum sp_wait wait);

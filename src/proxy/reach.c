@@ -39,7 +39,8 @@ static void visit(struct sp_worker *w, struct sp_session *s, int64_t now_s)
     if (s->lingering)
         return;
     sp_session_move(s);
-    sp_tunnel_leave_with_listener(&s->exchange);
+    if (sp_session_is_busy(s))
+        sp_tunnel_leave_with_listener(s->exchange);
     r->open += r->phase == COUNT;
     if (s->end_reason != SP_REFUSAL_none) { /* decided before; it only finishes its exchange, if it may */
         if (!w->view->snapshot->config->revocation_lets_finish)

@@ -6,7 +6,7 @@
 #include "sallyport/base/clock.h"
 
 /* Blocks of body that one exchange may move in one turn of the loop before others have theirs. */
-#define RUNS_A_TURN 16
+#define RUNS_A_TURN 2
 
 /* What a half came to in this turn. */
 enum stop {

@@ -176,6 +176,7 @@ enum sp_rc sp_request_head_make(const struct sp_request_way *way, struct sp_requ
         .line_count = h.count,
         .more = way->identity->lines,
         .more_count = way->identity->count,
+        .more_bytes = way->identity->bytes,
         .framing = head->framing,
         .content_length = head->content_length,
         .announce_length = head->has_content_length,

@@ -23,6 +23,7 @@ void sp_retry_begin(struct sp_exchange *x)
 {
     uint64_t room = retries_of(x)->body_bytes;
 
+    x->errand.once = x->request != SP_HALF_DONE || !may_be_done_twice(x);
     if (x->request == SP_HALF_DONE || !may_be_done_twice(x))
         return;
     x->kept.room = room < SP_IO_BLOCK ? (size_t)room : SP_IO_BLOCK;

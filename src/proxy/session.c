@@ -20,6 +20,37 @@ struct sp_session *sp_session_of(struct sp_list *link)
     return SP_CONTAINER_OF(link, struct sp_session, link);
 }
 
+/* ---- buffers ---- */
+
+/* A client that comes again has its transport's buffers kept, 34 KiB with TLS, so that its requests allocate nothing: the last so
+ * many of a worker. Whoever else is idle holds none. */
+#define WARM_MAX 128
+
+static void cool(struct sp_session *s)
+{
+    if (sp_list_is_empty(&s->warm_link))
+        return;
+    sp_list_remove(&s->warm_link);
+    s->worker->warm_count--;
+}
+
+void sp_session_warm(struct sp_session *s)
+{
+    struct sp_worker *w = s->worker;
+
+    if (sp_list_is_empty(&s->warm_link)) {
+        sp_transport_keep_buffers(s->who->transport, true);
+        w->warm_count++;
+    }
+    sp_list_remove(&s->warm_link);
+    sp_list_append(&w->warm, &s->warm_link);
+    if (w->warm_count <= WARM_MAX)
+        return;
+    struct sp_session *coldest = SP_CONTAINER_OF(w->warm.next, struct sp_session, warm_link);
+    cool(coldest);
+    sp_transport_keep_buffers(coldest->who->transport, false);
+}
+
 /* ---- the end ---- */
 
 static void free_session(struct sp_grave *grave)
@@ -28,6 +59,7 @@ static void free_session(struct sp_grave *grave)
 
     if (s->stream != NULL)
         s->stream->ops->free(s->stream);
+    sp_pool_give(&s->worker->exchanges, s->exchange);
     sp_handover_free(s->who);
     sp_standing_free(s->standing);
     sp_arena_free(&s->arena);
@@ -40,7 +72,8 @@ static void abandon_exchange(struct sp_session *s)
 {
     enum sp_refusal reason = s->end_reason != SP_REFUSAL_none ? s->end_reason : SP_REFUSAL_shutting_down;
 
-    sp_exchange_abandon(&s->exchange, reason, s->end_detail);
+    if (s->exchange != NULL)
+        sp_exchange_abandon(s->exchange, reason, s->end_detail);
 }
 
 /* Out of every list and loop now; the memory and the connection go at the end of the turn. */
@@ -49,6 +82,7 @@ static void leave(struct sp_session *s)
     struct sp_worker *w = s->worker;
 
     abandon_exchange(s);
+    cool(s);
     sp_admit_head_end(s);
     sp_session_uncount(s);
     sp_session_tell_end(s);
@@ -120,12 +154,41 @@ void sp_session_close(struct sp_session *s)
     go_on_closing(s);
 }
 
+/* ---- its exchange ---- */
+
+/* What waits for a head waits without one: a kilobyte that an idle connection does not take. False: there is no memory, and the
+ * session may be gone. */
+static bool wake(struct sp_session *s)
+{
+    if (s->exchange != NULL)
+        return true;
+    s->exchange = sp_pool_take(&s->worker->exchanges);
+    if (s->exchange == NULL) {
+        sp_session_refuse(s, SP_REFUSAL_out_of_memory, "");
+        return false;
+    }
+    sp_exchange_init(s->exchange, s);
+    return true;
+}
+
+void sp_session_rest(struct sp_session *s)
+{
+    sp_pool_give(&s->worker->exchanges, s->exchange);
+    s->exchange = NULL;
+}
+
+static void run(struct sp_session *s)
+{
+    if (wake(s))
+        sp_exchange_run(s->exchange);
+}
+
 /* ---- what happens to it ---- */
 
 /* The one timer serves the exchange's end as well. A little later, so that it is past it when the timer fires. */
 static uint64_t at_most(const struct sp_session *s, uint64_t ms)
 {
-    uint64_t deadline_ms = s->exchange.deadline_ms, now_ms;
+    uint64_t deadline_ms = s->exchange != NULL ? s->exchange->deadline_ms : 0, now_ms;
 
     if (deadline_ms == 0)
         return ms;
@@ -153,8 +216,8 @@ void sp_session_wait_at_most(struct sp_session *s)
  * find out. */
 static bool is_reset(const struct sp_session *s, unsigned events)
 {
-    const struct sp_exchange *x = &s->exchange;
-    bool reads = s->lingering || x->view == NULL || s->wait == SP_WAIT_REQUEST_BODY ||
+    const struct sp_exchange *x = s->exchange;
+    bool reads = s->lingering || !sp_session_is_busy(s) || s->wait == SP_WAIT_REQUEST_BODY ||
                  (x->step == SP_STEP_TUNNEL && x->tunnel.in.starved);
     int errnum;
 
@@ -163,6 +226,8 @@ static bool is_reset(const struct sp_session *s, unsigned events)
            sp_socket_connect_result(s->who->transport->fd, &errnum) == SP_FAIL;
 }
 
+/* It goes on at the end of the turn, when all edges of the turn have been told: then a backend's connection that has ended is not
+ * taken for a request. */
 static void on_edge(void *arg, unsigned events)
 {
     struct sp_session *s = arg;
@@ -170,10 +235,7 @@ static void on_edge(void *arg, unsigned events)
     sp_transport_ready(s->who->transport, events);
     if (is_reset(s, events))
         s->reset = s->who->transport->peer_ended = true;
-    if (s->lingering)
-        go_on_closing(s);
-    else
-        sp_exchange_run(&s->exchange);
+    sp_loop_defer(s->worker->o.loop, &s->resume);
 }
 
 /* A request may have come in just now, its edge still to be told: it is served, and if its answer promised to
@@ -183,7 +245,7 @@ static void close_if_idle(struct sp_session *s)
     unsigned served = s->served;
 
     sp_transport_expect_more(s->who->transport);
-    sp_exchange_run(&s->exchange);
+    run(s);
     bool is_idle = s->wait == SP_WAIT_IDLE || s->wait == SP_WAIT_LEAVE; /* and so it is still there */
     if (is_idle && s->served == served)
         sp_session_close(s);
@@ -196,13 +258,13 @@ static void on_timer(void *arg)
     enum sp_wait wait = s->wait;
 
     s->wait = SP_WAIT_NOTHING;
-    if (!s->lingering && sp_exchange_is_overdue(&s->exchange)) {
-        sp_exchange_timeout(&s->exchange, wait);
+    if (!s->lingering && s->exchange != NULL && sp_exchange_is_overdue(s->exchange)) {
+        sp_exchange_timeout(s->exchange, wait);
         return;
     }
     switch (wait) {
     case SP_WAIT_NOTHING:
-        if (!s->lingering && s->exchange.deadline_ms != 0)
+        if (!s->lingering && s->exchange != NULL && s->exchange->deadline_ms != 0)
             sp_session_wait_at_most(s);
         break;
     case SP_WAIT_IDLE:
@@ -213,7 +275,8 @@ static void on_timer(void *arg)
         leave(s);
         break;
     default:
-        sp_exchange_timeout(&s->exchange, wait);
+        if (wake(s))
+            sp_exchange_timeout(s->exchange, wait);
     }
 }
 
@@ -224,7 +287,7 @@ static void on_resume(struct sp_task *t)
     if (s->lingering)
         go_on_closing(s);
     else
-        sp_exchange_run(&s->exchange);
+        run(s);
 }
 
 /* ---- views ---- */
@@ -253,11 +316,11 @@ static bool has_same_callers(const struct sp_snapshot *a, const struct sp_snapsh
 
 void sp_session_move(struct sp_session *s)
 {
-    struct sp_exchange *x = &s->exchange;
-    bool is_tunnel = x->view != NULL && x->tunnel.open;
+    struct sp_exchange *x = s->exchange;
+    bool is_busy = sp_session_is_busy(s), is_tunnel = is_busy && x->tunnel.open;
     uint64_t tunnel_ms = s->timeouts.tunnel_ms;
 
-    if (s->view == s->worker->view || (x->view != NULL && !(is_tunnel && sp_tunnel_pack(x))))
+    if (s->view == s->worker->view || (is_busy && !(is_tunnel && sp_tunnel_pack(x))))
         return;
     bool same = has_same_callers(s->view->snapshot, s->worker->view->snapshot);
     s->rules_changed = s->rules_changed || s->view->snapshot->policy != s->worker->view->snapshot->policy;
@@ -307,6 +370,7 @@ static void refuse(struct sp_worker *w, struct sp_session *s, struct sp_handover
         sp_timer_free(s->timer);
         if (s->stream != NULL)
             s->stream->ops->free(s->stream);
+        sp_pool_give(&w->exchanges, s->exchange);
         sp_free(s);
     }
     sp_handover_free(h);
@@ -327,7 +391,8 @@ void sp_session_start(struct sp_worker *w, struct sp_handover *h)
         s->stream = sp_h1_new(SP_SERVER, h->transport, &w->blocks, &w->limits);
     s->watch = sp_watch_new(w->o.loop, h->transport->fd, on_edge, s);
     s->timer = sp_timer_new(w->o.loop, on_timer, s);
-    if ((s->stream == NULL && !s->is_tcp) || s->watch == NULL || s->timer == NULL) {
+    s->exchange = sp_pool_take(&w->exchanges);
+    if ((s->stream == NULL && !s->is_tcp) || s->watch == NULL || s->timer == NULL || s->exchange == NULL) {
         refuse(w, s, h);
         return;
     }
@@ -337,12 +402,13 @@ void sp_session_start(struct sp_worker *w, struct sp_handover *h)
     s->began_ms = sp_mono_ms();
     s->too_old_s = SP_WHEEL_NEVER;
     sp_wheel_entry_init(&s->clock);
+    sp_list_init(&s->warm_link);
     sp_arena_init(&s->arena, 0);
     sp_task_init(&s->resume, on_resume);
     take_view(s);
     sp_list_append(&w->sessions, &s->link);
-    sp_exchange_init(&s->exchange, s);
+    sp_exchange_init(s->exchange, s);
     sp_session_set_clock(s, s->listener);
     if (sp_reach_admits(s) && sp_session_count(s))
-        sp_exchange_run(&s->exchange); /* bytes that TLS has read already make no edge */
+        sp_exchange_run(s->exchange); /* bytes that TLS has read already make no edge */
 }

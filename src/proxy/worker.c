@@ -3,8 +3,9 @@
 
 /* Blocks kept for the next taker. How many there may be at all is bounded by what is admitted (admission.c), over all
  * workers; those beside are of answers to whom was not. */
-#define BLOCKS_KEPT   64
-#define BLOCKS_BESIDE 1024
+#define BLOCKS_KEPT    64
+#define EXCHANGES_KEPT 256 /* a KiB each */
+#define BLOCKS_BESIDE  1024
 
 /* For a session whose listener is gone; a drain says its own. */
 #define GRACE_MS 3000
@@ -209,7 +210,9 @@ struct sp_worker *sp_worker_new(const struct sp_worker_options *options)
     w->o.snapshot = NULL; /* borrowed for this call only */
     w->grace_ms = GRACE_MS;
     sp_pool_init(&w->blocks, SP_IO_BLOCK, BLOCKS_KEPT, BLOCKS_BESIDE);
+    sp_pool_init(&w->exchanges, sizeof(struct sp_exchange), EXCHANGES_KEPT, 0);
     sp_list_init(&w->sessions);
+    sp_list_init(&w->warm);
     sp_reach_init(w);
     w->desk = (struct sp_desk){.loop = options->loop, .receive = receive, .worker = w};
     w->retry = sp_timer_new(options->loop, on_retry, w);
@@ -245,6 +248,7 @@ void sp_worker_free(struct sp_worker *w)
     sp_loop_turn(w->o.loop, 0); /* the graves */
     sp_upstreams_free(w->upstreams);
     sp_pool_destroy(&w->blocks);
+    sp_pool_destroy(&w->exchanges);
     sp_free(w);
 }
 

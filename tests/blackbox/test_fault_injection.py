@@ -3,12 +3,14 @@ costs nobody anything; what really fails costs the one exchange that it hit, whi
 everything is as it was."""
 
 import concurrent.futures
+import copy
 import json
 import os
 import signal
 
 import pytest
 
+from lib import gate as gates
 from lib import preload, traffic
 from lib.patience import until
 from lib.tls_backend import Backends
@@ -35,9 +37,9 @@ def library(tmp_path_factory):
     return preload.build("faults", tmp_path_factory.mktemp("faults"))
 
 
-@pytest.fixture
-def site(own_world):
-    made = traffic.Site(Backends(own_world.folder / "backends"))
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    made = traffic.Site(Backends(tmp_path_factory.mktemp("site") / "backends"))
     yield made
     made.close()
 
@@ -48,9 +50,9 @@ def faults(library, tmp_path):
 
 
 @pytest.fixture
-def start(start_gate, own_world, site, faults):
+def start(start_gate, world, site, faults):
     """start(...) -> a gate in front of `site`, which `faults` befall."""
-    return lambda **changes: start_gate(site.settings(own_world, **changes), of=own_world, under=faults.under)
+    return lambda **changes: start_gate(site.settings(world, **changes), of=world, under=faults.under)
 
 
 def endpoints(gate):
@@ -166,12 +168,12 @@ def test_what_the_gate_lacks_itself_is_no_fault_of_anybody_else(start, faults, n
     assert not [e for e in gate.events.records if e["event"] == "endpoint_ejected"]
 
 
-@pytest.mark.parametrize("kind", [traffic.kept_alive, traffic.raw_bytes])
-def test_memory_may_end_before_anything_is_kept_for_the_next(start_gate, own_world, site, library, tmp_path, kind):
+@pytest.mark.parametrize("kind", [traffic.kept_alive, traffic.raw_bytes, traffic.over_tls])
+def test_memory_may_end_before_anything_is_kept_for_the_next(start_gate, world, site, library, tmp_path, kind):
     """The first exchange of a gate allocates what later ones find there."""
     for nth in calls(80):
         faults = preload.Faults(library, tmp_path / f"page{nth}")
-        gate = start_gate(site.settings(own_world), of=own_world, under=faults.under)
+        gate = start_gate(site.settings(world), of=world, under=faults.under)
         faults.fail_once("alloc", nth)
         survives(gate, kind)
         is_past = faults.is_pending("alloc")
@@ -217,6 +219,69 @@ def test_without_a_connection_to_be_had_it_is_the_gate_that_is_overloaded(start,
     faults.off()
     assert not [e for e in gate.events.records if e["event"].startswith("endpoint_")]
     traffic.posted(gate)
+
+
+# The kernel forgets a descriptor that is not waited for, and may have no memory to take it up again.
+@pytest.mark.parametrize("ask", [traffic.kept_alive, lambda gate: gate.metrics()], ids=["listener", "admin page"])
+@pytest.mark.parametrize("name", ["watch_ENOMEM", "watch_ENOSPC"])
+def test_who_rests_from_accepting_comes_back_though_there_is_no_memory_yet(start, faults, name, ask):
+    gate = start()
+    faults.fail_once("accept_ENOMEM", 1)
+    faults.fail_once(name, 1)
+    ask(gate)
+    assert not faults.is_pending("accept_ENOMEM") and not faults.is_pending(name)
+
+
+@pytest.fixture
+def one_more(site, world):
+    """The configuration with another listener."""
+    settings = site.settings(world)
+    settings["listeners"].append(gates.listener(world, "late"))
+    return settings
+
+
+def test_a_listener_that_there_is_no_memory_for_is_served_once_there_is(start, faults, one_more):
+    gate = start()
+    faults.fail_once("watch_ENOMEM", 1)
+    assert gate.reload(one_more)["event"] == "reloaded"
+    gate.wait_event("listener_failed", listener="late")
+    with traffic.Talker(gate, listener="late") as talker:
+        talker.get(f"/bytes/5/{traffic.key()}")
+
+
+def test_a_listener_that_was_never_served_goes_with_its_configuration(start, faults, site, world, one_more):
+    gate = start()
+    before = at_rest(gate)
+    faults.set(watch_ENOMEM=1)
+    assert gate.reload(one_more)["event"] == "reloaded"
+    gate.wait_event("listener_failed", listener="late")
+    assert gate.reload(site.settings(world))["event"] == "reloaded"
+    faults.off()
+    assert at_rest(gate) == before
+
+
+# ---- everything at once ----
+
+def test_a_storm_of_faults_leaves_nothing_behind(start, faults):
+    gate = start(check=CHECK, upstream={"ejection": {"failures": 5, "base": "100ms", "max": "200ms"}})
+    for kind in traffic.KINDS:
+        kind(gate)
+    before = at_rest(gate)
+    well, rounds = [], 0
+    while rounds < (2 if SLOW else 6) or not all(faults.done()[name] for name in ("alloc", "read_ECONNRESET", "socket_EMFILE")):
+        rounds += 1
+        assert rounds < 60, faults.done()
+        faults.set(**{name: 0.02 if name.startswith(("accept_", "socket_", "connect_", "watch_")) else 0.003 for name in HARD},
+                   **HARMLESS["all of it"])
+        run_all(gate, 1 if SLOW else 3, lambda kind: well.append(survives(gate, kind)))
+        since = len(gate.events.records)
+        gate.signal(signal.SIGHUP)
+        gate.wait_event(("reloaded", "reload_failed"), since)
+    faults.off()
+    assert 0 < sum(well) < len(well), f"{sum(well)} of {len(well)} went well"
+    until(lambda: all(survives(gate, kind) for kind in traffic.KINDS), "all to go well again")
+    assert gate.reload()["event"] == "reloaded"
+    assert at_rest(gate) == before
 
 
 # ---- reloads ----

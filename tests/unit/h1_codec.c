@@ -13,6 +13,7 @@ static void test_an_exchange_goes_through_however_the_bytes_are_cut(void **state
         const struct sp_line lines[] = {{S("X"), S("y")}}, more[] = {{S("Z"), S("")}};
         struct sp_head_out head = head_of(200, SP_FRAMING_LENGTH, 5);
         head.lines = lines, head.line_count = 1, head.more = more, head.more_count = 1;
+        head.more_bytes = i % 2 == 0 ? sp_lines_measure(more, 1) : 0;
         assert_true(sp_h1_is_idle(r->s));
         peer_puts(r, S(GET));
         const struct sp_head *in = must_head(r);
@@ -248,6 +249,8 @@ static void test_a_head_that_would_split_is_refused_and_another_may_follow(void 
         head.more = head.lines;
         head.more_count = 1;
         head.line_count = 0;
+        assert_int_equal(r->s->ops->send_head(r->s, &head), SP_FAIL);
+        head.more_bytes = sp_lines_measure(head.more, 1);
         assert_int_equal(r->s->ops->send_head(r->s, &head), SP_FAIL);
     }
     for (size_t i = 0; i < SP_COUNTOF(reasons); i++) {

@@ -142,14 +142,34 @@ static void test_a_level_watch_calls_until_read_and_can_be_switched(void **state
     sp_loop_turn(f->loop, LONG_MS);
     assert_int_equal(s.calls, 2);
     assert_int_equal(s.events, SP_EV_READ);
-    sp_watch_enable(w, false);
-    sp_watch_enable(w, false);
+    sp_watch_disable(w);
+    sp_watch_disable(w);
     sp_loop_turn(f->loop, 0);
     assert_int_equal(s.calls, 2);
-    sp_watch_enable(w, true);
-    sp_watch_enable(w, true);
+    assert_int_equal(sp_watch_enable(w), SP_OK);
+    assert_int_equal(sp_watch_enable(w), SP_OK);
     sp_loop_turn(f->loop, LONG_MS);
     assert_int_equal(s.calls, 3);
+    sp_watch_free(w);
+}
+
+static void test_a_level_watch_that_the_kernel_does_not_take_up_again_says_so(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(write(f->pair[1], "x", 1), 1);
+    struct seen s = {0};
+    struct sp_watch *w = sp_watch_new_level(f->loop, f->pair[0], on_event, &s);
+    int kept = dup(f->pair[0]);
+    sp_watch_disable(w);
+    assert_int_equal(close(f->pair[0]), 0);
+    assert_int_equal(sp_watch_enable(w), SP_FAIL);
+    assert_int_equal(dup2(kept, f->pair[0]), f->pair[0]);
+    assert_int_equal(close(kept), 0);
+    sp_loop_turn(f->loop, 0);
+    assert_int_equal(s.calls, 0);
+    assert_int_equal(sp_watch_enable(w), SP_OK);
+    sp_loop_turn(f->loop, LONG_MS);
+    assert_int_equal(s.calls, 1);
     sp_watch_free(w);
 }
 
@@ -504,6 +524,7 @@ int main(void)
         TEST(test_a_watch_freed_in_its_own_callback_is_never_called_again),
         TEST(test_a_watch_freed_by_another_callback_of_the_same_turn_is_not_called),
         TEST(test_a_level_watch_calls_until_read_and_can_be_switched),
+        TEST(test_a_level_watch_that_the_kernel_does_not_take_up_again_says_so),
         TEST(test_a_signal_is_delivered_on_the_loop),
         TEST(test_a_timer_fires_once_and_not_before_its_time),
         TEST(test_a_deadline_moved_later_is_kept_and_one_moved_earlier_too),

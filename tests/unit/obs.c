@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -139,6 +140,31 @@ static void test_no_value_leaves_a_byte_outside_printable_ascii(void **state)
             assert_int_equal(out.ptr[out.len - 1], '\n');
             sp_buf_free(&out);
         }
+    }
+}
+
+/* Values without anything to escape are copied in one piece, looked at eight bytes at a time. */
+static void test_a_byte_is_written_alike_wherever_it_stands(void **state)
+{
+    (void)state;
+    for (unsigned byte = 0; byte < 0x80;
+         byte++) { /* one of 0x80 and more would be a part of its neighbours */
+        struct sp_buf alone = {0};
+        char c = (char)byte;
+        sp_log_add_json(&alone, (struct sp_slice){&c, 1});
+        for (size_t at = 0; at < 20; at++) {
+            char value[] = "aaaaaaaaaaaaaaaaaaaa", want[64];
+            struct sp_buf line = {0};
+            value[at] = c;
+            struct sp_log_field field = SP_LOG_S("k", ((struct sp_slice){value, 20}));
+            sp_log_format(&line, SP_LOG_JSON, SP_LOG_INFO, 0, "e", &field, 1);
+            (void)snprintf(want, sizeof(want), ",\"k\":\"%.*s%.*s%.*s\"}\n", (int)at, "aaaaaaaaaaaaaaaaaaaa",
+                (int)alone.len - 2, alone.ptr + 1, (int)(19 - at), "aaaaaaaaaaaaaaaaaaaa");
+            assert_true(line.len > strlen(want));
+            assert_memory_equal(line.ptr + line.len - strlen(want), want, strlen(want));
+            sp_buf_free(&line);
+        }
+        sp_buf_free(&alone);
     }
 }
 
@@ -379,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_every_level_has_its_word),
         cmocka_unit_test(test_bytes_that_are_not_printable_ascii_leave_escaped),
         cmocka_unit_test(test_no_value_leaves_a_byte_outside_printable_ascii),
+        cmocka_unit_test(test_a_byte_is_written_alike_wherever_it_stands),
         cmocka_unit_test(test_a_value_that_was_cut_says_by_how_much),
         cmocka_unit_test(test_a_record_survives_the_end_of_the_ring_at_every_offset),
         cmocka_unit_test(test_meters_are_the_sum_of_their_blocks),

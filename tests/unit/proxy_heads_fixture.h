@@ -87,7 +87,8 @@ static inline int set_up(void **state)
         .serial_hex = SP_SLICE("0f"),
         .sha256_hex = SP_SLICE("abcd"),
         .client_cert = SP_SLICE(":BB==:")};
-    r->who.identity = &r->id;
+    r->who =
+        (struct sp_handover){.identity = &r->id, .listener = "", .peer = "", .via = "", .sni = "", .tls = ""};
     assert_int_equal(sp_addr_parse(SP_SLICE("192.0.2.7:4711"), &r->who.source, &err), SP_OK);
     assert_int_equal(sp_addr_parse(SP_SLICE("192.0.2.1:8443"), &r->who.destination, &err), SP_OK);
     r->session.worker = &r->worker;

@@ -182,7 +182,7 @@ static void test_a_kept_connection_ends_with_the_backends_end_or_with_bytes_that
     sp_targets_free(t);
 }
 
-static void test_a_kept_connection_that_ended_unnoticed_is_not_used(void **state)
+static void test_a_request_that_cannot_be_repeated_gets_no_kept_connection_that_ended_unnoticed(void **state)
 {
     struct rig *r = *state;
 
@@ -195,8 +195,11 @@ static void test_a_kept_connection_that_ended_unnoticed_is_not_used(void **state
             shutdown(fd, SHUT_WR);
         else
             say(fd, RESPONSE);
-        struct sp_upconn *c = take_once(r, t, false); /* no turn in between: its edge is still to be told */
+        struct sp_errand e = errand(r);
+        e.once = true;
+        struct sp_upconn *c = take(t, &e); /* no turn in between: its edge is still to be told */
         assert_false(c->reused);
+        sp_errand_end(&e);
         assert_int_equal(counted(r, SP_METER_upstream_idle), 0);
         sp_upconn_close(c);
         close(accept_from(&r->backends[0]));
@@ -269,7 +272,7 @@ int main(void)
         TEST(test_what_other_tls_made_is_not_kept_for_it),
         TEST(test_a_kept_connection_ends_after_its_idle_time),
         TEST(test_a_kept_connection_ends_with_the_backends_end_or_with_bytes_that_nobody_asked_for),
-        TEST(test_a_kept_connection_that_ended_unnoticed_is_not_used),
+        TEST(test_a_request_that_cannot_be_repeated_gets_no_kept_connection_that_ended_unnoticed),
         TEST(test_an_edge_of_bytes_that_were_read_before_it_was_told_ends_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,8 @@ struct sp_admin_options {
     struct sp_loop *loop;
     struct sp_meters *meters;    /* borrowed */
     bool (*is_ready)(void *arg); /* for /readyz: serving, and not draining */
+    /* Sets those of `meters` that are counted elsewhere, before they are printed; NULL: there are none. */
+    void (*look_up_meters)(void *arg);
     /* Appends the families of /metrics that are not in `meters`, in the same format; NULL: there are none. */
     void (*print_gauges)(void *arg, struct sp_buf *out);
     /* Appends the JSON of /upstreams; NULL: there is none. */

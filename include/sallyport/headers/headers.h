@@ -54,7 +54,7 @@ struct sp_headers_about {
 
 struct sp_header_lines {
     const struct sp_line *lines;
-    size_t count;
+    size_t count, bytes; /* sp_lines_measure */
     /* To be added to the X-Forwarded-Client-Cert that a trusted proxy sent (append_forward), behind a comma and in the
      * same field, or said alone if it sent none. Absent: there is nothing to add. */
     struct sp_slice xfcc_element;

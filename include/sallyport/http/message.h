@@ -117,6 +117,9 @@ struct sp_fault {
 struct sp_line {
     struct sp_slice name, value;
 };
+/* Judges lines that many heads will have: the bytes that they take on the wire, or 0 if there are none or one of them may not
+ * stand in a head. They, and what they borrow, must not change any more. */
+size_t sp_lines_measure(const struct sp_line *lines, size_t count);
 
 /* A head to be sent. Everything is borrowed for the call. The codec adds framing fields and Connection itself,
  * and refuses (SP_FAIL, a bug of ours or a hostile backend let through) names that are no token and values with
@@ -129,6 +132,8 @@ struct sp_head_out {
     size_t line_count;
     const struct sp_line *more; /* a second run of lines, written after the first */
     size_t more_count;
+    size_t
+        more_bytes; /* as sp_lines_measure has found them: not judged again. 0: they are judged like `lines` */
     enum sp_framing framing;
     uint64_t content_length;
     bool announce_length; /* with SP_FRAMING_NONE: still write Content-Length (answers to HEAD, 304) */

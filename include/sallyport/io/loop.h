@@ -35,7 +35,10 @@ void sp_watch_free(struct sp_watch *w);
 /* Level-triggered read interest that can be switched, for listening sockets. */
 SP_MUST_USE struct sp_watch *sp_watch_new_level(
     struct sp_loop *loop, int fd, void (*on_event)(void *arg, unsigned events), void *arg);
-void sp_watch_enable(struct sp_watch *w, bool enabled); /* of a level-triggered one */
+/* Of a level-triggered one; twice is once. The kernel may have no memory to take it up again (SP_FAIL): whoever goes on without
+ * trying again later is deaf for ever. */
+void sp_watch_disable(struct sp_watch *w);
+SP_MUST_USE enum sp_rc sp_watch_enable(struct sp_watch *w);
 
 /* ---- signals: one loop of the process only ---- */
 SP_MUST_USE struct sp_watch *sp_watch_new_signal(

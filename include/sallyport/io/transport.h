@@ -23,6 +23,9 @@ struct sp_transport_ops {
     enum sp_rc (*flush)(struct sp_transport *t);
     /* Ends our direction (TLS: close_notify, then FIN); reading stays possible. */
     enum sp_rc (*shutdown)(struct sp_transport *t);
+    /* Whether memory that it needs only while bytes come and go is kept between them, or given back each time (as it is at
+     * first). NULL: it has none. */
+    void (*keep_buffers)(struct sp_transport *t, bool keep);
     /* Closes the descriptor and frees. The owner has taken its watch off first. */
     void (*free)(struct sp_transport *t);
 };
@@ -75,6 +78,12 @@ static inline SP_MUST_USE enum sp_rc sp_transport_flush(struct sp_transport *t)
 static inline enum sp_rc sp_transport_shutdown(struct sp_transport *t)
 {
     return t->ops->shutdown(t);
+}
+
+static inline void sp_transport_keep_buffers(struct sp_transport *t, bool keep)
+{
+    if (t->ops->keep_buffers != NULL)
+        t->ops->keep_buffers(t, keep);
 }
 
 static inline void sp_transport_free(struct sp_transport *t)

@@ -17,7 +17,10 @@
     X(handshakes_open, "sallyport_handshakes_open", gauge, "Handshakes in progress")                         \
     X(handshakes_done, "sallyport_handshakes_total", counter, "Handshakes completed and let in")             \
     X(handshakes_resumed, "sallyport_handshakes_resumed_total", counter,                                     \
-        "Handshakes completed by a session ticket, without a new proof")                                     \
+        "Handshakes of clients that came back to a session, without a new proof")                            \
+    X(tls_sessions, "sallyport_tls_sessions", gauge, "TLS sessions kept for clients that come back")         \
+    X(tls_sessions_evicted, "sallyport_tls_sessions_evicted_total", counter,                                 \
+        "TLS sessions that went before their time, by limits.sessions, to make room for others")             \
     X(chain_cache_hits, "sallyport_chain_cache_hits_total", counter,                                         \
         "Handshakes whose chain was accepted lately, and not verified again")                                \
     X(chain_cache_misses, "sallyport_chain_cache_misses_total", counter,                                     \

@@ -59,6 +59,8 @@ struct sp_errand {
     void (*on_event)(void *arg);
     void *arg;
     /* Kept by the room. */
+    bool
+        once; /* it cannot be repeated: a kept-alive connection is looked at once more before it is taken. Set by the owner */
     bool fresh; /* a kept-alive connection turned out closed: not another one. May be set by the owner */
     bool
         reached; /* the last connection stood. Set by the owner: an endpoint that was tried is asked again only then */

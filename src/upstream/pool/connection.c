@@ -88,19 +88,20 @@ void sp_conn_end_keeping_slot(struct sp_conn *c)
 
 /* ---- kept alive ---- */
 
-/* The edge that tells may still be on its way. Bytes that nobody asked for would be taken for the next answer, and an end would cost
- * a request that may not be repeated; both are worth a system call. What TLS says for itself is taken in; what an SSL
- * holds back of an application is in no socket, so that it is the one to ask. */
+/* The edge that tells may still be on its way. What TLS says for itself is taken in; what an SSL holds back of an application is in
+ * no socket, so that it is the one to ask. */
 static bool is_open_and_silent(struct sp_conn *c)
 {
     struct sp_transport *t = c->up.transport;
     char byte;
     size_t n;
 
-    if (c->tls == NULL)
-        return sp_socket_peek(t->fd, &byte, 1, &n) == SP_AGAIN;
-    sp_transport_expect_more(t);
-    return sp_transport_read(t, &byte, 1, &n) == SP_AGAIN;
+    if (c->tls != NULL) {
+        sp_transport_expect_more(t);
+        return sp_transport_read(t, &byte, 1, &n) == SP_AGAIN;
+    }
+    t->can_read = sp_socket_peek(t->fd, &byte, 1, &n) != SP_AGAIN;
+    return !t->can_read;
 }
 
 void sp_conn_on_edge(void *arg, unsigned events)
@@ -120,13 +121,23 @@ void sp_conn_on_edge(void *arg, unsigned events)
         bury(c);
 }
 
+/* Whoever asks has been told of all edges before (sessions run behind them), so that what was here when the loop last looked has
+ * ended it. What came since, or is on the wire, costs a request that can be repeated nothing but that; for another one it is worth
+ * a system call. */
+static bool is_fit_for(struct sp_conn *c, const struct sp_tls_client *tls, bool once)
+{
+    if (once || c->up.transport->can_read || c->up.transport->peer_ended)
+        return sp_conn_is_fit(c, tls);
+    return c->tls == tls;
+}
+
 /* The most recently used first: the least likely to be closed, and the rest may age out. */
-struct sp_conn *sp_conn_reuse(struct sp_outlet *o, const struct sp_tls_client *tls)
+struct sp_conn *sp_conn_reuse(struct sp_outlet *o, const struct sp_tls_client *tls, bool once)
 {
     while (!sp_list_is_empty(&o->idle)) {
         struct sp_conn *c = SP_CONTAINER_OF(o->idle.prev, struct sp_conn, link);
         leave_idle(c);
-        if (sp_conn_is_fit(c, tls))
+        if (is_fit_for(c, tls, once))
             return c;
         end_now(c);
     }

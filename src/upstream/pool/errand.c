@@ -207,7 +207,7 @@ static enum sp_rc connect_to(
     struct sp_targets *t, struct sp_errand *e, struct sp_outlet *o, struct sp_upconn **out)
 {
     if (!sp_errand_needs_new(e) && o->idle_count > 0) {
-        struct sp_conn *c = sp_conn_reuse(o, tls_of(t, e));
+        struct sp_conn *c = sp_conn_reuse(o, tls_of(t, e), e->once);
         if (c != NULL) {
             *out = use(t, e, o, c);
             return SP_OK;

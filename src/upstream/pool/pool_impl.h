@@ -52,7 +52,7 @@ void sp_outlet_settle(struct sp_outlet *o, const struct sp_tls_client *tls);
 
 struct sp_conn;
 /* A kept-alive connection by `tls` (NULL: plain) that was just seen open and silent, or NULL. */
-SP_MUST_USE struct sp_conn *sp_conn_reuse(struct sp_outlet *o, const struct sp_tls_client *tls);
+SP_MUST_USE struct sp_conn *sp_conn_reuse(struct sp_outlet *o, const struct sp_tls_client *tls, bool once);
 /* A new connection, perhaps connecting; takes the caller's slot of the endpoint over. NULL: *errnum says why, and the slot is
  * still the caller's. */
 SP_MUST_USE struct sp_conn *sp_conn_open(
