@@ -1,5 +1,6 @@
 """Revocation lists and staples are fetched from the configured URLs; whatever is not good leaves the last good copy as it is."""
 
+import contextlib
 import datetime
 import fcntl
 import os
@@ -376,7 +377,11 @@ def test_it_ends_at_once_with_a_transfer_under_way(start_gate, world, backend, w
 
 
 def threads_of(gate):
-    return sorted(task.joinpath("comm").read_text().strip() for task in pathlib.Path(f"/proc/{gate.process.pid}/task").iterdir())
+    names = []
+    for task in pathlib.Path(f"/proc/{gate.process.pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            names.append(task.joinpath("comm").read_text().strip())
+    return sorted(names)
 
 
 def test_a_reload_starts_and_stops_what_is_fetched(start_gate, world, backend, wayward, shelf, tmp_path):

@@ -287,29 +287,29 @@ def test_one_that_comes_back_gets_its_share_by_and_by(start_gate, world, patient
 
     def shares():
         before = a.served, b.served, c.served
-        who_answers(gate, world, 60)
+        who_answers(gate, world, 240)  # of ten turns one at random is taken: none of 120 never happens
         return [now - then for now, then in zip((a.served, b.served, c.served), before)]
 
-    assert min(shares()[:2]) > 20, "at the start none is newer than the other"
+    assert min(shares()[:2]) > 80, "at the start none is newer than the other"
     a.health = 500
     gate.wait_event("endpoint_down", endpoint=a.endpoint)
     a.health = 200
     gate.wait_event("endpoint_up", endpoint=a.endpoint)
     wait_answers(gate, world, "ab")
-    assert 0 < shares()[0] < 15
+    assert 0 < shares()[0] < 60
     # so with one that a reload brings
     assert gate.reload(settings(world, a.endpoint, b.endpoint, c.endpoint, slow_start="1h"))["event"] == "reloaded"
     wait_answers(gate, world, "abc")
     came_back, stayed, new = shares()
-    assert 0 < came_back < 15 and 0 < new < 15 and stayed > 30
+    assert 0 < came_back < 60 and 0 < new < 60 and stayed > 120
     assert gate.reload(settings(world, a.endpoint, b.endpoint, c.endpoint))["event"] == "reloaded"
-    until(lambda: min(shares()) > 12, "equal shares")
+    until(lambda: min(shares()) > 48, "equal shares")
     # and one that was drained
     drained = [{"address": a.endpoint, "weight": 0}, b.endpoint]
     for endpoints in (drained, [a.endpoint, b.endpoint]):
         assert gate.reload(settings(world, *endpoints, slow_start="1h"))["event"] == "reloaded"
         wait_answers(gate, world, "b" if endpoints is drained else "ab")
-    assert 0 < shares()[0] < 15
+    assert 0 < shares()[0] < 60
 
 
 def test_a_reload_keeps_what_is_known_of_endpoints(start_gate, world, patients):
