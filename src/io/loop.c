@@ -56,6 +56,7 @@ enum sp_rc sp_loop_new(struct sp_loop **out, struct sp_err *err)
     if (loop == NULL)
         return sp_err_sys(err, ENOMEM, "event loop");
     sp_list_init(&loop->tasks);
+    sp_list_init(&loop->behind);
     atomic_init(&loop->stopping, false);
     atomic_init(&loop->inbox, NULL);
     loop->mail_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -148,13 +149,24 @@ static void run_tasks(struct sp_loop *loop)
     }
 }
 
+static void run_behind(struct sp_loop *loop)
+{
+    for (int i = 0; i < SP_BEHIND_A_TURN && !sp_list_is_empty(&loop->behind); i++) {
+        struct sp_task *t = SP_CONTAINER_OF(loop->behind.next, struct sp_task, link);
+        sp_list_remove(&t->link);
+        t->fn(t);
+    }
+}
+
 static void turn(struct sp_loop *loop, int flags)
 {
-    if (!sp_list_is_empty(&loop->tasks) || atomic_load_explicit(&loop->stopping, memory_order_relaxed))
+    if (!sp_list_is_empty(&loop->tasks) || !sp_list_is_empty(&loop->behind) ||
+        atomic_load_explicit(&loop->stopping, memory_order_relaxed))
         flags |= EVLOOP_NONBLOCK;
     event_base_loop(loop->base, EVLOOP_ONCE | flags);
     run_mail(loop);
     run_tasks(loop);
+    run_behind(loop);
     run_graves(loop);
 }
 
@@ -216,6 +228,12 @@ void sp_loop_defer(struct sp_loop *loop, struct sp_task *t)
 {
     if (sp_list_is_empty(&t->link))
         sp_list_append(&loop->tasks, &t->link);
+}
+
+void sp_loop_defer_behind(struct sp_loop *loop, struct sp_task *t)
+{
+    if (sp_list_is_empty(&t->link))
+        sp_list_append(&loop->behind, &t->link);
 }
 
 void sp_task_cancel(struct sp_task *t)

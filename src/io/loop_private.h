@@ -15,7 +15,7 @@ struct sp_loop {
     int mail_fd;       /* eventfd, written when `inbox` stops being empty, and by sp_loop_stop */
     atomic_bool stopping;
     _Atomic(struct sp_mail *) inbox; /* newest first */
-    struct sp_list tasks;
+    struct sp_list tasks, behind;
     struct sp_grave *graves;
 };
 

@@ -20,7 +20,12 @@ static void set_deadline(struct sp_exchange *x, const struct sp_config_upstream 
 
 static void on_backend_event(void *arg)
 {
-    sp_exchange_run(arg);
+    struct sp_exchange *x = arg;
+
+    if (x->session->is_bulk)
+        sp_session_go_on(x->session);
+    else
+        sp_exchange_run(x);
 }
 
 bool sp_exchange_set_out(struct sp_exchange *x, enum sp_next *refused)

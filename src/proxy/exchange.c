@@ -397,7 +397,7 @@ void sp_exchange_run(struct sp_exchange *x)
             return;
         }
     }
-    sp_loop_defer(s->worker->o.loop, &s->resume);
+    sp_session_go_on(s);
 }
 
 static enum sp_next overdue(struct sp_exchange *x)

@@ -209,6 +209,7 @@ struct sp_session {
     char *end_detail;
     enum sp_refusal held;         /* for what it would be ended but for the brake */
     bool is_tcp;                  /* its bytes are relayed as they come */
+    bool is_bulk;                 /* resumed behind all others, a few a turn */
     bool reset;                   /* by the client; told by the kernel while nobody read */
     uint64_t head_began_ms;       /* monotonic; 0: the head was there at once */
     bool has_head_blocks;         /* reserved for a head that is not complete (admission.c) */
@@ -253,6 +254,10 @@ void sp_session_move(struct sp_session *s);
 void sp_session_trust(struct sp_session *s, struct sp_trust *trust);
 /* It has come with another request. */
 void sp_session_warm(struct sp_session *s);
+/* To be run at the end of this turn, or of a later one. */
+void sp_session_go_on(struct sp_session *s);
+/* What its relay or tunnel has moved in one run. */
+void sp_session_moved(struct sp_session *s, uint64_t bytes);
 /* What the timer is for from now on. The same wait again goes on with the old deadline unless `renew`. */
 void sp_session_wait(struct sp_session *s, enum sp_wait wait, uint64_t ms, bool renew);
 /* The exchange has an end by now (sp_exchange_end_by) that may be earlier than what is waited for. */

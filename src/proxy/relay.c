@@ -376,6 +376,7 @@ enum sp_next sp_relay(struct sp_exchange *x)
 {
     struct relay r = {.x = x};
     struct sp_session *s = x->session;
+    uint64_t before = x->bytes_in + x->bytes_out;
 
     enum stop request = run_request(&r);
     if (request == STOP_EXCHANGE)
@@ -383,8 +384,9 @@ enum sp_next sp_relay(struct sp_exchange *x)
     enum stop response = run_response(&r);
     if (response == STOP_EXCHANGE)
         return r.next;
+    sp_session_moved(s, x->bytes_in + x->bytes_out - before);
     if (request == STOP_TURN || response == STOP_TURN) {
-        sp_loop_defer(s->worker->o.loop, &s->resume);
+        sp_session_go_on(s);
         sp_session_wait(s, SP_WAIT_NOTHING, 0, false);
         return SP_NEXT_WAIT;
     }

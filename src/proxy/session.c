@@ -11,6 +11,8 @@
 
 /* As much as both kernels may hold of what the client sent before it could know: if it is not read, the reset destroys the
  * answer. */
+/* Whoever moved so much at once is likely to have more, and goes behind those who have little. */
+#define BULK_BYTES    16384
 #define LINGER_MS     2000
 #define LINGER_BYTES  (16 * 1024 * 1024)
 #define LINGER_A_TURN (256 * 1024)
@@ -173,6 +175,7 @@ static bool wake(struct sp_session *s)
 
 void sp_session_rest(struct sp_session *s)
 {
+    s->is_bulk = false;
     sp_pool_give(&s->worker->exchanges, s->exchange);
     s->exchange = NULL;
 }
@@ -226,6 +229,19 @@ static bool is_reset(const struct sp_session *s, unsigned events)
            sp_socket_connect_result(s->who->transport->fd, &errnum) == SP_FAIL;
 }
 
+void sp_session_go_on(struct sp_session *s)
+{
+    if (s->is_bulk)
+        sp_loop_defer_behind(s->worker->o.loop, &s->resume);
+    else
+        sp_loop_defer(s->worker->o.loop, &s->resume);
+}
+
+void sp_session_moved(struct sp_session *s, uint64_t bytes)
+{
+    s->is_bulk = bytes >= BULK_BYTES;
+}
+
 /* It goes on at the end of the turn, when all edges of the turn have been told: then a backend's connection that has ended is not
  * taken for a request. */
 static void on_edge(void *arg, unsigned events)
@@ -235,7 +251,7 @@ static void on_edge(void *arg, unsigned events)
     sp_transport_ready(s->who->transport, events);
     if (is_reset(s, events))
         s->reset = s->who->transport->peer_ended = true;
-    sp_loop_defer(s->worker->o.loop, &s->resume);
+    sp_session_go_on(s);
 }
 
 /* A request may have come in just now, its edge still to be told: it is served, and if its answer promised to

@@ -204,8 +204,9 @@ enum sp_next sp_tunnel(struct sp_exchange *x)
         return broke(x, SP_REFUSAL_backend_closed, "it broke the tunnel");
     if (went_in == FLOW_ENDED && went_out == FLOW_ENDED)
         return finish(x);
+    sp_session_moved(s, in.moved + out.moved);
     if (went_in == FLOW_TURN || went_out == FLOW_TURN)
-        sp_loop_defer(s->worker->o.loop, &s->resume);
+        sp_session_go_on(s);
     sp_session_wait(s, SP_WAIT_TUNNEL, s->timeouts.tunnel_ms, in.moved + out.moved > 0);
     return SP_NEXT_WAIT;
 }

@@ -17,9 +17,11 @@
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #include "sallyport/base/mem.h"
+
 #include "tls_private.h"
 
 /* From this version on OpenSSL remembers how it decodes a kind of key. */
@@ -121,9 +123,13 @@ static void find_view(void)
 
 /* ---- our provider ---- */
 
+/* Asked for each key that is decoded: a list of certificates is read without a pause of its own, for a millisecond or two, and here
+ * it gives way to a worker (see on_handshake_message). */
 static const OSSL_ALGORITHM *query(void *instance, int operation, int *no_cache)
 {
     (void)instance;
+    if (operation == OSSL_OP_DECODER)
+        (void)sched_yield();
     *no_cache = 0;
     return operation > 0 && operation <= OSSL_OP__HIGHEST ? view.lists[operation] : NULL;
 }

@@ -131,7 +131,8 @@ static enum sp_rc send_some(struct conn *conn, const char *data, size_t len, siz
     return SP_OK;
 }
 
-/* SP_OK: all written. SP_EOF: all written and the connection is to end. */
+/* SP_OK: all written. SP_EOF: all written and the connection is to end. SP_AGAIN: when it can be written to again: of a large answer
+ * one block at a time, so that who waits for a small one does not wait for a socket's whole buffer to be filled. */
 static enum sp_rc write_out(struct conn *conn)
 {
     size_t put = 0;
@@ -143,12 +144,14 @@ static enum sp_rc write_out(struct conn *conn)
             return rc;
         conn->out_sent += put;
     }
-    while (conn->stream_left > 0) {
+    if (conn->stream_left > 0) {
         size_t len = conn->stream_left < BLOCK ? (size_t)conn->stream_left : BLOCK;
         enum sp_rc rc = send_some(conn, block, len, &put);
         if (rc != SP_OK)
             return rc;
         conn->stream_left -= put;
+        if (conn->stream_left > 0)
+            return SP_AGAIN;
     }
     conn->out_len = 0;
     return conn->close ? SP_EOF : SP_OK;

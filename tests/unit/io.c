@@ -482,6 +482,31 @@ static void test_a_cancelled_task_does_not_run(void **state)
     assert_int_equal(b.runs, 1);
 }
 
+static void test_tasks_behind_run_a_few_a_turn_in_their_order_and_after_the_others(void **state)
+{
+    struct fixture *f = *state;
+    struct job behind[SP_BEHIND_A_TURN + 2], other = {.loop = f->loop, .again = 1};
+    for (size_t i = 0; i < SP_COUNTOF(behind); i++) {
+        behind[i] = (struct job){.loop = f->loop};
+        sp_task_init(&behind[i].task, on_job);
+        sp_loop_defer_behind(f->loop, &behind[i].task);
+    }
+    sp_loop_defer_behind(f->loop, &behind[0].task); /* stays the first */
+    sp_task_cancel(&behind[1].task);
+    sp_task_init(&other.task, on_job);
+    sp_loop_defer(f->loop, &other.task);
+    sp_loop_turn(f->loop, LONG_MS); /* does not wait: there is work */
+    assert_int_equal(other.runs, 1);
+    assert_int_equal(behind[0].runs, 1);
+    assert_int_equal(behind[SP_BEHIND_A_TURN].runs, 1); /* in place of the one that was cancelled */
+    assert_int_equal(behind[SP_BEHIND_A_TURN + 1].runs, 0);
+    sp_loop_turn(f->loop, LONG_MS);
+    assert_int_equal(other.runs, 2);
+    assert_int_equal(behind[SP_BEHIND_A_TURN + 1].runs, 1);
+    assert_int_equal(behind[0].runs, 1);
+    assert_int_equal(behind[1].runs, 0);
+}
+
 struct corpse {
     struct sp_grave grave;
     struct sp_loop *loop;
@@ -536,6 +561,7 @@ int main(void)
         TEST(test_stop_from_another_thread_ends_a_waiting_run),
         TEST(test_a_task_deferred_twice_runs_once_and_from_a_task_in_the_next_turn),
         TEST(test_a_cancelled_task_does_not_run),
+        TEST(test_tasks_behind_run_a_few_a_turn_in_their_order_and_after_the_others),
         TEST(test_what_is_buried_is_freed_after_the_tasks_of_the_turn),
     };
     return cmocka_run_group_tests_name("io", tests, NULL, NULL);

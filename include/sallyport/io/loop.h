@@ -77,6 +77,10 @@ struct sp_task {
 void sp_task_init(struct sp_task *t, void (*fn)(struct sp_task *t));
 /* Queue for this turn's end (before the graveyard), or the next turn's when called from a task. Twice is once. */
 void sp_loop_defer(struct sp_loop *loop, struct sp_task *t);
+/* Queue behind everything else: of these tasks so many a turn are run, in their order, so that however many there are, events do not
+ * wait for more. One that is deferred already stays where it is. */
+#define SP_BEHIND_A_TURN 2
+void sp_loop_defer_behind(struct sp_loop *loop, struct sp_task *t);
 void sp_task_cancel(struct sp_task *t);
 
 #endif
