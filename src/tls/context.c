@@ -83,18 +83,18 @@ static bool set_trust(SSL_CTX *ctx, const struct host *host)
     return SSL_CTX_set_session_id_context(ctx, host->policy, sizeof host->policy);
 }
 
-/* A handshake computes for half a millisecond. Between its messages it gives way to a worker of this CPU that has work: one that has
- * lost the CPU would else have it back at the clock's next tick, up to 4 ms later. An open connection has another callback (wire.c). */
+/* A handshake computes for half a millisecond. Before each of the client's messages it gives way to a worker of this CPU that has work:
+ * one that has lost the CPU would else have it back at the clock's next tick, up to 4 ms later. An open connection has another
+ * callback (wire.c). */
 static void on_handshake_message(
     int written, int version, int content_type, const void *bytes, size_t len, SSL *ssl, void *arg)
 {
-    (void)written;
     (void)version;
     (void)bytes;
     (void)len;
     (void)ssl;
     (void)arg;
-    if (content_type == SSL3_RT_HANDSHAKE)
+    if (!written && content_type == SSL3_RT_HANDSHAKE)
         (void)sched_yield();
 }
 

@@ -27,11 +27,11 @@ def shown(gate, gate_nice, worker_nice):
 @pytest.mark.parametrize(
     "settings, gate_nice, worker_nice",
     [
-        ({"gates": 2}, 6, 0),
-        ({"gates": 2, "handshake_share": 9}, 10, 0),
-        ({"gates": 2, "handshake_share": 50}, 0, 0),
-        ({"gates": 2, "handshake_share": 80}, 0, 7),
-        ({"gates": 1, "handshake_share": 20}, 3, 0),
+        ({"gates": 2}, 3, 0),
+        ({"gates": 2, "handshake_share": 9}, 7, 0),
+        ({"gates": 2, "handshake_share": 50}, 0, 4),
+        ({"gates": 2, "handshake_share": 80}, 0, 10),
+        ({"gates": 1, "handshake_share": 20}, 0, 0),
     ],
     ids=["default", "small", "half", "large", "one gate of three threads"],
 )
@@ -42,8 +42,8 @@ def test_gates_have_the_share_that_is_configured(start_gate, world, backend, set
 
 def test_another_share_needs_a_restart_and_says_so(start_gate, world, backend):
     gate = start_gate(gates.config(world, backend.endpoint, gates=2))
-    shown(gate, 6, 0)
+    shown(gate, 3, 0)
     since = len(gate.events.records)
     assert gate.reload(gates.config(world, backend.endpoint, gates=2, handshake_share=50))["event"] == "reloaded"
     assert gate.wait_event("restart_needed", since)["key"] == "handshake_share"
-    shown(gate, 6, 0)
+    shown(gate, 3, 0)

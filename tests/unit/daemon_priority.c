@@ -18,7 +18,7 @@ static double share_of(struct sp_priorities p, unsigned gates, unsigned workers)
 {
     double g = gates * WEIGHTS[p.gate.nice], w = workers * WEIGHTS[p.worker.nice];
 
-    return 100 * g / (g + w);
+    return 100 * g / (g + 2 * w); /* half of theirs is given away */
 }
 
 static void test_a_share_is_a_difference_of_nice_values(void **state)
@@ -27,16 +27,16 @@ static void test_a_share_is_a_difference_of_nice_values(void **state)
         unsigned share, gates, workers;
         int gate, worker;
     } cases[] = {
-        {20, 1, 1, 6, 0},   /* 272 : 1024 */
-        {9, 1, 1, 10, 0},   /* 110 : 1024 */
-        {50, 1, 1, 0, 0},   /* alike */
-        {51, 1, 1, 0, 1},   /* 1024 : 820 */
-        {80, 1, 1, 0, 7},   /* 1024 : 215 */
-        {90, 1, 1, 0, 10},  /* 1024 : 110 */
-        {1, 1, 1, 19, 0},   /* as little as there is */
-        {20, 8, 8, 6, 0},   /* of many as of one */
-        {20, 4, 1, 12, 0},  /* four share it: 280 : 1024 */
-        {20, 1, 4, 0, 0},   /* one for four: 1024 : 4096 */
+        {20, 1, 1, 3, 0},   /* 526 : 1024 */
+        {9, 1, 1, 7, 0},    /* 215 : 1024 */
+        {50, 1, 1, 0, 4},   /* 1024 : 423 */
+        {51, 1, 1, 0, 4},   /* 1024 : 423 */
+        {80, 1, 1, 0, 10},  /* 1024 : 110 */
+        {90, 1, 1, 0, 13},  /* 1024 : 56 */
+        {1, 1, 1, 17, 0},   /* 23 : 1024 */
+        {20, 8, 8, 3, 0},   /* of many as of one */
+        {20, 4, 1, 9, 0},   /* four share it: 548 : 1024 */
+        {20, 1, 4, 0, 4},   /* one for four: 1024 : 1692 */
         {90, 1, 256, 0, 19} /* cannot be had: as near as there is */
     };
 
