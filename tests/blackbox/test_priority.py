@@ -20,8 +20,11 @@ def nice_values(gate):
 
 
 def shown(gate, gate_nice, worker_nice):
-    return until(lambda: (lambda now: now if now.get("gate") == {gate_nice} and now.get("worker") == {worker_nice} else None)(
-        nice_values(gate)), "the priorities")
+    """When all threads have taken their names and priorities, which each does for itself."""
+    def taken():
+        now = nice_values(gate)
+        return now if now.get("gate") == {gate_nice} and now.get("worker") == {worker_nice} and "builder" in now else None
+    return until(taken, "the priorities")
 
 
 @pytest.mark.parametrize(
