@@ -9,10 +9,11 @@
 #include "proxy_impl.h"
 #include "sallyport/io/socket.h"
 
+/* Whoever moved so much at once is likely to have more, and goes behind those who have little. */
+#define BULK_BYTES 16384
+
 /* As much as both kernels may hold of what the client sent before it could know: if it is not read, the reset destroys the
  * answer. */
-/* Whoever moved so much at once is likely to have more, and goes behind those who have little. */
-#define BULK_BYTES    16384
 #define LINGER_MS     2000
 #define LINGER_BYTES  (16 * 1024 * 1024)
 #define LINGER_A_TURN (256 * 1024)
