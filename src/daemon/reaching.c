@@ -5,7 +5,7 @@
  *
  *   main: updates with a census --> workers: count, sign --> main: go or hold --> workers: end, or keep
  *
- * Elsewhere: what a worker does of it is src/proxy/reach.c; the ends of certificates are the workers' own
+ * Elsewhere: what a worker does of it is src/proxy/session/reach.c; the ends of certificates are the workers' own
  * business. */
 #include "daemon_impl.h"
 #include "sallyport/base/clock.h"

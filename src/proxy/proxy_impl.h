@@ -1,15 +1,19 @@
 /* What the sources of this room share: worker, session, exchange. Not a door.
  *
- *   worker    worker.c            one a thread: sessions, view of the snapshot, scratch space
- *   session   session.c           one connection that was let in: its transport, who it is, its one timer
- *   exchange  exchange.c relay.c  one request and its response; retry.c: what may be repeated; admission.c: what finds room
- *   tunnel    tunnel.c tcp.c moving.c  bytes both ways, after an upgrade or in mode tcp
- *   reach     reach.c judge.c ending.c census.c wheel.c  what a change, or the clock, means for open sessions
+ *   session/   worker.c, one a thread: sessions, view of the snapshot, scratch space; session.c, one connection that was let in: its
+ *              transport, who it is, its one timer; what a change, or the clock, means for open ones: reach.c judge.c ending.c
+ *              census.c wheel.c
+ *   exchange/  one request and its response: exchange.c relay.c; what finds room: admission.c; what may be repeated: retry.c
+ *   heads/     what is asked for, and heads on their way to either side
+ *   tunnel/    bytes both ways, after an upgrade or in mode tcp
+ *   record/    what is written down of it
  *
  * Everything here belongs to one worker's thread. */
 #ifndef SP_PROXY_IMPL_H
 #define SP_PROXY_IMPL_H
 
+#include "proxy/session/wheel.h"
+#include "proxy/tunnel/tunnel.h"
 #include "sallyport/base/clock.h"
 #include "sallyport/base/random.h"
 #include "sallyport/http/codec.h"
@@ -17,8 +21,6 @@
 #include "sallyport/proxy/request.h"
 #include "sallyport/proxy/worker.h"
 #include "sallyport/upstream/upstream.h"
-#include "tunnel.h"
-#include "wheel.h"
 
 /* The worker's own handle on a snapshot: the shared count is touched once a reload, not once a request. */
 struct sp_view {

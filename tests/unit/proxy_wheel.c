@@ -1,5 +1,5 @@
 /* The wheel of moments: everything comes out in its second, however far off, and however the clock is set. */
-#include "proxy/wheel.h"
+#include "proxy/session/wheel.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
  * Nothing of a request has gone out here, so that trying again can do no harm; what may be tried after that is in retry.c. */
 #include <errno.h>
 
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 #include "sallyport/io/socket.h"
 
 /* timeouts.exchange counts from the first byte of the head. */

@@ -10,8 +10,8 @@
  * has found it fit. */
 #include <stdio.h>
 
-#include "proxy_impl.h"
-#include "record.h"
+#include "proxy/proxy_impl.h"
+#include "proxy/record/record.h"
 
 #define NAME_ROOM 65 /* of a rule, a caller, an upstream */
 

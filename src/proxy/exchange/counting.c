@@ -3,7 +3,7 @@
  * is here. */
 #include <stdio.h>
 
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 bool sp_session_has_standing(struct sp_session *s)
 {

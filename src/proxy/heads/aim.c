@@ -1,5 +1,5 @@
 /* An exchange's part in what request.h does: what it asks for before it is judged, and the head for the backend. */
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 enum sp_rc sp_exchange_aim(struct sp_exchange *x, struct sp_slice host, struct sp_fault *fault)
 {

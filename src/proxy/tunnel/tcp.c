@@ -2,7 +2,7 @@
  * It is the one exchange of its session, without a head: the same steps, limits and records as a request has, but nothing can
  * be answered, so that whoever is refused is only closed. What the client sent along with its handshake waits in the TLS
  * transport until there is a backend to take it; a backend that speaks first is heard at once. */
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 void sp_tcp_request(const struct sp_session *s, struct sp_policy_request *out)
 {

@@ -3,8 +3,8 @@
  * Moving bodies is in relay.c, the way to a backend in connect.c, what may be repeated in retry.c, mode tcp in tcp.c and tunnel.c. */
 #include <errno.h>
 
-#include "judge.h"
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
+#include "proxy/session/judge.h"
 #include "sallyport/base/clock.h"
 #include "sallyport/base/text.h"
 #include "sallyport/tls/server.h"

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 /* A body that is here already is read and dropped, so that a refusal of a small request does not cost the
  * connection. One that is still to come is not waited for. */

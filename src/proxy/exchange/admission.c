@@ -7,7 +7,7 @@
  *
  * A connection on which nothing is under way holds no block and reserves none. The blocks themselves come from the
  * worker's pool, whose own bound is above the limit (worker.c). */
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 /* Both codecs, each with a block for what comes, one for what is made of its head, and one for what goes. The kept copy of a
  * request's body (retry.c) is there before the response is, a tunnel's two when the codecs' own are empty. Without a codec

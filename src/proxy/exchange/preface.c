@@ -3,7 +3,7 @@
  * proven and what the gate has seen; nothing of it is a request's. */
 #include <errno.h>
 
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 #include "sallyport/base/text.h"
 #include "sallyport/io/proxy_protocol.h"
 #include "sallyport/tls/server.h"

@@ -1,5 +1,5 @@
 /* The worker as a whole: its view of the snapshot, its sessions, and how both change while it runs. */
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 /* Blocks kept for the next taker. How many there may be at all is bounded by what is admitted (admission.c), over all
  * workers; those beside are of answers to whom was not. */

@@ -3,7 +3,7 @@
  *
  * A backend that says no X-Request-Id has it said by us: it is how a user's complaint finds our log. */
 #include "hop.h"
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 /* A cache must not hand one caller's answer to another when the answer depends on an identity header that it
  * never saw (RFC 9440 §4 asks for Vary: * instead). */

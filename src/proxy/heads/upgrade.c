@@ -3,7 +3,7 @@
  * nobody has judged. An Upgrade that Connection does not list asks for nothing and is dropped like any field of this hop.
  *
  * What follows: the head that goes out says so (request_head.c), relay.c sees whether the backend agrees, tunnel.c. */
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 /* "websocket", "name/version": a version is a part of it. */
 static bool is_listed(const struct sp_strings *listed, struct sp_slice token)

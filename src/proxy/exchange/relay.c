@@ -2,7 +2,7 @@
  * Each half goes as far as it can and stops where its reader has nothing or its writer takes nothing; what is
  * not read is not buffered, so a slow side slows the other, and a body of any size needs the two blocks that a
  * head needs. */
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 #include "sallyport/base/clock.h"
 
 /* Blocks of body that one exchange may move in one turn of the loop before others have theirs. */

@@ -6,7 +6,7 @@
  *
  * While serving, its exchange owns what happens; here are the transport's edges, the one timer, and the two
  * ways to end. */
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 #include "sallyport/io/socket.h"
 
 /* Whoever moved so much at once is likely to have more, and goes behind those who have little. */

@@ -10,7 +10,7 @@
  * A way that has ended leaves the other one alone: the tunnel is over when both have. A side that breaks ends it at once, and the
  * client sees no close_notify, so that what is not complete does not look so. Only a backend that takes no more is heard to
  * its end, which tells whether it broke. */
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 #include "sallyport/io/socket.h"
 
 /* Blocks that one way may move in one turn of the loop before others have theirs. */

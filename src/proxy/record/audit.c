@@ -3,7 +3,7 @@
  * explained later without anything else. */
 #include <stdio.h>
 
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 #include "record.h"
 
 /* ---- counting ---- */

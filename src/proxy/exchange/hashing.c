@@ -4,7 +4,7 @@
  * A caller is his subject and his names as a set: what stays when his certificate is renewed. */
 #include "sallyport/base/hash.h"
 
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 enum tag { TAG_SUBJECT, TAG_URI, TAG_DNS, TAG_EMAIL, TAG_IP, TAG_ADDRESS, TAG_VALUE };
 

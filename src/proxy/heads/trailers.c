@@ -5,7 +5,7 @@
  * Nothing was judged by a trailer, so none may carry what judging is about: of a request go no names of identities, of the
  * operator's own, or that any rule looks at; both ways none that Connection names, or that the rule's edits say. */
 #include "hop.h"
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 static bool is_in(const struct sp_config_header *headers, size_t count, struct sp_slice name)
 {

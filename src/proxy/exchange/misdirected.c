@@ -1,6 +1,6 @@
 /* Requests for a host whose clients must prove themselves otherwise than this one did: by SNI it asked for
  * another. They are answered 421, so that a client that shares connections comes again with a new one. */
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 /* Of a listener that is gone nobody knows any more: there only the name itself will do. */
 bool sp_is_misdirected(const struct sp_session *s, struct sp_slice host)

@@ -2,7 +2,7 @@
 #ifndef SP_PROXY_RECORD_H
 #define SP_PROXY_RECORD_H
 
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 #define SP_RECORD_FIELDS_MAX 40
 #define SP_REPORT_TEXT_MAX   80 /* a rule's name (64), and what it would have done */

@@ -7,7 +7,7 @@
  * Either only for a method that may be done twice (or retries.methods: any), and only if what was sent of the body is still
  * here: the first retries.body bytes of it are kept, in a block of the exchange's own. A backend that answered nothing in
  * time had its time: that is never repeated. Failed connects are in exchange.c: nothing was sent, so they are always. */
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 static const struct sp_config_retries *retries_of(const struct sp_exchange *x)
 {

@@ -3,7 +3,7 @@
  *
  * A worker that could not finish (another change came, or it ends) makes the count void: nobody acts on it,
  * and the later change counts everybody again. */
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 struct answer {
     struct sp_mail mail;

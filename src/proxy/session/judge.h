@@ -2,7 +2,7 @@
 #ifndef SP_SRC_PROXY_JUDGE_H
 #define SP_SRC_PROXY_JUDGE_H
 
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 
 /* Starts as "may stay" (SP_REFUSAL_none). */
 struct sp_judgement {

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdalign.h>
 
-#include "proxy_impl.h"
+#include "proxy/proxy_impl.h"
 #include "sallyport/tls/server.h"
 
 struct sp_told {
