@@ -96,6 +96,8 @@ struct sp_build {
     bool under_way;
     bool wanted[SP_BUILD_KINDS]; /* one more, after the one under way */
     bool covers_renewal;         /* a reload reads what a renewal was wanted for */
+    uint64_t covers_reports;     /* of watching.reports: those before it began to read */
+    uint64_t reported;           /* the last of them that main has heard of while it was under way; 0: none */
     struct sp_buf told;          /* what the last one told: a renewal does not repeat it */
 };
 
@@ -106,6 +108,8 @@ struct sp_watching {
     struct sp_mail changed;      /* builder -> main */
     atomic_bool told;            /* `changed` is on its way, and `path` is main's */
     char path[512];
+    /* How many changes the builder has noticed; written before `told` is looked at. */
+    atomic_uint_least64_t reports;
     struct sp_mail follow; /* main -> builder: watch the files of `followed` */
     struct sp_snapshot *followed;
     int64_t since_us;
@@ -195,6 +199,11 @@ struct sp_log_options sp_log_options_of(const struct sp_config *config);
 /* Before the builder's thread runs. watching.since_us: when the files of the snapshot in force began to be read. */
 enum sp_rc sp_watching_start(struct sp_daemon *d, struct sp_err *err);
 void sp_watching_stop(struct sp_daemon *d); /* after the builder's thread has ended */
+/* The builder's thread, before a build reads: what has changed by now is read by it, and not told any more. True: something
+ * had changed that was not told yet. May block for 40 ms. */
+bool sp_watching_begin(struct sp_daemon *d);
+/* Main, when nothing of a build is under way any more: whether a change was noticed that it did not read. */
+bool sp_watching_missed(struct sp_daemon *d, bool is_in_force);
 /* A build that began to read at `since_us` is in force: its files are watched from now on. */
 void sp_watching_follow(struct sp_daemon *d, int64_t since_us);
 /* Everything was read and is in force. */

@@ -171,11 +171,12 @@ static void warn_of_restart(struct sp_daemon *d, const struct sp_config *config)
 static void start_next(struct sp_daemon *d);
 
 /* Nothing of it is under way any more. */
-static void finish(struct sp_build *build)
+static void finish(struct sp_build *build, bool is_in_force)
 {
     struct sp_daemon *d = build->daemon;
 
     build->under_way = false;
+    build->wanted[SP_BUILD_RENEWAL] |= sp_watching_missed(d, is_in_force);
     if (build->kind == SP_BUILD_RELOAD && !d->draining)
         sp_notify("READY=1");
     start_next(d);
@@ -247,7 +248,7 @@ static void on_in_force(struct sp_mail *m)
     else
         sp_watching_settled(d);
     sp_watching_follow(d, build->began_us);
-    finish(build);
+    finish(build, true);
 }
 
 /* Back on the main thread. */
@@ -267,7 +268,7 @@ static void on_built(struct sp_mail *m)
         waits = put_in_force(build, snapshot) == SP_OK;
     sp_diags_free(&build->diags);
     if (!waits)
-        finish(build);
+        finish(build, false);
 }
 
 /* On the builder's thread. */
@@ -282,6 +283,8 @@ static void on_build(struct sp_mail *m)
         .roster = d->roster,
         .before = build->before};
 
+    bool has_changed = sp_watching_begin(d);
+    build->covers_renewal |= has_changed && build->kind == SP_BUILD_RELOAD;
     build->began_us = sp_wall_us();
     enum sp_rc rc = build->kind == SP_BUILD_RELOAD
                         ? sp_snapshot_load(d->file, &options, &build->snapshot, &build->diags)

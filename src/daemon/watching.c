@@ -24,7 +24,8 @@ static void on_change(void *arg, const char *path)
 {
     struct sp_watching *w = arg;
 
-    if (atomic_load_explicit(&w->told, memory_order_acquire))
+    atomic_fetch_add(&w->reports, 1);
+    if (atomic_load(&w->told))
         return;
     snprintf(w->path, sizeof(w->path), "%s", path);
     atomic_store_explicit(&w->told, true, memory_order_relaxed);
@@ -77,16 +78,36 @@ static void on_follow(struct sp_mail *m)
     w->followed = NULL;
 }
 
+bool sp_watching_begin(struct sp_daemon *d)
+{
+    bool has_changed = sp_file_watch_mark(d->watching.files);
+
+    d->build.covers_reports = atomic_load(&d->watching.reports);
+    return has_changed;
+}
+
 /* ---- main: what comes of it ---- */
 
+/* The build that is under way may have been reading already, or read it just so: that is known when it is over. */
 static void on_changed(struct sp_mail *m)
 {
     struct sp_watching *w = SP_CONTAINER_OF(m, struct sp_watching, changed);
 
     memcpy(w->cause, w->path, sizeof(w->cause));
-    atomic_store_explicit(&w->told, false, memory_order_release);
+    atomic_store(&w->told, false);
     w->retry_ms = 0;
-    sp_reload_request(w->daemon, SP_BUILD_RENEWAL);
+    if (w->daemon->build.under_way)
+        w->daemon->build.reported = atomic_load(&w->reports);
+    else
+        sp_reload_request(w->daemon, SP_BUILD_RENEWAL);
+}
+
+bool sp_watching_missed(struct sp_daemon *d, bool is_in_force)
+{
+    uint64_t reported = d->build.reported;
+
+    d->build.reported = 0;
+    return reported > (is_in_force ? d->build.covers_reports : 0);
 }
 
 static void on_retry(void *arg)

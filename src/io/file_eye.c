@@ -31,8 +31,6 @@ enum {
     MAX_LINKS = 40, /* as the kernel */
     MAX_TRIES = 3,
     DRAIN_ROUNDS = 64,
-    /* Kernels before 6.13 stamp with the time of the last tick, of which there are 100 a second at least. */
-    TICK_MS = 10,
 };
 
 /* ---- the set of watched directories ---- */
@@ -105,7 +103,8 @@ static int64_t ms_of(const struct timespec *t)
 static void note_youth(struct sp_file_eye *e, const struct stat *st)
 {
     int64_t changed_ms = ms_of(&st->st_ctim);
-    if (changed_ms >= e->since_ms - TICK_MS && changed_ms <= sp_wall_us() / 1000 + TICK_MS)
+    if (changed_ms >= e->since_ms - SP_FILE_EYE_TICK_MS &&
+        changed_ms <= sp_wall_us() / 1000 + SP_FILE_EYE_TICK_MS)
         e->young = true;
 }
 

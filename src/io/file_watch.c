@@ -18,10 +18,13 @@
  *
  * Elsewhere: file_eye.c looks. */
 #include <errno.h>
+#include <time.h>
 
 #include "file_watch_private.h"
 #include "sallyport/base/clock.h"
 #include "sallyport/base/mem.h"
+
+#define MARK_TRIES 4
 
 #define QUIET_MS 50
 #define MOST_MS  300
@@ -190,6 +193,54 @@ void sp_file_watch_free(struct sp_file_watch *w)
     sp_free(w);
 }
 
+static bool is_any_young(const struct sp_file_watch *w)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        if (w->last[i].young)
+            return true;
+    }
+    return false;
+}
+
+/* A change after this look finds another tick than the one that the look saw, so that one look tells. */
+bool sp_file_watch_mark(struct sp_file_watch *w)
+{
+    const struct timespec tick = {.tv_nsec = (SP_FILE_EYE_TICK_MS + 1) * 1000000L};
+    (void)look(w);
+    for (unsigned tries = 1; tries < MARK_TRIES && is_any_young(w); tries++) {
+        nanosleep(&tick, NULL);
+        (void)look(w);
+    }
+    bool has_changed = compare(w, w->last, w->seen) != w->count;
+    remember(w);
+    return has_changed;
+}
+
+/* The mark of a path among the former ones, or NULL. They come in the same order as a rule. */
+static const struct sp_file_mark *mark_of(const struct sp_file_watch *w, const char *path, size_t *hint)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        size_t at = (*hint + i) % w->count;
+        if (strcmp(w->paths[at], path) == 0) {
+            *hint = at + 1;
+            return &w->seen[at];
+        }
+    }
+    return NULL;
+}
+
+/* What is as it was when it was marked, and was old enough then, is not young; what is not has changed since. */
+static void compare_with_marks(
+    const struct sp_file_watch *w, const char *const *paths, size_t count, struct sp_file_mark *now)
+{
+    size_t hint = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct sp_file_mark *mark = mark_of(w, paths[i], &hint);
+        if (mark != NULL)
+            now[i].young = mark->young || mark->number != now[i].number;
+    }
+}
+
 static bool copy_paths(struct sp_arena *arena, const char *const *paths, size_t count, const char **copies)
 {
     for (size_t i = 0; i < count; i++) {
@@ -211,14 +262,15 @@ enum sp_rc sp_file_watch_set(
         sp_arena_free(&arena);
         return SP_FAIL;
     }
+    sp_file_eye_look(&w->eye, copies, count, since_us, marks);
+    compare_with_marks(w, paths, count, marks);
     sp_arena_free(&w->arena);
     w->arena = arena;
     w->paths = copies;
     w->count = count;
-    w->seen = marks;
-    w->last = marks + count;
+    w->last = marks;
+    w->seen = marks + count;
     w->next = marks + 2 * count;
-    sp_file_eye_look(&w->eye, w->paths, w->count, since_us, w->last);
     remember(w);
     return SP_OK;
 }

@@ -9,6 +9,9 @@
 /* Files of a folder that are looked at one by one; a folder with more is told by its own times too. */
 #define SP_FILE_EYE_MAX_FILES 10000
 
+/* Kernels before 6.13 stamp with the time of the last tick, of which there are 100 a second at least. */
+#define SP_FILE_EYE_TICK_MS 10
+
 struct sp_file_eye_dir {
     int wd;
     uint32_t mask;

@@ -1,5 +1,6 @@
 """Files that change are put in force without a signal; what is not good changes nothing, and is named once."""
 
+import ctypes
 import datetime
 import os
 import pathlib
@@ -249,6 +250,52 @@ def test_after_a_reload_it_is_the_new_files_that_are_watched(gate, world, backen
     assert event["file"] == str(other)
     assert len(events(gate, "material_changed")) == renewals + 1
     assert events(gate, "material_failed") == []
+
+
+class Opens:
+    """How often a file is opened by its name, from now on."""
+
+    def __init__(self, path):
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.name, self.fd = path.name, libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        assert self.fd >= 0 and libc.inotify_add_watch(self.fd, bytes(path.parent), 0x20) >= 0  # IN_OPEN
+
+    def count(self):
+        data, at, names = os.read(self.fd, 1 << 16), 0, []
+        while at < len(data):
+            size = int.from_bytes(data[at + 12:at + 16], "little")
+            names.append(data[at + 16:at + 16 + size].rstrip(b"\0").decode())
+            at += 16 + size
+        return names.count(self.name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        os.close(self.fd)
+
+
+def test_a_crl_that_is_replaced_as_the_signal_comes_is_read_once(gate, world):
+    file = world.crl_folder / "issuing.pem"
+    for number in range(2, 8):
+        with Opens(file) as opens:
+            put(file, newer(world, [], number))
+            assert gate.reload()["event"] == "reloaded"
+            since = len(gate.events.records)
+            event = renew(gate, lambda: put(world.ca_file, world.ca_file.read_bytes()))
+            assert event["file"] == str(world.ca_file)
+            assert [e["event"] for e in gate.events.records[since:]].count("material_changed") == 1
+            assert opens.count() == 1
+
+
+def test_a_change_whose_reload_fails_is_put_in_force_all_the_same(gate, world, backend):
+    put(world.crl_folder / "issuing.pem", newer(world, [world.clients["billing"]], 2))
+    since = len(gate.events.records)
+    broken = gates.config(world, backend.endpoint)
+    broken["no_such_key"] = 1
+    assert gate.reload(broken)["event"] == "reload_failed"
+    assert gate.wait_event("material_changed", since)["generation"] == 2
+    assert reason_of(gate, world.clients["billing"]) == "revoked"
 
 
 def test_what_fails_is_put_right_by_a_reload_too(gate, world, backend, tmp_path):

@@ -1,6 +1,11 @@
 /* A CRL from bytes: any bytes give a CRL or an error that says what is wrong, the same ones whether they come at once or
- * one at a time; and what is listed is found. */
+ * one at a time, or as a file of PEM; and what is listed is found. The same bytes as a file are PEM, DER or an error. */
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "../unit/pki_crl_bytes.h"
+#include "pki/crl/crl_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,11 +39,67 @@ static void check(const struct sp_crl *c)
     SP_ASSERT(c->unusable != NULL || c->proof.digest_len > 0 || c->proof.signed_part.ptr != NULL);
 }
 
+static void write_all(int fd, const char *bytes, size_t len)
+{
+    SP_ASSERT(len == 0 || write(fd, bytes, len) == (ssize_t)len);
+}
+
+/* As a file of PEM, in lines whose length the data says. */
+static int pem_file(const uint8_t *data, size_t size)
+{
+    size_t len = (size + 2) / 3 * 4, width = 1 + (size > 0 ? data[size / 2] % 76U : 0);
+    char *base64 = malloc(len + 1);
+    int fd = memfd_create("crl", MFD_CLOEXEC);
+    SP_ASSERT(base64 != NULL && fd >= 0 && EVP_EncodeBlock((uint8_t *)base64, data, (int)size) == (int)len);
+    write_all(fd, "-----BEGIN X509 CRL-----\n", 25);
+    for (size_t at = 0; at < len; at += width) {
+        write_all(fd, base64 + at, len - at < width ? len - at : width);
+        write_all(fd, "\n", 1);
+    }
+    write_all(fd, "-----END X509 CRL-----\n", 23);
+    free(base64);
+    return fd;
+}
+
+/* The CRLs of the file `fd`, which is closed. */
+static struct sp_crl_list crls_of(int fd, enum sp_rc *rc)
+{
+    struct sp_crl_list list = {NULL, 0, 0};
+    struct sp_err err = {0};
+    struct stat st;
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    *rc = sp_crl_file_read(path, &list, &st, &err);
+    SP_ASSERT((*rc == SP_OK) == (err.text[0] == '\0') && (*rc != SP_OK || list.count > 0));
+    close(fd);
+    return list;
+}
+
+/* `c`: what the same bytes are when they come by themselves. */
+static void check_files(const struct sp_crl *c, const uint8_t *data, size_t size)
+{
+    enum sp_rc rc;
+    struct sp_crl_list list = crls_of(pem_file(data, size), &rc);
+    SP_ASSERT((rc == SP_OK) == (c != NULL) && list.count == (c != NULL ? 1 : 0));
+    SP_ASSERT(
+        c == NULL || (sp_slice_equal(list.items[0]->proof.signature, c->proof.signature) &&
+                         list.items[0]->revoked_count == c->revoked_count &&
+                         list.items[0]->proof.digest_len == c->proof.digest_len &&
+                         memcmp(list.items[0]->proof.digest, c->proof.digest, c->proof.digest_len) == 0));
+    sp_crl_list_free(&list);
+    int fd = memfd_create("crl", MFD_CLOEXEC);
+    SP_ASSERT(fd >= 0);
+    write_all(fd, (const char *)data, size);
+    list = crls_of(fd, &rc);
+    sp_crl_list_free(&list);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct sp_err err = {0}, err2 = {0};
     struct sp_crl *c = crl_of_bytes(data, size, 0, &err), *again = crl_of_bytes(data, size, 1, &err2);
     SP_ASSERT((c == NULL) == (again == NULL));
+    check_files(c, data, size);
     if (c == NULL) {
         SP_ASSERT(err.text[0] != '\0' && strcmp(err.text, err2.text) == 0);
         return 0;

@@ -266,6 +266,61 @@ static void test_what_was_changed_after_reading_began_is_reported_though_set_cam
     }
 }
 
+static void test_what_is_as_it_was_marked_is_not_reported_however_fresh_it_was(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const cases[][2] = {
+        {"replace a 2", "a"}, {"put folder/y 1", "folder"}, {SECRET_B, "secret/tls.crt"}};
+    run("put a 1; mkdir folder;" SECRET);
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        const char *path = cases[i][1];
+        watch_one(f, path);
+        run(cases[i][0]); /* and inotify has told of it */
+        int64_t reading_began_us = sp_wall_us();
+        assert_true(sp_file_watch_mark(f->watch));
+        assert_false(sp_file_watch_mark(f->watch));
+        sp_loop_turn(f->loop, 0);
+        assert_int_equal(sp_file_watch_set(f->watch, &path, 1, reading_began_us), SP_OK);
+        let_pass(f);
+        assert_int_equal(f->reports, 0);
+    }
+}
+
+static void test_what_has_changed_since_it_was_marked_is_reported_however_soon(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const changes[] = {"put a 2", "replace a 3", "put a 4", "chmod a", "rm a"};
+    const char *path = "a";
+    run("put a 1");
+    watch_one(f, path);
+    for (size_t i = 0; i < SP_COUNTOF(changes); i++) {
+        put("a", "9"); /* as long as what it will be, and in its place */
+        assert_true(sp_file_watch_mark(f->watch));
+        run(changes[i]);
+        f->reports = 0;
+        assert_int_equal(sp_file_watch_set(f->watch, &path, 1, sp_wall_us()), SP_OK);
+        await(f, &f->reports, 1, changes[i]);
+        grow_old(f);
+    }
+}
+
+static void test_a_path_that_was_not_marked_is_judged_by_its_times(void **state)
+{
+    struct fixture *f = *state;
+    const char *paths[] = {"b", "a"};
+    run("put a 1; put b 1");
+    watch_one(f, "a");
+    put("a", "2");
+    assert_true(sp_file_watch_mark(f->watch));
+    int64_t reading_began_us = sp_wall_us();
+    put("b", "2");
+    assert_int_equal(sp_file_watch_set(f->watch, paths, 2, reading_began_us), SP_OK);
+    await(f, &f->reports, 1, "of the path that is new");
+    assert_string_equal(f->reported, "b");
+    let_pass(f);
+    assert_int_equal(f->reports, 1);
+}
+
 /* ---- which paths ---- */
 
 static void test_the_paths_that_were_set_last_count(void **state)
@@ -332,6 +387,9 @@ int main(void)
         TEST(test_a_queue_of_events_that_runs_over_loses_no_change),
         TEST(test_what_was_changed_in_the_moment_of_looking_is_reported_once_more),
         TEST(test_what_was_changed_after_reading_began_is_reported_though_set_came_later),
+        TEST(test_what_is_as_it_was_marked_is_not_reported_however_fresh_it_was),
+        TEST(test_what_has_changed_since_it_was_marked_is_reported_however_soon),
+        TEST(test_a_path_that_was_not_marked_is_judged_by_its_times),
         TEST(test_the_paths_that_were_set_last_count),
         TEST(test_other_paths_may_be_set_while_a_change_is_reported),
         TEST(test_a_path_too_long_for_the_kernel_is_only_never_there),

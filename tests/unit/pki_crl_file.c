@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "pki/crl/crl_file.h"
+#include "pki_crl_bytes.h"
 
 /* "@" stands for a whole PEM block of a CRL, "%" for its base64 alone. */
 struct file_case {
@@ -103,6 +104,92 @@ static void test_each_file_is_read_as_far_as_it_is_good(void **state)
     fix_free(&ca);
 }
 
+/* ---- beside OpenSSL ---- */
+
+static bool is_same(const struct sp_crl *a, const struct sp_crl *b)
+{
+    return a->revoked_count == b->revoked_count && a->proof.digest_len == b->proof.digest_len &&
+           memcmp(a->proof.digest, b->proof.digest, a->proof.digest_len) == 0 &&
+           sp_slice_equal(a->proof.signature, b->proof.signature);
+}
+
+/* Whether it was taken; then OpenSSL must make the same bytes of it. */
+static bool taken_as_openssl_does(const char *text)
+{
+    struct sp_crl_list list = {NULL, 0, 0};
+    struct stat st;
+    struct sp_err err = {0};
+    bool taken = sp_crl_file_read(fix_write_text("case.crl", text), &list, &st, &err) == SP_OK;
+    if (taken) {
+        char *name = NULL, *header = NULL;
+        unsigned char *data = NULL;
+        long len = 0;
+        BIO *bio = BIO_new_mem_buf(text, -1);
+        assert_int_equal(list.count, 1);
+        if (PEM_read_bio(bio, &name, &header, &data, &len) != 1)
+            fail_msg("OpenSSL does not take it:\n%s", text);
+        struct sp_crl *theirs = crl_of_bytes(data, (size_t)len, 0, &err);
+        assert_true(theirs != NULL && is_same(theirs, list.items[0]));
+        sp_crl_free(theirs);
+        OPENSSL_free(name);
+        OPENSSL_free(header);
+        OPENSSL_free(data);
+        BIO_free(bio);
+    }
+    sp_crl_list_free(&list);
+    return taken;
+}
+
+/* The base64 of `pem` in lines of another length, of 64 at least: OpenSSL takes the first shorter one for the last. */
+static char *rewrap(const char *pem, size_t width)
+{
+    struct sp_buf text = {0};
+    const char *p = strchr(pem, '\n') + 1, *end = strstr(pem, "-----END");
+    sp_buf_add_str(&text, "-----BEGIN X509 CRL-----\n");
+    for (size_t n = 0; p < end; p++) {
+        if (*p == '\n')
+            continue;
+        sp_buf_add_char(&text, *p);
+        if (++n % width == 0)
+            sp_buf_add_char(&text, '\n');
+    }
+    sp_buf_add_str(&text, "\n-----END X509 CRL-----\n");
+    sp_buf_add_char(&text, '\0');
+    char *copy = strdup(text.ptr);
+    sp_buf_free(&text);
+    return copy;
+}
+
+static void test_what_is_taken_of_damaged_base64_openssl_takes_for_the_same_bytes(void **state)
+{
+    static const char likely[] = "AZaz09+/=-*\xff\x7f@[`{,:.";
+    struct fix_cert ca = fix_issue(&(struct fix_spec){.subject = "CN=ca"}, NULL, true);
+    X509_CRL *crl = fix_crl(&(struct fix_crl_spec){.serial = "55"}, &ca);
+    char *pem = pem_of(crl);
+    uint64_t random = 1;
+    size_t taken = 0, refused = 0;
+    (void)state;
+    for (size_t i = 0; i < 2000; i++) {
+        char *text = rewrap(pem, 64 + 4 * (i % 4));
+        bool was_whole = i < 4;
+        size_t first = strlen("-----BEGIN X509 CRL-----\n"), body = strlen(text) - 2 * first;
+        random = random * 6364136223846793005U + 1442695040888963407U;
+        if (was_whole)
+            assert_true(taken_as_openssl_does(text));
+        char *at = &text[first + (random >> 33) % body];
+        if (*at != '\n')
+            *at = likely[(random >> 20) % (sizeof(likely) - 1)];
+        bool is_taken = taken_as_openssl_does(text);
+        taken += is_taken;
+        refused += !is_taken;
+        free(text);
+    }
+    assert_true(taken > 100 && refused > 100);
+    free(pem);
+    X509_CRL_free(crl);
+    fix_free(&ca);
+}
+
 static void test_der_may_stand_in_a_row(void **state)
 {
     struct fix_cert ca = fix_issue(&(struct fix_spec){.subject = "CN=ca"}, NULL, true);
@@ -133,6 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_file_is_read_as_far_as_it_is_good),
+        cmocka_unit_test(test_what_is_taken_of_damaged_base64_openssl_takes_for_the_same_bytes),
         cmocka_unit_test(test_der_may_stand_in_a_row),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "pki/crl/serials_sort.h"
 #include "pki_crl_bytes.h"
 
 /* ---- threads ---- */
@@ -159,11 +160,48 @@ static void check_set(numbering n, size_t len, uint64_t count, bool negative)
 static void test_a_set_is_sorted_whatever_the_numbering(void **state)
 {
     static const numbering all[] = {scattered, in_a_row, falling, alike};
-    static const size_t lens[] = {8, 20, 255};
+    static const size_t lens[] = {8, 11, 12, 16, 19, 20, 27, 28, 255};
     (void)state;
     for (size_t i = 0; i < SP_COUNTOF(all); i++) {
         for (size_t k = 0; k < SP_COUNTOF(lens); k++)
-            check_set(all[i], lens[k], lens[k] == 20 ? 50000 : 1500, k == 2);
+            check_set(all[i], lens[k], lens[k] == 20 ? 50000 : 1500, lens[k] == 255);
+    }
+}
+
+static int compare_bytes(const void *a, const void *b, void *len)
+{
+    return memcmp(a, b, *(const size_t *)len);
+}
+
+/* `bits` of each byte vary, from the byte `from` on: few bits make many that are alike. */
+static void check_sorting(size_t n, size_t stride, size_t from, unsigned bits)
+{
+    uint8_t *ours = malloc(n * stride), *wanted = malloc(n * stride);
+    uint64_t random = n + stride + bits;
+    assert_true(ours != NULL && wanted != NULL);
+    for (size_t i = 0; i < n * stride; i++) {
+        random = random * 6364136223846793005U + 1442695040888963407U;
+        ours[i] = i % stride < from ? 0x5a : (uint8_t)((random >> 40) & ((1U << bits) - 1));
+    }
+    memcpy(wanted, ours, n * stride);
+    qsort_r(wanted, n, stride, compare_bytes, &stride);
+    sp_records_sort(ours, n, stride);
+    assert_memory_equal(ours, wanted, n * stride);
+    free(ours);
+    free(wanted);
+}
+
+static void test_records_are_sorted_as_qsort_sorts_them(void **state)
+{
+    static const size_t counts[] = {0, 1, 2, 23, 24, 25, 300, 5000, 40000};
+    static const unsigned bits[] = {1, 2, 5, 8};
+    (void)state;
+    for (size_t stride = 5; stride <= 34; stride++) {
+        for (size_t i = 0; i < SP_COUNTOF(counts) * SP_COUNTOF(bits); i++) {
+            size_t n = counts[i % SP_COUNTOF(counts)];
+            if (n < 40000 || stride % 6 == 1) /* what goes beyond half a megabyte is sorted in place */
+                check_sorting(n, stride, i % stride, bits[i / SP_COUNTOF(counts)]);
+        }
     }
 }
 
@@ -212,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_the_first_use_of_a_crl_may_come_from_several_threads),
         cmocka_unit_test(test_every_serial_of_a_large_crl_is_found_and_no_other),
         cmocka_unit_test(test_a_set_is_sorted_whatever_the_numbering),
+        cmocka_unit_test(test_records_are_sorted_as_qsort_sorts_them),
         cmocka_unit_test(test_of_two_entries_of_one_serial_the_later_date_is_told),
         cmocka_unit_test(test_dates_far_away_are_kept_as_near_as_can_be),
     };

@@ -25,10 +25,15 @@ SP_MUST_USE struct sp_file_watch *sp_file_watch_new(
     struct sp_loop *loop, void (*on_change)(void *arg, const char *path), void *arg, struct sp_err *err);
 void sp_file_watch_free(struct sp_file_watch *w); /* takes NULL */
 
+/* Call before the files are read, for a sp_file_watch_set after it: what is still as it is now was read as it is, is not
+ * reported by then, and counts as unchanged. What has changed only just now, so that another change could leave the
+ * same times, is waited for to grow older: blocks for 10 ms, and for 40 ms if somebody writes all the time. True: something
+ * has changed that had not been reported, and now will not be: it is for the caller to read it. */
+SP_MUST_USE bool sp_file_watch_mark(struct sp_file_watch *w);
 /* From now on these, files or folders, there or not. What they are like now is what a change is compared with, but
  * what has changed since `since_us` (wall clock; when reading them began) counts as changed, and so does what
- * changed only just now: another change may have left the same times. Of a folder, names that begin with '.' do
- * not count. Copies the paths. SP_FAIL without memory: the old ones stay. */
+ * changed only just now: another change may have left the same times. Of paths that were marked it is the mark that
+ * says. Of a folder, names that begin with '.' do not count. Copies the paths. SP_FAIL without memory: the old ones stay. */
 SP_MUST_USE enum sp_rc sp_file_watch_set(
     struct sp_file_watch *w, const char *const *paths, size_t count, int64_t since_us);
 

@@ -222,12 +222,13 @@ static enum sp_rc read_entry(struct reader *r)
     struct sp_der_item item, serial, date, list;
     int64_t when = 0;
     int8_t reason = -1;
-    if (sp_der_item(r->in, "list of revoked certificates", &item, r->err) != SP_OK)
+    if (!sp_der_here(r->in, &item) &&
+        sp_der_item(r->in, "list of revoked certificates", &item, r->err) != SP_OK)
         return SP_FAIL;
     struct sp_der d = sp_der_of(&item);
-    if (item.tag != SP_DER_SEQUENCE || !sp_der_take(&d, SP_DER_INTEGER, &serial))
+    if (item.tag != SP_DER_SEQUENCE || !sp_der_next_short(&d, &serial) || serial.tag != SP_DER_INTEGER)
         return sp_err_set(r->err, "it does not begin with a serial number");
-    if (!sp_der_next(&d, &date) || !sp_der_time(&date, &when))
+    if (!sp_der_next_short(&d, &date) || !sp_der_time(&date, &when))
         return sp_err_set(r->err, "its revocation date is not a time");
     if (d.p < d.end) {
         if (!sp_der_take(&d, SP_DER_SEQUENCE, &list) || d.p != d.end)
@@ -240,6 +241,17 @@ static enum sp_rc read_entry(struct reader *r)
     return add_serial(r, &serial, when, reason);
 }
 
+/* How many entries come, taking them for as long as the first is. The length that the list claims may be a lie, that of the
+ * file is none. */
+static size_t expected(const struct reader *r, uint64_t end)
+{
+    const struct sp_der_stream *in = r->in;
+    struct sp_der d = {in->window + in->at, in->window + in->end};
+    struct sp_der_item first;
+    uint64_t from = sp_der_position(in), to = end < in->whole ? end : in->whole;
+    return to > from && sp_der_next(&d, &first) ? (size_t)((to - from) / (uint64_t)(d.p - first.start)) : 0;
+}
+
 static enum sp_rc read_entries(struct reader *r)
 {
     uint64_t len = 0;
@@ -249,6 +261,7 @@ static enum sp_rc read_entries(struct reader *r)
     if (end > r->tbs_end)
         return sp_err_set(r->err, "its list of revoked certificates is longer than what is signed");
     r->into = &r->crl->serials;
+    r->into->expected = expected(r, end);
     while (sp_der_position(r->in) < end) {
         r->entry++;
         if (read_entry(r) != SP_OK)

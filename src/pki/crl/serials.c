@@ -1,23 +1,23 @@
 /* The set of serials: classes by length and sign, each an array of records, sorted in place, searched from a guess.
  *
- * Sorting is most of the work of loading a large CRL that is not the hash. Issuers number at random or in a row, so:
- * what comes in order is noticed while it is added and not sorted at all; the rest is put into 256 heaps by one byte
- * after the other (in place, no second copy), skipping what all of a heap have in common, and small heaps are sorted
- * by insertion. */
+ * Issuers number at random or in a row: what comes in order is noticed while it is added and not sorted at all. A large array
+ * is asked for at once and in huge pages, for six thousand page faults a million entries cost as much as reading them.
+ *
+ * Elsewhere: serials_sort.c sorts. */
 #include "pki/crl/serials.h"
 
 #include <endian.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
+#include "pki/crl/serials_sort.h"
 #include "sallyport/base/mem.h"
 
 /* Behind the magnitude, big-endian: 36 bits of seconds since 1950, 4 bits of reason + 1. */
-#define EXTRA           5
-#define DATE_ZERO       (-631152000LL) /* 1950-01-01, the first moment that a UTCTime can name */
-#define DATE_MAX        ((1LL << 36) - 1)
-#define RECORD_MAX      (SP_SERIAL_MAX_BYTES + EXTRA)
-#define INSERTION_BELOW 24
-#define AHEAD           3 /* records, of each of 256 heaps: more than a processor foresees by itself */
+#define EXTRA     5
+#define DATE_ZERO (-631152000LL) /* 1950-01-01, the first moment that a UTCTime can name */
+#define DATE_MAX  ((1LL << 36) - 1)
+#define HUGE_PAGE ((size_t)2 << 20)
 
 static size_t stride_of(const struct sp_serial_class *c)
 {
@@ -45,6 +45,21 @@ static size_t class_at(const struct sp_serials *s, bool negative, size_t len)
     return low;
 }
 
+/* Room that is never used is never resident. */
+static void reserve(struct sp_serial_class *c, size_t count)
+{
+    size_t bytes = count * stride_of(c);
+    if (count > UINT32_MAX || bytes < 2 * HUGE_PAGE)
+        return;
+    c->records = malloc(bytes);
+    if (c->records == NULL)
+        return; /* it grows as it is filled, then */
+    c->room = (uint32_t)count;
+    uintptr_t first = ((uintptr_t)c->records + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+    uintptr_t end = ((uintptr_t)c->records + bytes) & ~(HUGE_PAGE - 1);
+    (void)!madvise((void *)first, end - first, MADV_HUGEPAGE); /* a kernel without them does without */
+}
+
 static struct sp_serial_class *class_for(struct sp_serials *s, bool negative, size_t len)
 {
     if (s->last < s->class_count && compare_class(&s->classes[s->last], negative, len) == 0)
@@ -59,7 +74,8 @@ static struct sp_serial_class *class_for(struct sp_serials *s, bool negative, si
     s->classes = more;
     memmove(more + at + 1, more + at, (s->class_count - at) * sizeof(*more));
     more[at] = (struct sp_serial_class){.negative = negative, .len = (uint8_t)len, .sorted = true};
-    s->class_count++;
+    if (s->class_count++ == 0)
+        reserve(&more[at], s->expected);
     return &more[at];
 }
 
@@ -83,9 +99,8 @@ static void write_extra(uint8_t *p, int64_t date, int8_t reason)
 {
     int64_t since = date - DATE_ZERO;
     since = since < 0 ? 0 : since > DATE_MAX ? DATE_MAX : since;
-    uint64_t bits = (uint64_t)since << 4 | (uint64_t)(reason + 1);
-    for (size_t i = 0; i < EXTRA; i++)
-        p[i] = (uint8_t)(bits >> (8 * (EXTRA - 1 - i)));
+    uint64_t bits = htobe64((uint64_t)since << 28 | (uint64_t)(reason + 1) << 24);
+    memcpy(p, &bits, EXTRA);
 }
 
 static struct sp_revoked read_extra(const uint8_t *p)
@@ -94,6 +109,13 @@ static struct sp_revoked read_extra(const uint8_t *p)
     for (size_t i = 0; i < EXTRA; i++)
         bits = bits << 8 | p[i];
     return (struct sp_revoked){(int64_t)(bits >> 4) + DATE_ZERO, (int8_t)((int)(bits & 15) - 1)};
+}
+
+/* `magnitude` is what `record` begins with, read where it came from: what has just been written is slow to read. */
+static bool is_in_order(const uint8_t *before, const uint8_t *magnitude, const uint8_t *record, size_t len)
+{
+    int order = len > 0 ? memcmp(before, magnitude, len) : 0;
+    return order < 0 || (order == 0 && memcmp(before + len, record + len, EXTRA) <= 0);
 }
 
 enum sp_rc sp_serials_add(
@@ -108,14 +130,32 @@ enum sp_rc sp_serials_add(
     if (len > 0)
         memcpy(record, magnitude, len);
     write_extra(record + len, date, reason);
-    if (c->sorted && c->count > 0 && memcmp(record - stride, record, stride) > 0)
-        c->sorted = false;
+    if (c->sorted && c->count > 0)
+        c->sorted = is_in_order(record - stride, magnitude, record, len);
     c->count++;
     s->count++;
     return SP_OK;
 }
 
-/* ---- sorting ---- */
+void sp_serials_seal(struct sp_serials *s)
+{
+    for (size_t i = 0; i < s->class_count; i++) {
+        struct sp_serial_class *c = &s->classes[i];
+        if (!c->sorted)
+            sp_records_sort(c->records, c->count, stride_of(c));
+        c->sorted = true;
+        uint8_t *less = realloc(c->records, c->count * stride_of(c));
+        if (less != NULL) {
+            c->records = less;
+            c->room = c->count;
+        }
+    }
+}
+
+/* ---- looking up ---- */
+
+/* Among so many, and more, it is worth guessing first. */
+#define GUESS_FROM 64
 
 /* Eight bytes as a number that is ordered as they are. */
 static inline uint64_t eight(const uint8_t *p)
@@ -135,132 +175,6 @@ static inline bool is_greater(const uint8_t *a, const uint8_t *b, size_t len)
     }
     return memcmp(a, b, len) > 0;
 }
-
-/* Of a length that is not known when compiling, eight bytes at a time: what compilers make of memcpy here takes several times
- * as long as the move itself. */
-static inline void copy_record(uint8_t *to, const uint8_t *from, size_t len)
-{
-    size_t i = 0;
-    for (; i + 8 <= len; i += 8)
-        memcpy(to + i, from + i, 8);
-    for (; i < len; i++)
-        to[i] = from[i];
-}
-
-/* Few records: their numbers are moved about, and they themselves once. Records are compared whole, date and reason behind
- * the serial: of two entries of one serial the later comes last. */
-static void sort_by_insertion(uint8_t *base, size_t n, size_t stride, size_t from)
-{
-    struct {
-        uint64_t first; /* the eight bytes at `from`, or as many as there are */
-        const uint8_t *record;
-    } order[INSERTION_BELOW], held;
-    uint8_t copy[(INSERTION_BELOW + 1) * RECORD_MAX];
-    size_t rest = stride - from > 8 ? stride - from - 8 : 0;
-    uint64_t mask = stride - from >= 8 ? UINT64_MAX : ~(UINT64_MAX >> (8 * (stride - from)));
-    if (n < 2 || from == stride)
-        return;
-    memcpy(copy, base, n * stride);
-    memset(copy + n * stride, 0, 8);
-    for (size_t i = 0; i < n; i++) {
-        held.record = copy + i * stride;
-        held.first = eight(held.record + from) & mask;
-        size_t j = i;
-        while (j > 0 && (order[j - 1].first > held.first ||
-                            (order[j - 1].first == held.first && rest > 0 &&
-                                memcmp(order[j - 1].record + from + 8, held.record + from + 8, rest) > 0))) {
-            order[j] = order[j - 1];
-            j--;
-        }
-        order[j] = held;
-    }
-    for (size_t i = 0; i < n; i++)
-        copy_record(base + i * stride, order[i].record, stride);
-}
-
-/* The first byte from `from` on in which not all are alike; `stride` if there is none. */
-static size_t first_difference(const uint8_t *base, size_t n, size_t stride, size_t from)
-{
-    size_t common = stride;
-    for (size_t i = 1; i < n && common > from; i++) {
-        const uint8_t *p = base + i * stride;
-        size_t at = from;
-        while (at < common && p[at] == base[at])
-            at++;
-        common = at;
-    }
-    return common;
-}
-
-static void swap_records(uint8_t *a, uint8_t *b, size_t stride)
-{
-    uint8_t held[RECORD_MAX];
-    copy_record(held, a, stride);
-    copy_record(a, b, stride);
-    copy_record(b, held, stride);
-}
-
-/* Into 256 heaps by the byte `at`, in place; ends[b] gets the end of heap b. */
-static void deal(uint8_t *base, size_t n, size_t stride, size_t at, uint32_t ends[256])
-{
-    uint32_t next[256], counts[256] = {0};
-    for (size_t i = 0; i < n; i++)
-        counts[base[i * stride + at]]++;
-    for (uint32_t b = 0, sum = 0; b < 256; b++) {
-        next[b] = sum;
-        sum += counts[b];
-        ends[b] = sum;
-    }
-    for (size_t b = 0; b < 256; b++) {
-        while (next[b] < ends[b]) {
-            uint8_t *p = base + next[b] * stride;
-            size_t goes = p[at];
-            if (goes != b)
-                swap_records(p, base + next[goes] * stride, stride);
-            next[goes]++;
-            __builtin_prefetch((const void *)((uintptr_t)base + (next[goes] + AHEAD) * stride), 1);
-        }
-    }
-}
-
-/* Each level of the recursion stands for one more byte: at most RECORD_MAX of them, of a kilobyte each. */
-static void sort_by_bytes(uint8_t *base, size_t n, size_t stride, size_t from)
-{
-    uint32_t ends[256];
-    if (n < INSERTION_BELOW) {
-        sort_by_insertion(base, n, stride, from);
-        return;
-    }
-    from = first_difference(base, n, stride, from);
-    if (from == stride)
-        return;
-    deal(base, n, stride, from, ends);
-    for (size_t b = 0, start = 0; b < 256; b++) {
-        if (ends[b] - start > 1)
-            sort_by_bytes(base + start * stride, ends[b] - start, stride, from + 1);
-        start = ends[b];
-    }
-}
-
-void sp_serials_seal(struct sp_serials *s)
-{
-    for (size_t i = 0; i < s->class_count; i++) {
-        struct sp_serial_class *c = &s->classes[i];
-        if (!c->sorted)
-            sort_by_bytes(c->records, c->count, stride_of(c), 0);
-        c->sorted = true;
-        uint8_t *less = realloc(c->records, c->count * stride_of(c));
-        if (less != NULL) {
-            c->records = less;
-            c->room = c->count;
-        }
-    }
-}
-
-/* ---- looking up ---- */
-
-/* Among so many, and more, it is worth guessing first. */
-#define GUESS_FROM 64
 
 /* A sorted class and what is looked for in it. */
 struct search {

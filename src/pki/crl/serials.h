@@ -26,7 +26,8 @@ struct sp_serial_class {
 struct sp_serials {
     struct sp_serial_class *classes; /* ordered by sign and length; owned */
     size_t class_count, last;
-    size_t count; /* of entries */
+    size_t count;    /* of entries */
+    size_t expected; /* how many may come, as far as that is known when the first does; 0: it is not */
 };
 
 /* `magnitude` without leading zeros. SP_FAIL: no memory, or more than 2^32 - 1 of a kind. */

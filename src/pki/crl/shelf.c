@@ -17,8 +17,9 @@
 #include "sallyport/base/clock.h"
 #include "sallyport/base/mem.h"
 
-/* The kernel's clock for files goes in steps: a file that was read within one of them may change without a trace. */
-#define RACY_US 100000
+/* The kernel's clock for files goes in steps, of 10 ms at most: a file that was read within one of them may change without a
+ * trace. */
+#define RACY_US 10000
 /* Of a file whose CRLs grow older each time and are nobody's, so many are kept. */
 #define UNPROVEN_MAX 8
 

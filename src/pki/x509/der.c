@@ -1,6 +1,7 @@
 /* See the header. The parsers that stand on this are crl_read.c and crl_ext.c. */
 #include "pki/x509/der.h"
 
+#include <endian.h>
 #include <stdlib.h>
 
 #define FIRST_ROOM ((size_t)1 << 16)
@@ -50,13 +51,20 @@ bool sp_der_take(struct sp_der *d, uint8_t tag, struct sp_der_item *out)
 
 /* ---- values ---- */
 
-static bool two_digits(const uint8_t *p, unsigned low, unsigned high, unsigned *out)
+#define ZEROS UINT64_C(0x3030303030303030)
+
+/* Eight digits as a number for every two. False: something else is among them. All at once, since a CRL has twelve an entry. */
+static inline bool pairs_of(uint64_t digits, unsigned out[4])
 {
-    unsigned tens = (unsigned)p[0] - '0', ones = (unsigned)p[1] - '0';
-    if (tens > 9 || ones > 9)
+    uint64_t x = le64toh(digits);
+    const uint64_t high = UINT64_C(0xf0f0f0f0f0f0f0f0);
+    if ((x & high) != ZEROS || ((x + UINT64_C(0x0606060606060606)) & high) != ZEROS)
         return false;
-    *out = tens * 10 + ones;
-    return *out >= low && *out <= high;
+    x -= ZEROS;
+    x = x * 10 + (x >> 8); /* no digit of it reaches the next byte */
+    for (unsigned i = 0; i < 4; i++)
+        out[i] = (unsigned)(x >> (16 * i)) & 0xff;
+    return true;
 }
 
 /* Days from 1970-01-01 to the date in the proleptic Gregorian calendar; years from 0. Counted from March, so that
@@ -79,21 +87,26 @@ static unsigned days_in(unsigned year, unsigned month)
 bool sp_der_time(const struct sp_der_item *i, int64_t *out)
 {
     const uint8_t *p = i->bytes;
-    unsigned century = 0, year, month, day, hour, minute, second;
+    unsigned century[4] = {0}, date[4], time[4]; /* year, month, day, hour; minute, second */
+    uint64_t eight, four = ZEROS, two = ZEROS;
     bool full = i->tag == SP_DER_GENERALIZED_TIME;
     if ((!full && i->tag != SP_DER_UTC_TIME) || i->len != (full ? 15 : 13))
         return false;
-    if (full && !two_digits(p, 0, 99, &century))
+    if (full) {
+        memcpy(&two, p, 2);
+        if (!pairs_of(two, century))
+            return false;
+        p += 2;
+    }
+    memcpy(&eight, p, 8);
+    memcpy(&four, p + 8, 4);
+    if (!pairs_of(eight, date) || !pairs_of(four, time) || p[12] != 'Z')
         return false;
-    p += full ? 2 : 0;
-    if (!two_digits(p, 0, 99, &year) || !two_digits(p + 2, 1, 12, &month) ||
-        !two_digits(p + 4, 1, 31, &day) || !two_digits(p + 6, 0, 23, &hour) ||
-        !two_digits(p + 8, 0, 59, &minute) || !two_digits(p + 10, 0, 59, &second) || p[12] != 'Z')
+    unsigned year = date[0] + (full ? century[0] * 100 : date[0] >= 50 ? 1900 : 2000);
+    if (date[1] < 1 || date[1] > 12 || date[2] < 1 || date[2] > days_in(year, date[1]) || date[3] > 23 ||
+        time[0] > 59 || time[1] > 59)
         return false;
-    year += full ? century * 100 : year >= 50 ? 1900 : 2000;
-    if (day > days_in(year, month))
-        return false;
-    *out = ((days_of(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
+    *out = ((days_of(year, date[1], date[2]) * 24 + date[3]) * 60 + time[0]) * 60 + time[1];
     return true;
 }
 
@@ -244,6 +257,8 @@ enum sp_rc sp_der_enter(
 enum sp_rc sp_der_item(struct sp_der_stream *s, const char *what, struct sp_der_item *out, struct sp_err *err)
 {
     size_t header = 0, len = 0;
+    if (sp_der_here(s, out))
+        return SP_OK;
     if (look(s, what, &out->tag, &header, &len, err) != SP_OK)
         return SP_FAIL;
     if (len > SP_DER_WINDOW - header)

@@ -42,6 +42,17 @@ SP_MUST_USE enum sp_rc sp_der_header(
     const uint8_t *p, const uint8_t *end, uint8_t *tag, size_t *header, size_t *content);
 /* The next element, whole, and d->p behind it. */
 SP_MUST_USE bool sp_der_next(struct sp_der *d, struct sp_der_item *out);
+/* The same, done on the spot for what is short, as almost everything in a CRL is. */
+static inline bool sp_der_next_short(struct sp_der *d, struct sp_der_item *out)
+{
+    const uint8_t *p = d->p;
+    size_t have = (size_t)(d->end - p);
+    if (have < 2 || (p[0] & 0x1f) == 0x1f || p[1] >= 0x80 || have - 2 < p[1])
+        return sp_der_next(d, out);
+    *out = (struct sp_der_item){.start = p, .bytes = p + 2, .len = p[1], .tag = p[0]};
+    d->p = p + 2 + p[1];
+    return true;
+}
 /* The same if its tag is `tag`; else false and nothing is read. */
 SP_MUST_USE bool sp_der_take(struct sp_der *d, uint8_t tag, struct sp_der_item *out);
 /* UTCTime as YYMMDDHHMMSSZ or GeneralizedTime as YYYYMMDDHHMMSSZ (RFC 5280 §5.1.2.4), to seconds since 1970. */
@@ -66,8 +77,9 @@ struct sp_der_stream {
     size_t seen_from; /* in the window: what has not been shown yet */
     uint8_t *window;  /* owned; allocated at the first read */
     size_t at, end, room;
-    uint64_t base; /* position of window[0] in the whole */
-    bool over;     /* nothing comes after window[end] */
+    uint64_t base;  /* position of window[0] in the whole */
+    uint64_t whole; /* more than so many bytes will not come; 0: that is not known */
+    bool over;      /* nothing comes after window[end] */
 };
 
 /* Frees the window. */
@@ -87,6 +99,16 @@ SP_MUST_USE enum sp_rc sp_der_enter(
 /* The next element as a whole, the position behind it. Valid until the next call. */
 SP_MUST_USE enum sp_rc sp_der_item(
     struct sp_der_stream *s, const char *what, struct sp_der_item *out, struct sp_err *err);
+/* The same if all of it is in the window by now; else false and nothing is read. */
+SP_MUST_USE static inline bool sp_der_here(struct sp_der_stream *s, struct sp_der_item *out)
+{
+    if (s->at == s->end)
+        return false;
+    struct sp_der d = {s->window + s->at, s->window + s->end};
+    bool is_here = sp_der_next_short(&d, out);
+    s->at = (size_t)(d.p - s->window);
+    return is_here;
+}
 /* The tag of what comes next, or 0 at `stop` or the end. */
 SP_MUST_USE enum sp_rc sp_der_peek(
     struct sp_der_stream *s, uint64_t stop, const char *what, uint8_t *tag, struct sp_err *err);
