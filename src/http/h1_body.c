@@ -109,14 +109,20 @@ static struct sp_slice take_run(struct sp_h1_body *b, struct sp_slice rest)
     return rest;
 }
 
+/* The end of a chunk's data, whoever read it. */
+static void end_chunk(struct sp_h1_body *b)
+{
+    if (b->state == CH_DATA && b->left == 0)
+        b->state = CH_DATA_CR;
+}
+
 static enum sp_rc next_chunked(
     struct sp_h1_body *b, struct sp_slice in, size_t *used, struct sp_slice *data, struct sp_fault *fault)
 {
     for (size_t i = 0; i < in.len;) {
         if (b->state == CH_DATA) {
             *data = take_run(b, sp_slice_sub(in, i, in.len));
-            if (b->left == 0)
-                b->state = CH_DATA_CR;
+            end_chunk(b);
             *used = i + data->len;
             return SP_OK;
         }
@@ -157,4 +163,25 @@ enum sp_rc sp_h1_body_next(
     *data = take_run(b, in);
     *used = data->len;
     return SP_OK;
+}
+
+size_t sp_h1_body_certain(const struct sp_h1_body *b)
+{
+    uint64_t left = b->left;
+
+    if (b->framing == SP_FRAMING_CLOSE)
+        left = UINT64_MAX;
+    else if (b->framing == SP_FRAMING_CHUNKED && b->state != CH_DATA)
+        left = 0;
+    return left < SIZE_MAX ? (size_t)left : SIZE_MAX;
+}
+
+void sp_h1_body_pass(struct sp_h1_body *b, size_t n)
+{
+    SP_ASSERT(n <= sp_h1_body_certain(b));
+    if (b->framing == SP_FRAMING_CLOSE)
+        b->left = UINT64_MAX;
+    b->left -= n;
+    b->total += n;
+    end_chunk(b);
 }

@@ -40,9 +40,8 @@ static bool h1_next(struct sp_stream *s)
 static void h1_free(struct sp_stream *s)
 {
     struct h1 *h = h1_of(s);
-    sp_pool_give(h->blocks, h->in);
+    h1_recv_give_blocks(h);
     sp_pool_give(h->blocks, h->out);
-    sp_pool_give(h->blocks, h->scratch);
     sp_free(h);
 }
 
@@ -76,6 +75,18 @@ struct sp_stream *sp_h1_new(enum sp_side side, struct sp_transport *transport, s
     if (h->limits.header_bytes > H1_HEAD_MAX)
         h->limits.header_bytes = H1_HEAD_MAX;
     return &h->stream;
+}
+
+char *sp_run_take(struct sp_pool *runs, bool lags)
+{
+    return lags && runs->taken >= runs->max / 2 ? NULL : sp_pool_take(runs);
+}
+
+void sp_h1_use_runs(struct sp_stream *s, struct sp_pool *runs)
+{
+    struct h1 *h = h1_of(s);
+    SP_ASSERT(h->run == NULL && runs->block_size == SP_IO_RUN);
+    h->runs = runs;
 }
 
 bool sp_h1_is_idle(const struct sp_stream *s)

@@ -8,7 +8,11 @@
  *
  * The input block: the head stays at its front until the next message, so that its slices hold; body bytes are
  * read behind it, and when they have been consumed the next ones are read to the same place. Trailers are kept there until
- * the next message, like the head. Nothing is ever moved under a view. */
+ * the next message, like the head. Nothing is ever moved under a view.
+ *
+ * The run: a larger block, taken when the input block is used up and the framing says that much body data is next, and read into no
+ * further than that is certain. So whatever is not body data is in the input block alone. There is one only while bytes of
+ * it are handed out. */
 #ifndef HTTP_H1_CONN_H
 #define HTTP_H1_CONN_H
 
@@ -17,6 +21,8 @@
 /* A head may fill its block up to here, so that there is always room to read a body, or the
  * whole of its trailers, behind it. */
 #define H1_HEAD_MAX (SP_IO_BLOCK - SP_TRAILER_BYTES_MAX)
+/* Body data that makes a run worth taking. */
+#define H1_RUN_LEAST 65536
 /* 1xx heads before a final one: more is a backend that plays with us. */
 #define H1_INTERIM_MAX 16
 
@@ -34,6 +40,7 @@ struct h1 {
     struct sp_stream stream;
     struct sp_transport *transport;
     struct sp_pool *blocks;
+    struct sp_pool *runs; /* or NULL */
     struct sp_h1_limits limits;
     enum sp_side side;
     enum sp_method method; /* of the present exchange */
@@ -43,12 +50,16 @@ struct h1 {
     bool received; /* a byte of this exchange's message has come */
     /* The last read gave bytes: before the next one, the kernel is asked for what came with them. */
     bool ask_again;
-    bool keep_alive;            /* as the peer's final head said */
-    uint8_t interim;            /* 1xx heads so far */
-    char *in;                   /* a block, or NULL */
-    uint32_t in_at, in_end;     /* bytes not yet dealt with */
-    uint32_t head_len;          /* bytes of the head at the front of the block */
-    uint32_t view_len;          /* of those at in_at: handed out by recv_body, not yet consumed */
+    bool keep_alive;        /* as the peer's final head said */
+    uint8_t interim;        /* 1xx heads so far */
+    char *in;               /* a block, or NULL */
+    uint32_t in_at, in_end; /* bytes not yet dealt with */
+    uint32_t head_len;      /* bytes of the head at the front of the block */
+    char *run;              /* or NULL */
+    uint32_t run_at;        /* bytes of the run that were consumed */
+    bool offered;           /* nothing of the view has been consumed since it was handed out */
+    bool lags;              /* of the last run something had to be handed out again */
+    uint32_t view_len;      /* of those at in_at, or in the run: handed out by recv_body, not yet consumed */
     struct h1_scratch *scratch; /* in a block, or NULL */
     struct sp_h1_body body;
     uint32_t trailers_at, trailers_len; /* their lines in the block, once the body has ended */
@@ -77,7 +88,7 @@ void h1_consume(struct sp_stream *s, size_t n);
 /* The received message is complete, without reading further. */
 bool h1_recv_is_done(struct h1 *h);
 size_t h1_trailers(struct sp_stream *s, const struct sp_header **items);
-/* The input block and what was parsed of it. */
+/* The input block, what was parsed of it, and the run. */
 void h1_recv_give_blocks(struct h1 *h);
 /* Makes ready for the next message: bytes behind the present one move to the front, an empty block goes back to
  * the pool. */

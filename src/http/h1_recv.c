@@ -1,6 +1,6 @@
 /* The receiving half of the HTTP/1.1 codec: reads into the input block, parses heads in place, hands out body
- * as views. One transport read at most per call that finds nothing; the deadline of a message is its caller's
- * business. */
+ * as views, of a run where there is much of it. One transport read at most per call that finds nothing; the deadline of
+ * a message is its caller's business. */
 #include "h1_conn.h"
 #include "syntax.h"
 
@@ -43,19 +43,56 @@ static void give_block(struct h1 *h)
     h->in_at = h->in_end = h->head_len = 0;
 }
 
-/* Reads behind what is there. SP_OK: at least one byte more. */
-static enum sp_rc fill(struct h1 *h)
+static void give_run(struct h1 *h)
 {
-    size_t n = 0;
+    sp_pool_give(h->runs, h->run);
+    h->run = NULL;
+}
+
+static enum sp_rc read_into(struct h1 *h, char *at, size_t room, size_t *n)
+{
+    *n = 0;
     if (h->ask_again)
         sp_transport_expect_more(h->transport);
     h->ask_again = false;
-    enum sp_rc rc = sp_transport_read(h->transport, h->in + h->in_end, SP_IO_BLOCK - h->in_end, &n);
-    if (rc == SP_OK) {
-        h->in_end += (uint32_t)n;
+    enum sp_rc rc = sp_transport_read(h->transport, at, room, n);
+    if (rc == SP_OK)
         h->received = h->ask_again = true;
-    }
     return rc;
+}
+
+/* Reads behind what is there. SP_OK: at least one byte more. */
+static enum sp_rc fill(struct h1 *h)
+{
+    size_t n;
+    enum sp_rc rc = read_into(h, h->in + h->in_end, SP_IO_BLOCK - h->in_end, &n);
+    h->in_end += (uint32_t)n;
+    return rc;
+}
+
+/* When the input block is used up: nothing of the body is in it. */
+static bool take_run(struct h1 *h)
+{
+    if (h->runs == NULL || sp_h1_body_certain(&h->body) < H1_RUN_LEAST)
+        return false;
+    h->run = sp_run_take(h->runs, h->lags);
+    return h->run != NULL;
+}
+
+/* SP_OK: what was read is the view. */
+static enum sp_rc fill_run(struct h1 *h)
+{
+    size_t n, certain = sp_h1_body_certain(&h->body);
+    enum sp_rc rc = read_into(h, h->run, certain < SP_IO_RUN ? certain : SP_IO_RUN, &n);
+    if (rc != SP_OK) {
+        give_run(h);
+        return rc;
+    }
+    sp_h1_body_pass(&h->body, n);
+    h->lags = h->offered = false;
+    h->run_at = 0;
+    h->view_len = (uint32_t)n;
+    return SP_OK;
 }
 
 static void drop_front(struct h1 *h, uint32_t n)
@@ -244,7 +281,7 @@ enum sp_rc h1_recv_body(struct sp_stream *s, struct sp_slice *data, struct sp_fa
         if (rc != SP_AGAIN)
             return rc;
         make_room(h);
-        rc = fill(h);
+        rc = take_run(h) ? fill_run(h) : fill(h);
         if (rc == SP_EOF && h->body.framing == SP_FRAMING_CLOSE) {
             h->rx = RX_DONE;
             return SP_EOF;
@@ -254,7 +291,9 @@ enum sp_rc h1_recv_body(struct sp_stream *s, struct sp_slice *data, struct sp_fa
         if (rc != SP_OK)
             return cut_off(h, fault, "the connection ended inside a body");
     }
-    *data = (struct sp_slice){h->in + h->in_at, h->view_len};
+    h->lags = h->lags || (h->run != NULL && h->offered);
+    h->offered = true;
+    *data = (struct sp_slice){h->run != NULL ? h->run + h->run_at : h->in + h->in_at, h->view_len};
     return SP_OK;
 }
 
@@ -263,7 +302,14 @@ void h1_consume(struct sp_stream *s, size_t n)
     struct h1 *h = h1_of(s);
     SP_ASSERT(n <= h->view_len);
     h->view_len -= (uint32_t)n;
-    h->in_at += (uint32_t)n;
+    if (h->run == NULL) {
+        h->in_at += (uint32_t)n;
+        return;
+    }
+    h->offered = false;
+    h->run_at += (uint32_t)n;
+    if (h->view_len == 0)
+        give_run(h);
 }
 
 bool h1_recv_is_done(struct h1 *h)
@@ -287,6 +333,8 @@ size_t h1_trailers(struct sp_stream *s, const struct sp_header **items)
 void h1_recv_give_blocks(struct h1 *h)
 {
     give_block(h);
+    if (h->run != NULL)
+        give_run(h);
     sp_pool_give(h->blocks, h->scratch);
     h->scratch = NULL;
 }

@@ -49,16 +49,24 @@ static enum sp_rc plain_read(struct sp_transport *t, void *buf, size_t room, siz
     return SP_OK;
 }
 
+/* sendmsg takes the vector as it is; the cast only drops a const that the kernel honours. Where there is but one piece the kernel
+ * spares itself the header and the vector by send. */
+static ssize_t send_vector(int fd, const struct iovec *iov, int count)
+{
+    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
+    if (count == 1)
+        return send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
+    return sendmsg(fd, &msg, MSG_NOSIGNAL);
+}
+
 static enum sp_rc plain_writev(struct sp_transport *t, const struct iovec *iov, int count, size_t *taken)
 {
     *taken = 0;
     if (!t->can_write)
         return SP_AGAIN;
-    /* sendmsg takes the vector as it is; the cast only drops a const that the kernel honours. */
-    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count};
     ssize_t sent;
     do
-        sent = sendmsg(t->fd, &msg, MSG_NOSIGNAL);
+        sent = send_vector(t->fd, iov, count);
     while (sent < 0 && errno == EINTR);
     if (sent < 0) {
         if (errno != EAGAIN && errno != EWOULDBLOCK) {

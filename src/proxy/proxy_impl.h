@@ -47,7 +47,7 @@ struct sp_reach {
 struct sp_worker {
     struct sp_worker_options o;
     struct sp_desk desk;
-    struct sp_pool blocks, exchanges;
+    struct sp_pool blocks, runs, exchanges;
     struct sp_h1_limits limits; /* of request heads, from the view */
     struct sp_upstreams *upstreams;
     struct sp_view *view;
@@ -57,6 +57,7 @@ struct sp_worker {
     struct sp_list
         warm; /* of them, those that keep their transport's buffers; the one that was used last is at the end */
     unsigned warm_count;
+    struct sp_list unsure; /* tunnels of whose sides one may have been reset (tunnel.c) */
     struct sp_reach reach;
     struct sp_wheel wheel; /* of the sessions that the clock will end */
     struct sp_timer *tick; /* once a second while there are sessions */

@@ -170,6 +170,31 @@ def test_a_client_that_breaks_ends_the_backend(gate, pair):
     assert gate.wait_access(peer=client.peer)["reason"] == "client_gone"
 
 
+def test_a_client_that_breaks_right_behind_its_words_ends_the_backend(gate, pair):
+    """The kernel reports both in one go, and the break never again."""
+    client, sock = pair
+    gate.signal(signal.SIGSTOP)
+    client.send(b"my last word")
+    client.reset()
+    gate.signal(signal.SIGCONT)
+    assert tcp.exactly(sock, 12) == b"my last word"
+    assert tcp.is_over(sock)
+    assert gate.wait_access(peer=client.peer)["reason"] == "client_gone"
+
+
+def test_a_backend_that_breaks_right_behind_its_words_ends_the_client(gate, pair):
+    client, sock = pair
+    client.send(b"x")
+    assert tcp.exactly(sock, 1) == b"x"
+    gate.signal(signal.SIGSTOP)
+    sock.sendall(b"my last word")
+    tcp.reset(sock)
+    gate.signal(signal.SIGCONT)
+    assert tcp.exactly(client.tls, 12) == b"my last word"
+    assert tcp.is_over(client.tls)
+    assert gate.wait_access(peer=client.peer)["reason"] == "backend_closed"
+
+
 def fill(client):
     """Until nobody takes any more of it."""
     client.tls.settimeout(1)

@@ -491,20 +491,20 @@ static void test_tasks_behind_run_a_few_a_turn_in_their_order_and_after_the_othe
         sp_task_init(&behind[i].task, on_job);
         sp_loop_defer_behind(f->loop, &behind[i].task);
     }
-    sp_loop_defer_behind(f->loop, &behind[0].task); /* stays the first */
-    sp_task_cancel(&behind[1].task);
+    sp_loop_defer_behind(f->loop, &behind[1].task); /* stays where it is */
+    sp_task_cancel(&behind[0].task);
     sp_task_init(&other.task, on_job);
     sp_loop_defer(f->loop, &other.task);
     sp_loop_turn(f->loop, LONG_MS); /* does not wait: there is work */
     assert_int_equal(other.runs, 1);
-    assert_int_equal(behind[0].runs, 1);
+    assert_int_equal(behind[1].runs, 1);
     assert_int_equal(behind[SP_BEHIND_A_TURN].runs, 1); /* in place of the one that was cancelled */
     assert_int_equal(behind[SP_BEHIND_A_TURN + 1].runs, 0);
     sp_loop_turn(f->loop, LONG_MS);
     assert_int_equal(other.runs, 2);
     assert_int_equal(behind[SP_BEHIND_A_TURN + 1].runs, 1);
-    assert_int_equal(behind[0].runs, 1);
-    assert_int_equal(behind[1].runs, 0);
+    assert_int_equal(behind[1].runs, 1);
+    assert_int_equal(behind[0].runs, 0);
 }
 
 struct corpse {

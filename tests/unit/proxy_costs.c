@@ -42,6 +42,7 @@ struct rig {
     struct sp_snapshot *snapshot;
     struct sp_worker *worker;
     struct counted_calls calls;
+    bool is_tcp; /* mode tcp: each client has a connection of the backend's to itself */
 };
 
 struct client {
@@ -59,12 +60,13 @@ static const char *write_config(struct rig *r, unsigned port)
         "workers: 1\n"
         "gates: 1\n"
         "listeners:\n"
-        "  - {name: l, address: \"127.0.0.1:1\", tls: {certificates: [{chain: %s, key: %s}]},\n"
+        "  - {name: l, address: \"127.0.0.1:1\", mode: %s, tls: {certificates: [{chain: %s, key: %s}]},\n"
         "     client_auth: {ca: [%s], crl_missing: accept}}\n"
         "callers: {c: [{uri: \"spiffe://test/*\"}]}\n"
-        "rules: [{name: r, from: [c], path: \"/things/**\", upstream: u}]\n"
-        "upstreams: {u: {endpoints: [\"127.0.0.1:%u\"], identity_headers: [plain, rfc9440]}}\n",
-        site.chain, site.key, ca, port);
+        "rules: [{name: r, from: [c]%s, upstream: u}]\n"
+        "upstreams: {u: {endpoints: [\"127.0.0.1:%u\"]%s}}\n",
+        r->is_tcp ? "tcp" : "http", site.chain, site.key, ca, r->is_tcp ? "" : ", path: \"/things/**\"", port,
+        r->is_tcp ? "" : ", identity_headers: [plain, rfc9440]");
     return fix_write_text("sallyport.yaml", text);
 }
 
@@ -86,13 +88,14 @@ static void load(struct rig *r)
 }
 
 /* `access`: a file, or "off". */
-static struct rig *rig_new(const char *access)
+static struct rig *rig_new(bool is_tcp, const char *access)
 {
     struct rig *r = SP_NEW(struct rig);
     struct sp_err err;
 
     assert_non_null(r);
     r->backend = -1;
+    r->is_tcp = is_tcp;
     signal(SIGPIPE, SIG_IGN);
     tls_pki_make(&r->pki);
     r->meters = sp_meters_new();
@@ -155,7 +158,7 @@ static void hand_over(struct rig *r, struct sp_transport *t)
     struct sp_handover *h = sp_handover_new(&(struct sp_handover){.transport = t,
         .identity = sp_tls_take_identity(t),
         .timeouts = r->snapshot->listeners[0].config->timeouts,
-        .mode = SP_MODE_HTTP,
+        .mode = r->is_tcp ? SP_MODE_TCP : SP_MODE_HTTP,
         .authenticated_at = sp_tls_authenticated_at(t),
         .generation = 1,
         .accepted_ms = sp_mono_ms(),
@@ -235,8 +238,13 @@ static void answer(struct rig *r)
         assert_true(n > 0);
         len += (size_t)n;
     }
-    assert_non_null(memmem(bytes, len, "\r\nX-Client-Subject: CN=good\r\n", 29));
-    assert_non_null(memmem(bytes, len, "\r\nX-Forwarded-Proto: https\r\n", 28));
+    if (r->is_tcp) {
+        assert_int_equal(len, sizeof(REQUEST) - 1);
+        assert_memory_equal(bytes, REQUEST, len);
+    } else {
+        assert_non_null(memmem(bytes, len, "\r\nX-Client-Subject: CN=good\r\n", 29));
+        assert_non_null(memmem(bytes, len, "\r\nX-Forwarded-Proto: https\r\n", 28));
+    }
     assert_int_equal(write(r->backend, ANSWER, sizeof(ANSWER) - 1), sizeof(ANSWER) - 1);
 }
 
@@ -299,13 +307,15 @@ static void assert_only_the_necessary(const struct counted_calls *calls, bool lo
 struct setting {
     const char *what;
     int version, clients;
-    bool logs;
+    bool logs, is_tcp;
 };
 static const struct setting SETTINGS[] = {
-    {"TLS 1.3", TLS1_3_VERSION, 1, false},
-    {"TLS 1.3 with the access log", TLS1_3_VERSION, 1, true},
-    {"TLS 1.2", TLS1_2_VERSION, 1, false},
-    {"TLS 1.3 of eight clients in turn", TLS1_3_VERSION, CLIENTS, false},
+    {"TLS 1.3", TLS1_3_VERSION, 1, false, false},
+    {"TLS 1.3 with the access log", TLS1_3_VERSION, 1, true, false},
+    {"TLS 1.2", TLS1_2_VERSION, 1, false, false},
+    {"TLS 1.3 of eight clients in turn", TLS1_3_VERSION, CLIENTS, false, false},
+    {"TLS 1.3 in mode tcp", TLS1_3_VERSION, 1, false, true},
+    {"TLS 1.2 in mode tcp", TLS1_2_VERSION, 1, false, true},
 };
 
 static void test_a_kept_request_costs_four_calls_and_no_allocation(void **state)
@@ -316,7 +326,7 @@ static void test_a_kept_request_costs_four_calls_and_no_allocation(void **state)
         char access[256] = "off";
         if (s->logs)
             (void)snprintf(access, sizeof(access), "%s/access", fix_folder());
-        struct rig *r = rig_new(access);
+        struct rig *r = rig_new(s->is_tcp, access);
         struct client clients[CLIENTS];
         for (int c = 0; c < s->clients; c++)
             clients[c] = client_open(r, s->version);
@@ -335,7 +345,7 @@ static void test_a_kept_request_costs_four_calls_and_no_allocation(void **state)
 static void test_whoever_comes_again_is_served_however_many_there_are(void **state)
 {
     (void)state;
-    struct rig *r = rig_new("off");
+    struct rig *r = rig_new(false, "off");
     struct client clients[CROWD];
     for (int i = 0; i < CROWD; i++)
         clients[i] = client_open(r, TLS1_3_VERSION);

@@ -67,9 +67,15 @@ struct sp_stream {
     const struct sp_codec_ops *ops;
 };
 
-/* One block holds a head or a run of body on its way. Blocks come from the worker's pool, whose block_size must
+/* One block holds a head or a piece of body on its way. Blocks come from the worker's pool, whose block_size must
  * be this. */
 #define SP_IO_BLOCK 32768
+/* A run is four of them, for bodies of which much is still to come: fewer and larger reads and writes. They come from a pool of
+ * their own, which is bounded: where none is to be had, a block serves as well. */
+#define SP_IO_RUN 131072
+/* NULL: none. Who `lags`, that is, had his last one wait for its writer, takes none of the last half of the pool's, so that those who
+ * are slow leave some to those who are not. */
+SP_MUST_USE char *sp_run_take(struct sp_pool *runs, bool lags);
 
 enum sp_side { SP_SERVER, SP_CLIENT };
 
@@ -78,6 +84,9 @@ enum sp_side { SP_SERVER, SP_CLIENT };
  * depends on it: a client stream in send_head, a server stream in recv_head or seen. */
 SP_MUST_USE struct sp_stream *sp_h1_new(enum sp_side side, struct sp_transport *transport,
     struct sp_pool *blocks, const struct sp_h1_limits *limits);
+/* From now on body data that is certain to come, 64 KiB of it or more, is read into a run of `runs`, whose block_size is
+ * SP_IO_RUN. Borrowed for the stream's life. A run goes back as soon as it is consumed, or when there was nothing to read. */
+void sp_h1_use_runs(struct sp_stream *s, struct sp_pool *runs);
 /* The connection has changed its protocol: the bytes behind the 101 (client side), or behind the request (server side), that
  * were read already. The caller relays and drops them, and reads what follows from the transport himself; what was sent
  * before is still to be flushed. */

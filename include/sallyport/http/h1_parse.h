@@ -83,6 +83,10 @@ void sp_h1_body_init(struct sp_h1_body *b, enum sp_framing framing, uint64_t con
  * SP_FRAMING_CLOSE it never says SP_EOF: the end of the connection is the end. */
 SP_MUST_USE enum sp_rc sp_h1_body_next(
     struct sp_h1_body *b, struct sp_slice in, size_t *used, struct sp_slice *data, struct sp_fault *fault);
+/* How many of the bytes to come are body data for certain: neither framing nor what follows the message. */
+size_t sp_h1_body_certain(const struct sp_h1_body *b);
+/* So many of those, n <= sp_h1_body_certain, have come and gone without having been looked at. */
+void sp_h1_body_pass(struct sp_h1_body *b, size_t n);
 /* The fields of `lines`, which SP_EOF has handed out, but for those that may not be trailers (RFC 9110 §6.5.1); how many. */
 size_t sp_h1_trailers(struct sp_slice lines, struct sp_header items[SP_TRAILERS_MAX]);
 

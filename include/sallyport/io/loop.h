@@ -31,6 +31,9 @@ SP_MUST_USE struct sp_watch *sp_watch_new(
     struct sp_loop *loop, int fd, void (*on_event)(void *arg, unsigned events), void *arg);
 /* Takes NULL. Safe inside its own callback: no further call comes. Does not close fd. */
 void sp_watch_free(struct sp_watch *w);
+/* The same without SP_EV_WRITE, which a fresh socket would report at once: for as long as nobody waits for room. */
+SP_MUST_USE struct sp_watch *sp_watch_new_reading(
+    struct sp_loop *loop, int fd, void (*on_event)(void *arg, unsigned events), void *arg);
 
 /* Level-triggered read interest that can be switched, for listening sockets. */
 SP_MUST_USE struct sp_watch *sp_watch_new_level(
@@ -79,7 +82,7 @@ void sp_task_init(struct sp_task *t, void (*fn)(struct sp_task *t));
 void sp_loop_defer(struct sp_loop *loop, struct sp_task *t);
 /* Queue behind everything else: of these tasks so many a turn are run, in their order, so that however many there are, events do not
  * wait for more. One that is deferred already stays where it is. */
-#define SP_BEHIND_A_TURN 2
+#define SP_BEHIND_A_TURN 1
 void sp_loop_defer_behind(struct sp_loop *loop, struct sp_task *t);
 void sp_task_cancel(struct sp_task *t);
 

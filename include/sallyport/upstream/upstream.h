@@ -23,6 +23,7 @@ struct sp_upstreams;
 struct sp_upstreams_options {
     struct sp_loop *loop;
     struct sp_pool *blocks;
+    struct sp_pool *runs; /* for sp_h1_use_runs; NULL: none */
     struct sp_meter_block *meter;
     struct sp_random *random;
     struct sp_roster *roster;

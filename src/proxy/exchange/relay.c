@@ -1,12 +1,14 @@
 /* The two halves of an exchange, both at once: the request's body to the backend, the response to the client.
  * Each half goes as far as it can and stops where its reader has nothing or its writer takes nothing; what is
  * not read is not buffered, so a slow side slows the other, and a body of any size needs the two blocks that a
- * head needs. */
+ * head needs, or a run in place of one. */
 #include "proxy/proxy_impl.h"
 #include "sallyport/base/clock.h"
 
-/* Blocks of body that one exchange may move in one turn of the loop before others have theirs. */
-#define RUNS_A_TURN 2
+/* What one half moves in one turn of the loop before others have theirs: in pieces of so much at most, it stops behind the one that comes
+ * to so much in all, or behind so many, which may be small. */
+#define TURN_BYTES  65536
+#define TURN_PIECES 8
 
 /* What a half came to in this turn. */
 enum stop {
@@ -27,6 +29,11 @@ static enum stop leave(struct relay *r, enum sp_next next)
 {
     r->next = next;
     return STOP_EXCHANGE;
+}
+
+static struct sp_slice piece_of(struct sp_slice data)
+{
+    return sp_slice_sub(data, 0, data.len < TURN_BYTES ? data.len : TURN_BYTES);
 }
 
 static enum stop client_gone(struct relay *r, const char *detail)
@@ -89,9 +96,9 @@ static enum stop pump_request(struct relay *r)
     struct sp_stream *down = x->session->stream, *up = x->up->stream;
     struct sp_fault fault = {0};
     struct sp_slice data;
-    size_t taken;
+    size_t taken, moved = 0;
 
-    for (int i = 0; i < RUNS_A_TURN; i++) {
+    for (int i = 0; i < TURN_PIECES && moved < TURN_BYTES; i++) {
         switch (down->ops->recv_body(down, &data, &fault)) {
         case SP_EOF:
             return end_request(r);
@@ -106,7 +113,7 @@ static enum stop pump_request(struct relay *r)
             fault = (struct sp_fault){SP_REFUSAL_body_too_large, 413, "the body is over limits.body_bytes"};
             return fault_in_body(r, &fault);
         }
-        switch (up->ops->send_body(up, data, &taken)) {
+        switch (up->ops->send_body(up, piece_of(data), &taken)) {
         case SP_OK:
             break;
         case SP_AGAIN:
@@ -117,6 +124,7 @@ static enum stop pump_request(struct relay *r)
         sp_retry_keep(x, sp_slice_sub(data, 0, taken));
         down->ops->consume(down, taken);
         x->bytes_in += taken;
+        moved += taken;
         r->progress = true;
     }
     return STOP_TURN;
@@ -310,9 +318,9 @@ static enum stop pump_response(struct relay *r)
     struct sp_stream *down = x->session->stream, *up = x->up->stream;
     struct sp_fault fault = {0};
     struct sp_slice data;
-    size_t taken;
+    size_t taken, moved = 0;
 
-    for (int i = 0; i < RUNS_A_TURN; i++) {
+    for (int i = 0; i < TURN_PIECES && moved < TURN_BYTES; i++) {
         switch (up->ops->recv_body(up, &data, &fault)) {
         case SP_EOF:
             return end_response(r);
@@ -323,7 +331,7 @@ static enum stop pump_response(struct relay *r)
         case SP_OK:
             break;
         }
-        switch (down->ops->send_body(down, data, &taken)) {
+        switch (down->ops->send_body(down, piece_of(data), &taken)) {
         case SP_OK:
             break;
         case SP_AGAIN:
@@ -333,6 +341,7 @@ static enum stop pump_response(struct relay *r)
         }
         up->ops->consume(up, taken);
         x->bytes_out += taken;
+        moved += taken;
         r->progress = true;
     }
     return STOP_TURN;

@@ -131,6 +131,7 @@ static void on_tick(void *arg)
     sp_wheel_turn(&w->wheel, sp_wall_s());
     if (sp_wheel_has_ripe(&w->wheel))
         end_ripe(&w->ripe);
+    sp_tunnels_ask(w);
     sp_timer_set(w->tick, next_tick_ms());
 }
 

@@ -422,6 +422,8 @@ void sp_session_start(struct sp_worker *w, struct sp_handover *h)
     sp_list_init(&s->warm_link);
     sp_arena_init(&s->arena, 0);
     sp_task_init(&s->resume, on_resume);
+    if (!s->is_tcp)
+        sp_h1_use_runs(s->stream, &w->runs);
     take_view(s);
     sp_list_append(&w->sessions, &s->link);
     sp_exchange_init(s->exchange, s);

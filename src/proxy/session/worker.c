@@ -7,6 +7,11 @@
 #define EXCHANGES_KEPT 256 /* a KiB each */
 #define BLOCKS_BESIDE  1024
 
+/* Runs make large bodies cheaper and nothing possible, so nobody reserves them: 8 MiB a worker at most, and once they were needed
+ * half a MiB. The one that was given back last is taken first, while the CPU's cache still has it. */
+#define RUNS_MAX  64
+#define RUNS_KEPT 4
+
 /* For a session whose listener is gone; a drain says its own. */
 #define GRACE_MS 3000
 
@@ -191,6 +196,7 @@ static struct sp_upstreams *upstreams_new(struct sp_worker *w)
     const struct sp_upstreams_options options = {
         .loop = w->o.loop,
         .blocks = &w->blocks,
+        .runs = &w->runs,
         .meter = w->o.meter,
         .random = &w->random,
         .roster = w->o.roster,
@@ -210,9 +216,11 @@ struct sp_worker *sp_worker_new(const struct sp_worker_options *options)
     w->o.snapshot = NULL; /* borrowed for this call only */
     w->grace_ms = GRACE_MS;
     sp_pool_init(&w->blocks, SP_IO_BLOCK, BLOCKS_KEPT, BLOCKS_BESIDE);
+    sp_pool_init(&w->runs, SP_IO_RUN, RUNS_KEPT, RUNS_MAX);
     sp_pool_init(&w->exchanges, sizeof(struct sp_exchange), EXCHANGES_KEPT, 0);
     sp_list_init(&w->sessions);
     sp_list_init(&w->warm);
+    sp_list_init(&w->unsure);
     sp_reach_init(w);
     w->desk = (struct sp_desk){.loop = options->loop, .receive = receive, .worker = w};
     w->retry = sp_timer_new(options->loop, on_retry, w);
@@ -248,6 +256,7 @@ void sp_worker_free(struct sp_worker *w)
     sp_loop_turn(w->o.loop, 0); /* the graves */
     sp_upstreams_free(w->upstreams);
     sp_pool_destroy(&w->blocks);
+    sp_pool_destroy(&w->runs);
     sp_pool_destroy(&w->exchanges);
     sp_free(w);
 }

@@ -1,6 +1,6 @@
 /* Bytes both ways, as they come: after an upgrade, and in mode tcp. Each way goes as far as it can and stops where its reader has
- * nothing or its writer takes nothing; what the writer does not take waits in one block, and then nothing more is read, so
- * that a slow side slows the other. An empty way holds no block.
+ * nothing or its writer takes nothing; what the writer does not take waits in one block (in a run, if much has come lately), and then
+ * nothing more is read, so that a slow side slows the other. An empty way holds no block.
  *
  *   codec's rest --> block <-- reader          reader's end --> all is written --> writer is told (half-close)
  *                      |
@@ -9,12 +9,18 @@
  *
  * A way that has ended leaves the other one alone: the tunnel is over when both have. A side that breaks ends it at once, and the
  * client sees no close_notify, so that what is not complete does not look so. Only a backend that takes no more is heard to
- * its end, which tells whether it broke. */
+ * its end, which tells whether it broke.
+ *
+ * A reset that came together with the bytes before it shows in no edge of its own. To ask the kernel after every read would be one call
+ * in three, for nothing; so it is left to what is written to that socket next, of which the kernel takes none after a reset. Where
+ * nothing is written for a while, the worker's tick makes the tunnel ask; where nothing will be any more, it asks at once. */
 #include "proxy/proxy_impl.h"
 #include "sallyport/io/socket.h"
 
-/* Blocks that one way may move in one turn of the loop before others have theirs. */
-#define RUNS_A_TURN 16
+/* What one way moves in one turn of the loop before others have theirs: it stops behind the piece that comes to so much, or
+ * behind so many, which may be small. */
+#define TURN_BYTES  65536
+#define TURN_PIECES 16
 
 enum flow {
     FLOW_WAIT, /* for its reader or its writer */
@@ -32,9 +38,10 @@ struct side {
 };
 
 struct flowing {
-    struct sp_tunnel_way *way;
+    struct sp_tunnel_way *way, *back; /* the other one, whose reader is `to` */
     struct side from, to;
-    struct sp_pool *blocks;
+    struct sp_worker *worker;
+    bool is_bulk;
     uint64_t moved; /* bytes, in this turn */
 };
 
@@ -45,8 +52,10 @@ static enum sp_rc write_some(struct flowing *f, const char *bytes, size_t len, s
     struct iovec iov = {(void *)(uintptr_t)bytes, len};
     enum sp_rc rc = sp_transport_writev(f->to.transport, &iov, 1, taken);
 
-    if (rc == SP_OK)
+    if (rc == SP_OK) {
         f->moved += *taken;
+        f->back->unsure = false;
+    }
     return rc;
 }
 
@@ -67,6 +76,24 @@ static enum sp_rc drain_rest(struct flowing *f)
     return SP_OK;
 }
 
+static void give_block(struct sp_worker *worker, struct sp_tunnel_way *w)
+{
+    sp_pool_give(w->is_run ? &worker->runs : &worker->blocks, w->block);
+    w->block = NULL;
+}
+
+static bool take_block(struct flowing *f)
+{
+    struct sp_tunnel_way *w = f->way;
+
+    w->block = f->is_bulk ? sp_run_take(&f->worker->runs, w->lags) : NULL;
+    w->is_run = w->block != NULL;
+    if (!w->is_run)
+        w->block = sp_pool_take(&f->worker->blocks);
+    w->lags = false;
+    return w->block != NULL;
+}
+
 static enum sp_rc drain_block(struct flowing *f)
 {
     struct sp_tunnel_way *w = f->way;
@@ -74,21 +101,17 @@ static enum sp_rc drain_block(struct flowing *f)
 
     while (w->at < w->end) {
         enum sp_rc rc = write_some(f, w->block + w->at, w->end - w->at, &taken);
-        if (rc != SP_OK)
+        if (rc != SP_OK) {
+            w->lags = true;
             return rc;
+        }
         w->at += taken;
     }
     w->at = w->end = 0;
+    give_block(f->worker, w);
     return SP_OK;
 }
 
-static void give_block(struct flowing *f)
-{
-    sp_pool_give(f->blocks, f->way->block);
-    f->way->block = NULL;
-}
-
-/* A reset that came together with the bytes before it shows in no other edge: the kernel is asked once more. */
 static enum sp_rc fill_block(struct flowing *f)
 {
     struct sp_tunnel_way *w = f->way;
@@ -96,11 +119,12 @@ static enum sp_rc fill_block(struct flowing *f)
 
     if (w->ask_again)
         sp_transport_expect_more(f->from.transport);
-    enum sp_rc rc = sp_transport_read(f->from.transport, w->block, SP_IO_BLOCK, &n);
-    w->ask_again = rc == SP_OK;
+    enum sp_rc rc = sp_transport_read(f->from.transport, w->block, w->is_run ? SP_IO_RUN : SP_IO_BLOCK, &n);
+    w->ask_again = rc == SP_OK && f->back->write_ended;
+    w->unsure = rc == SP_OK && !w->ask_again;
     w->end = n;
     if (rc != SP_OK)
-        give_block(f);
+        give_block(f->worker, w);
     return rc;
 }
 
@@ -111,6 +135,12 @@ static enum flow end_way(struct flowing *f)
         return FLOW_WAIT;
     f->way->write_ended = true;
     return FLOW_ENDED;
+}
+
+static enum flow starved(struct flowing *f)
+{
+    f->way->starved = true;
+    return sp_transport_flush(f->to.transport) == SP_FAIL ? FLOW_WRITER_BROKE : FLOW_WAIT;
 }
 
 static enum flow stopped(enum sp_rc rc)
@@ -129,20 +159,20 @@ static enum flow run(struct flowing *f)
     rc = f->to.stream != NULL ? f->to.stream->ops->flush(f->to.stream) : SP_OK;
     if (rc == SP_OK)
         rc = drain_rest(f);
-    for (int i = 0; rc == SP_OK && i < RUNS_A_TURN; i++) {
-        rc = drain_block(f);
-        if (rc != SP_OK)
-            break;
+    for (int i = 0; rc == SP_OK && (rc = drain_block(f)) == SP_OK; i++) {
         if (w->read_ended)
             return end_way(f);
-        if (w->block == NULL && (w->block = sp_pool_take(f->blocks)) == NULL)
+        if (i == TURN_PIECES || f->moved >= TURN_BYTES)
+            return FLOW_TURN;
+        if (!f->from.transport->can_read && !w->ask_again)
+            return starved(f);
+        if (!take_block(f))
             return FLOW_NO_MEMORY;
         switch (fill_block(f)) {
         case SP_OK:
             break;
         case SP_AGAIN:
-            w->starved = true;
-            return sp_transport_flush(f->to.transport) == SP_FAIL ? FLOW_WRITER_BROKE : FLOW_WAIT;
+            return starved(f);
         case SP_EOF:
             w->read_ended = true;
             break;
@@ -150,7 +180,7 @@ static enum flow run(struct flowing *f)
             return FLOW_READER_BROKE;
         }
     }
-    return rc == SP_OK ? FLOW_TURN : stopped(rc);
+    return stopped(rc);
 }
 
 /* ---- both ---- */
@@ -186,10 +216,19 @@ enum sp_next sp_tunnel(struct sp_exchange *x)
 {
     struct sp_session *s = x->session;
     struct sp_tunnel *t = &x->tunnel;
-    struct sp_pool *blocks = &s->worker->blocks;
     struct side client = {s->who->transport, s->stream}, backend = {x->up->transport, x->up->stream};
-    struct flowing in = {.way = &t->in, .from = client, .to = backend, .blocks = blocks};
-    struct flowing out = {.way = &t->out, .from = backend, .to = client, .blocks = blocks};
+    struct flowing in = {.way = &t->in,
+        .back = &t->out,
+        .from = client,
+        .to = backend,
+        .worker = s->worker,
+        .is_bulk = s->is_bulk};
+    struct flowing out = {.way = &t->out,
+        .back = &t->in,
+        .from = backend,
+        .to = client,
+        .worker = s->worker,
+        .is_bulk = s->is_bulk};
 
     enum flow went_in = run_in(t, &in), went_out = run(&out);
     x->bytes_in += in.moved;
@@ -205,6 +244,11 @@ enum sp_next sp_tunnel(struct sp_exchange *x)
     if (went_in == FLOW_ENDED && went_out == FLOW_ENDED)
         return finish(x);
     sp_session_moved(s, in.moved + out.moved);
+    if (in.moved > 0 && t->spoken)
+        sp_session_warm(s);
+    t->spoken = t->spoken || in.moved > 0;
+    if ((t->in.unsure || t->out.unsure) && sp_list_is_empty(&t->link))
+        sp_list_append(&s->worker->unsure, &t->link);
     if (went_in == FLOW_TURN || went_out == FLOW_TURN)
         sp_session_go_on(s);
     sp_session_wait(s, SP_WAIT_TUNNEL, s->timeouts.tunnel_ms, in.moved + out.moved > 0);
@@ -227,6 +271,7 @@ enum sp_next sp_tunnel_begin(struct sp_exchange *x)
     x->close = true;
     x->deadline_ms = 0;
     x->tunnel.open = true;
+    sp_list_init(&x->tunnel.link);
     sp_meter_add(meter, SP_METER_tunnels, 1);
     sp_meter_add(meter, SP_METER_tunnels_open, 1);
     sp_session_wait(s, SP_WAIT_NOTHING, 0, false);
@@ -241,12 +286,29 @@ void sp_tunnel_end(struct sp_exchange *x)
     struct sp_tunnel *t = &x->tunnel;
     struct sp_worker *w = x->session->worker;
 
-    sp_pool_give(&w->blocks, t->in.block);
-    sp_pool_give(&w->blocks, t->out.block);
+    give_block(w, &t->in);
+    give_block(w, &t->out);
     sp_free(t->told);
-    if (t->open)
+    if (t->open) {
+        sp_list_remove(&t->link);
         sp_meter_sub(w->o.meter, SP_METER_tunnels_open, 1);
+    }
     *t = (struct sp_tunnel){0};
+}
+
+/* Those that have been answered meanwhile need not; of the others one a turn of the loop. */
+void sp_tunnels_ask(struct sp_worker *w)
+{
+    SP_LIST_EACH (&w->unsure, link) {
+        struct sp_tunnel *t = SP_CONTAINER_OF(link, struct sp_tunnel, link);
+        struct sp_exchange *x = SP_CONTAINER_OF(t, struct sp_exchange, tunnel);
+
+        sp_list_remove(link);
+        t->in.ask_again = t->in.ask_again || t->in.unsure;
+        t->out.ask_again = t->out.ask_again || t->out.unsure;
+        if (t->in.unsure || t->out.unsure)
+            sp_loop_defer_behind(w->o.loop, &x->session->resume);
+    }
 }
 
 /* As long as a process that stops would leave it. */

@@ -3,15 +3,20 @@
 #define SP_SRC_PROXY_TUNNEL_H
 
 #include "sallyport/base/base.h"
+#include "sallyport/base/list.h"
 
 struct sp_exchange;
+struct sp_worker;
 struct sp_tunnel_told;
 
 /* One direction. */
 struct sp_tunnel_way {
     char *block;      /* bytes that the writer has not taken, or NULL */
     size_t at, end;   /* in it */
-    bool ask_again;   /* its reader gave bytes: the kernel is asked once more */
+    bool is_run;      /* it is a run */
+    bool lags;        /* the last run was not taken at once */
+    bool ask_again;   /* the kernel is asked once more, though its reader's socket was emptied */
+    bool unsure;      /* ... unless what is written to that socket tells as much (tunnel.c) */
     bool starved;     /* it waits for its reader, not for its writer */
     bool read_ended;  /* nothing more comes from its reader */
     bool write_ended; /* and its writer was told so */
@@ -20,7 +25,9 @@ struct sp_tunnel_way {
 struct sp_tunnel {
     struct sp_tunnel_way in;     /* client to backend */
     struct sp_tunnel_way out;    /* backend to client */
+    struct sp_list link;         /* among worker->unsure; once it is open */
     bool open;                   /* it was counted */
+    bool spoken;                 /* its client has sent something */
     struct sp_tunnel_told *told; /* what it moved with; NULL: it has the view that it began with */
 };
 
@@ -32,6 +39,7 @@ enum sp_next sp_tunnel(struct sp_exchange *x); /* the step */
 void sp_tunnel_end(struct sp_exchange *x);     /* gives back what it holds; once, or any number of times */
 /* If it is a tunnel whose listener is gone, it ends within drain_timeout. Whenever that may be so; any number of times. */
 void sp_tunnel_leave_with_listener(struct sp_exchange *x);
+void sp_tunnels_ask(struct sp_worker *w); /* once a second */
 
 /* moving.c, for sp_session_move. */
 /* Nothing of it belongs to its view any more. False: no memory, and it stays. */

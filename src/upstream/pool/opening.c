@@ -103,6 +103,8 @@ static enum sp_rc shake_hands(struct sp_conn *c, struct sp_err *err)
         c->up.stream = sp_h1_new(SP_CLIENT, c->up.transport, c->owner->with.blocks, &c->targets->limits);
         if (c->up.stream == NULL)
             return sp_err_sys(err, ENOMEM, "connection");
+        if (c->owner->with.runs != NULL)
+            sp_h1_use_runs(c->up.stream, c->owner->with.runs);
     }
     c->phase = SP_CONN_OPEN;
     return SP_OK;

@@ -1,0 +1,1 @@
+sp_unit(h1_codec_runs http)
