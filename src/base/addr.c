@@ -211,6 +211,18 @@ bool sp_addr_is_unix(const struct sp_addr *a)
     return a->len != 0 && a->u.sa.sa_family == AF_UNIX;
 }
 
+bool sp_addr_is_any(const struct sp_addr *a)
+{
+    switch (a->u.sa.sa_family) {
+    case AF_INET:
+        return a->u.in4.sin_addr.s_addr == htonl(INADDR_ANY);
+    case AF_INET6:
+        return IN6_IS_ADDR_UNSPECIFIED(&a->u.in6.sin6_addr);
+    default:
+        return false;
+    }
+}
+
 bool sp_addr_is_loopback(const struct sp_addr *a)
 {
     if (a->len == 0)

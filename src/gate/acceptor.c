@@ -22,6 +22,7 @@ struct sp_acceptor {
     struct sp_watch *watch;
     struct sp_timer *pause;
     int fd;
+    struct sp_addr local; /* what it is bound to; len 0: any address of this machine */
     char listener[65];
 };
 
@@ -113,10 +114,10 @@ static struct sp_limit over_limit(struct sp_gate *g, struct sp_comer *comer)
 }
 
 /* SP_OK: one was taken. SP_AGAIN: nobody waits. SP_FAIL: no descriptors or no memory, *errnum. */
-static enum sp_rc accept_one(struct sp_acceptor *a, int *errnum)
+static enum sp_rc accept_one(struct sp_acceptor *a, bool is_one_of_many, int *errnum)
 {
     struct sp_gate *g = a->gate;
-    struct sp_comer comer = {0};
+    struct sp_comer comer = {.local = a->local.len != 0 ? &a->local : NULL, .is_one_of_many = is_one_of_many};
     int fd;
     enum sp_rc rc = sp_socket_accept(a->fd, &fd, &comer.peer, errnum);
 
@@ -139,12 +140,11 @@ static enum sp_rc accept_one(struct sp_acceptor *a, int *errnum)
 static void on_readable(void *arg, unsigned events)
 {
     struct sp_acceptor *a = arg;
-
     int errnum;
 
     (void)events;
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        enum sp_rc rc = accept_one(a, &errnum);
+        enum sp_rc rc = accept_one(a, false, &errnum);
         if (rc == SP_AGAIN)
             return;
         if (rc == SP_FAIL) {
@@ -167,6 +167,8 @@ struct sp_acceptor *sp_acceptor_new(struct sp_gate *g, const char *listener, int
         return NULL;
     a->gate = g;
     a->fd = fd;
+    if (sp_socket_local(fd, &a->local) != SP_OK || sp_addr_is_any(&a->local))
+        a->local.len = 0;
     strncpy(a->listener, listener, sizeof(a->listener) - 1);
     a->watch = sp_watch_new_level(g->o.loop, fd, on_readable, a);
     a->pause = sp_timer_new(g->o.loop, on_pause_over, a);
@@ -184,7 +186,7 @@ void sp_acceptor_retire(struct sp_acceptor *a)
 {
     int errnum;
 
-    for (int i = 0; i < RETIRE_ACCEPTS && accept_one(a, &errnum) == SP_OK; i++)
+    for (int i = 0; i < RETIRE_ACCEPTS && accept_one(a, true, &errnum) == SP_OK; i++)
         ;
     sp_watch_free(a->watch);
     sp_timer_free(a->pause);

@@ -41,8 +41,10 @@ struct sp_limit sp_limit_of_address(struct sp_gate *g, const struct sp_addr *cli
 /* Who connected, as far as is known by now. */
 struct sp_comer {
     struct sp_addr peer;
-    bool is_proxy;  /* a load balancer, which will say who its client is */
-    uint32_t place; /* of sp_limit_of_address; 0: not counted */
+    bool is_proxy;               /* a load balancer, which will say who its client is */
+    uint32_t place;              /* of sp_limit_of_address; 0: not counted */
+    const struct sp_addr *local; /* where it connected to; NULL: its socket knows */
+    bool is_one_of_many;         /* taken in one go: its first bytes wait for a turn of their own */
 };
 /* Takes over `fd` and the place, whatever becomes of it. */
 void sp_handshake_start(

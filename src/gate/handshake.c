@@ -21,7 +21,6 @@
  * A client that comes by way of a load balancer is limited by the address of its own, once that is known; the load
  * balancer itself has none of these limits. */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -45,10 +44,11 @@ struct handshake {
     struct sp_timer *deadline;
     struct sp_addr peer;        /* the client; a load balancer's own, while or as long as it names none */
     struct sp_addr via;         /* the load balancer; len 0: none */
-    struct sp_addr destination; /* as it says; len 0: our own end */
+    struct sp_addr destination; /* as it says, or our own end; len 0: not known yet */
     uint32_t place;             /* among the addresses */
     uint64_t accepted_ms;       /* monotonic */
     enum state state;
+    bool hears_of_room; /* in its socket */
     /* From the end of the handshake on. */
     struct sp_identity *identity; /* owned until it is handed over; NULL: anonymous */
     struct sp_ocsp_wait wait;
@@ -249,6 +249,27 @@ static void go_on_proven(struct handshake *h)
     ask(h, auth);
 }
 
+static void on_edge(void *arg, unsigned events);
+
+/* There is room for all that a handshake sends in any but the smallest of sockets: that it can be written to is news only where it
+ * could not. */
+static void listen_on(struct handshake *h)
+{
+    bool waits_for_room = !h->transport->can_write;
+
+    if (h->watch != NULL && (!waits_for_room || h->hears_of_room))
+        return;
+    sp_watch_free(h->watch);
+    h->hears_of_room = waits_for_room;
+    h->watch =
+        (waits_for_room ? sp_watch_new : sp_watch_new_reading)(h->gate->o.loop, h->transport->fd, on_edge, h);
+    if (h->watch != NULL)
+        return;
+    if (h->state != LINGERING)
+        tell(h, &(struct sp_tls_refusal){.reason = SP_REFUSAL_out_of_memory});
+    leave(h);
+}
+
 static void go_on(struct handshake *h)
 {
     struct sp_tls_refusal refusal = {.reason = SP_REFUSAL_tls_error};
@@ -258,11 +279,11 @@ static void go_on(struct handshake *h)
         go_on_proven(h);
         break;
     case SP_AGAIN:
+        listen_on(h);
         break;
     default:
         refuse(h, &refusal);
     }
-    (void)sched_yield(); /* a worker that has lost the CPU would else wait for the clock's next tick: 4 ms */
 }
 
 /* Before anything else of a connection that a load balancer made. */
@@ -291,11 +312,8 @@ static void go_on_to_client(struct handshake *h)
     go_on(h);
 }
 
-static void on_edge(void *arg, unsigned events)
+static void go_on_from(struct handshake *h)
 {
-    struct handshake *h = arg;
-
-    sp_transport_ready(h->transport, events);
     switch (h->state) {
     case HEADER:
         go_on_to_client(h);
@@ -310,6 +328,14 @@ static void on_edge(void *arg, unsigned events)
         if (sp_tls_linger(h->transport) != SP_AGAIN)
             leave(h);
     }
+}
+
+static void on_edge(void *arg, unsigned events)
+{
+    struct handshake *h = arg;
+
+    sp_transport_ready(h->transport, events);
+    go_on_from(h);
 }
 
 static void on_deadline(void *arg)
@@ -344,6 +370,41 @@ static void refuse_unborn(struct sp_gate *g, const char *listener, const struct 
     close(fd);
 }
 
+/* False: there is no memory. Nothing of it is in any list then but the connection, which is the caller's. */
+static bool equip(struct handshake *h, int fd)
+{
+    struct sp_gate *g = h->gate;
+
+    h->deadline = sp_timer_new(g->o.loop, on_deadline, h);
+    if (h->deadline != NULL)
+        h->transport = sp_tls_conn_new(h->listener->tls[g->o.index], fd);
+    if (h->transport == NULL)
+        sp_timer_free(h->deadline);
+    return h->transport != NULL;
+}
+
+static void enter(struct handshake *h)
+{
+    struct sp_gate *g = h->gate;
+
+    h->snapshot = sp_snapshot_ref(g->snapshot);
+    sp_list_append(&g->handshakes, &h->link);
+    atomic_fetch_add_explicit(&g->o.tally->handshakes, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&g->o.tally->connections, 1, memory_order_relaxed);
+    sp_meter_add(g->o.meter, SP_METER_handshakes_open, 1);
+    sp_meter_add(g->o.meter, SP_METER_connections_open, 1);
+    sp_timer_set(h->deadline, h->listener->config->timeouts.handshake_ms);
+}
+
+/* Mostly the first bytes are there, and the client can be answered before the loop knows of it. */
+static void begin(struct handshake *h, bool at_once)
+{
+    if (at_once)
+        go_on_from(h);
+    if (!sp_list_is_empty(&h->link)) /* it is not over yet */
+        listen_on(h);
+}
+
 void sp_handshake_start(
     struct sp_gate *g, const struct sp_snapshot_listener *listener, int fd, const struct sp_comer *comer)
 {
@@ -360,25 +421,16 @@ void sp_handshake_start(
     h->state = comer->is_proxy ? HEADER : SHAKING;
     if (comer->is_proxy)
         h->via = comer->peer;
+    if (comer->local != NULL)
+        h->destination = *comer->local;
     h->accepted_ms = sp_loop_now_ms(g->o.loop);
-    h->watch = sp_watch_new(g->o.loop, fd, on_edge, h);
-    h->deadline = sp_timer_new(g->o.loop, on_deadline, h);
-    if (h->watch != NULL && h->deadline != NULL)
-        h->transport = sp_tls_conn_new(listener->tls[g->o.index], fd);
-    if (h->transport == NULL) {
-        sp_watch_free(h->watch);
-        sp_timer_free(h->deadline);
+    if (!equip(h, fd)) {
         sp_free(h);
         refuse_unborn(g, listener->config->name, comer, fd);
         return;
     }
-    h->snapshot = sp_snapshot_ref(g->snapshot);
-    sp_list_append(&g->handshakes, &h->link);
-    atomic_fetch_add_explicit(&g->o.tally->handshakes, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&g->o.tally->connections, 1, memory_order_relaxed);
-    sp_meter_add(g->o.meter, SP_METER_handshakes_open, 1);
-    sp_meter_add(g->o.meter, SP_METER_connections_open, 1);
-    sp_timer_set(h->deadline, listener->config->timeouts.handshake_ms);
+    enter(h);
+    begin(h, !comer->is_one_of_many);
 }
 
 void sp_handshake_drop(struct sp_list *link)

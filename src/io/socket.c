@@ -27,6 +27,13 @@ static bool set_flag(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
+/* Without it a small answer waits for an acknowledgement; a connection that dies here is noticed by its first read. */
+static void set_nodelay(int fd, int family)
+{
+    if (family == AF_INET || family == AF_INET6)
+        (void)set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
 /* Makes room at a unix path: nothing there, or a socket that nobody listens on any more. */
 static enum sp_rc take_unix_path(const struct sp_addr *address, struct sp_err *err)
 {
@@ -62,11 +69,12 @@ static enum sp_rc set_listen_options(int fd, const struct sp_addr *address, bool
         return SP_OK;
     if (!set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1))
         return sp_err_sys(err, errno, "SO_REUSEADDR");
+    set_nodelay(fd, address->u.sa.sa_family); /* what is accepted inherits it: tcp(7) */
     if (shared && !set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1))
         return sp_err_sys(err, errno, "SO_REUSEPORT");
     if (address->u.sa.sa_family == AF_INET6) {
         /* "[::]" takes IPv4 too, whatever net.ipv6.bindv6only says. */
-        int v6_only = !IN6_IS_ADDR_UNSPECIFIED(&address->u.in6.sin6_addr);
+        int v6_only = !sp_addr_is_any(address);
         if (!set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6_only))
             return sp_err_sys(err, errno, "IPV6_V6ONLY");
     }
@@ -153,14 +161,6 @@ static bool is_the_connections_fault(int errnum)
     return false;
 }
 
-static void set_nodelay(int fd, int family)
-{
-    /* Without it a small answer waits for an acknowledgement; a connection that dies here is noticed by its
-     * first read. */
-    if (family == AF_INET || family == AF_INET6)
-        (void)set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-}
-
 enum sp_rc sp_socket_accept(int listen_fd, int *fd, struct sp_addr *peer, int *errnum)
 {
     for (int skips = 0; skips < ACCEPT_SKIPS; skips++) {
@@ -169,7 +169,6 @@ enum sp_rc sp_socket_accept(int listen_fd, int *fd, struct sp_addr *peer, int *e
         int s = accept4(listen_fd, &peer->u.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (s >= 0) {
             peer->len = len;
-            set_nodelay(s, peer->u.sa.sa_family);
             unmap(peer);
             *fd = s;
             return SP_OK;

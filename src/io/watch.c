@@ -70,6 +70,12 @@ struct sp_watch *sp_watch_new(
         loop, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_descriptor, on_event, arg);
 }
 
+struct sp_watch *sp_watch_new_reading(
+    struct sp_loop *loop, int fd, void (*on_event)(void *arg, unsigned events), void *arg)
+{
+    return watch_new(loop, fd, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_descriptor, on_event, arg);
+}
+
 struct sp_watch *sp_watch_new_level(
     struct sp_loop *loop, int fd, void (*on_event)(void *arg, unsigned events), void *arg)
 {

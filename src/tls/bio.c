@@ -81,7 +81,7 @@ static int socket_write(BIO *b, const char *bytes, size_t len, size_t *n)
     }
     ssize_t sent;
     do
-        sent = send(w->t.fd, bytes, len, MSG_NOSIGNAL | (w->more_follows ? MSG_MORE : 0));
+        sent = send(w->t.fd, bytes, len, MSG_NOSIGNAL | (w->more_follows || w->t.end_follows ? MSG_MORE : 0));
     while (sent < 0 && errno == EINTR);
     if (sent < 0) {
         if (errno == EAGAIN || errno == EWOULDBLOCK) {

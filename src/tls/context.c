@@ -30,6 +30,9 @@ static void set_plain_options(SSL_CTX *ctx)
     SSL_CTX_clear_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_LEGACY_SERVER_CONNECT |
                                    SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |
                                    SSL_OP_ALLOW_CLIENT_RENEGOTIATION);
+    /* The operator's openssl.cnf may ask for it. The kernel would get the keys before a client has proven itself, and could not
+     * follow a KeyUpdate; a retried write may move, which OpenSSL forgets there (docs/architecture.md). */
+    SSL_CTX_clear_options(ctx, SSL_OP_ENABLE_KTLS);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                  SSL_OP_NO_COMPRESSION | SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |

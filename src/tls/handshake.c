@@ -227,9 +227,14 @@ static enum sp_rc let_in(struct conn *c, struct sp_tls_refusal *refusal)
     c->server = NULL;
     c->wire.stage = STAGE_OPEN;
     wire_watch_messages(&c->wire);
-    /* The first request may have come along with the client's last message. */
+    /* The first request may have come along with the client's last message. Then a session of TLS 1.3, which is all that is
+     * left to send, goes with the answer, or is sent by the kernel 200 ms later. */
+    bool session_waits = c->wire.more_follows;
+    c->wire.more_follows = false;
     if (SSL_has_pending(c->wire.ssl))
         c->wire.t.can_read = true;
+    else if (session_waits)
+        wire_push(&c->wire);
     else if (!ticket_sent)
         acknowledge(c->wire.t.fd);
     return SP_OK;

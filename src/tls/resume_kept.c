@@ -35,6 +35,7 @@ int on_id_made(SSL *ssl, void *arg)
     if (!SSL_session_reused(ssl) && is_wanted(ssl, c))
         found_family(c);
     c->proof->ticket_sent = true;
+    c->wire.more_follows = true; /* see let_in */
     return 1;
 }
 

@@ -16,6 +16,7 @@ int on_ticket_key(SSL *ssl, unsigned char name[TICKET_KEY_NAME], unsigned char *
     if (!resume_is_possible(ssl, p) || p->no_session)
         return 0;
     p->ticket_sent = true;
+    c->wire.more_follows = SSL_version(ssl) == TLS1_3_VERSION; /* see let_in */
     return tickets_seal(c->server->tickets, name, iv, cipher, mac) ? 1 : -1;
 }
 

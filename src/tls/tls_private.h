@@ -153,6 +153,8 @@ SP_MUST_USE enum sp_rc wire_writev(struct sp_transport *t, const struct iovec *i
 SP_MUST_USE enum sp_rc wire_flush(struct sp_transport *t);
 enum sp_rc wire_shutdown(struct sp_transport *t);
 void wire_keep_buffers(struct sp_transport *t, bool keep);
+/* What was held back goes out now. */
+void wire_push(struct wire *w);
 
 /* ---- conn.c ---- */
 /* What came of the session that the client showed last. Counts only if OpenSSL resumes by that very one. */

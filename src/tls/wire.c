@@ -267,9 +267,10 @@ static struct sp_slice next_record(struct cursor *c, char scratch[RECORD_MAX])
 }
 
 /* The kernel waits for what it was told would follow, 200 ms at most, and it does not: said again, this sends what is there. */
-static void push_what_waits(const struct wire *w)
+void wire_push(struct wire *w)
 {
     int on = 1;
+    w->more_follows = w->t.end_follows = false;
     (void)setsockopt(w->t.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* of TCP; others do not wait */
 }
 
@@ -291,8 +292,8 @@ enum sp_rc wire_writev(struct sp_transport *t, const struct iovec *iov, int coun
         rc = write_record(w, record.ptr, record.len, &written);
         w->more_follows = false;
         if (rc == SP_AGAIN) {
-            if (*taken > 0 || c.left > 0)
-                push_what_waits(w);
+            if (*taken > 0 || c.left > 0 || t->end_follows)
+                wire_push(w);
             rc = hold(w, record.ptr, record.len);
             written = record.len;
         }
@@ -324,6 +325,7 @@ enum sp_rc wire_shutdown(struct sp_transport *t)
 {
     struct wire *w = wire_of(t);
     enum sp_rc rc = wire_flush(t);
+    t->end_follows = rc == SP_OK; /* close_notify goes with the FIN, and the answer with both */
     if (rc == SP_AGAIN)
         return SP_AGAIN;
     if (rc == SP_OK && !w->close_sent) {
@@ -334,8 +336,10 @@ enum sp_rc wire_shutdown(struct sp_transport *t)
             rc = write_waits(w);
         else if (sent < 0)
             rc = fail(w);
-        if (rc == SP_AGAIN)
+        if (rc == SP_AGAIN) {
+            wire_push(w);
             return SP_AGAIN;
+        }
         w->close_sent = true;
     }
     if (shutdown(t->fd, SHUT_WR) != 0)

@@ -106,6 +106,11 @@ static void connect_to(struct sp_loop *loop, const struct sp_addr *to, int liste
     assert_true(sp_addr_is_unix(&own) || sp_addr_equal(&peer, &own));
     assert_true(fcntl(*server, F_GETFL) & O_NONBLOCK);
     assert_true(fcntl(*server, F_GETFD) & FD_CLOEXEC);
+    int no_delay = 0; /* inherited from the listening socket */
+    socklen_t len = sizeof no_delay;
+    if (!sp_addr_is_unix(&own))
+        assert_int_equal(getsockopt(*server, IPPROTO_TCP, TCP_NODELAY, &no_delay, &len), 0);
+    assert_true(sp_addr_is_unix(&own) || no_delay);
     assert_int_equal(sp_socket_accept(listener, server, &peer, &errnum), SP_AGAIN);
 }
 

@@ -497,6 +497,17 @@ static void test_unusable_certificates_are_named_and_doubtful_ones_warned_of(voi
     }
 }
 
+static void test_records_stay_ours_though_openssl_was_told_to_give_them_to_the_kernel(void **state)
+{
+    (void)state;
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+    assert_non_null(ctx);
+    SSL_CTX_set_options(ctx, SSL_OP_ENABLE_KTLS); /* as "Options = KTLS" in openssl.cnf does */
+    assert_true(context_set_common(ctx, SP_TLS_1_2));
+    assert_int_equal(SSL_CTX_get_options(ctx) & SSL_OP_ENABLE_KTLS, 0);
+    SSL_CTX_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -512,6 +523,7 @@ int main(void)
         cmocka_unit_test(test_who_does_not_speak_tls_is_named_and_an_http_client_answered),
         cmocka_unit_test(test_a_deadline_keeps_what_was_found_out_before),
         cmocka_unit_test(test_unusable_certificates_are_named_and_doubtful_ones_warned_of),
+        cmocka_unit_test(test_records_stay_ours_though_openssl_was_told_to_give_them_to_the_kernel),
     };
     return cmocka_run_group_tests_name("tls", tests, set_up, tear_down);
 }

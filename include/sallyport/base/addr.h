@@ -32,6 +32,7 @@ char *sp_addr_format(const struct sp_addr *a, char out[SP_ADDR_TEXT]);
 bool sp_addr_equal(const struct sp_addr *a, const struct sp_addr *b);
 bool sp_addr_is_unix(const struct sp_addr *a);
 bool sp_addr_is_loopback(const struct sp_addr *a); /* 127/8, ::1, any unix address */
+bool sp_addr_is_any(const struct sp_addr *a);      /* 0.0.0.0, :: */
 uint16_t sp_addr_port(const struct sp_addr *a);    /* 0 for unix */
 
 #endif

@@ -6,9 +6,9 @@
 #include "sallyport/base/base.h"
 #include "sallyport/base/err.h"
 
-/* A bound, listening socket. TCP ones have SO_REUSEADDR and, if `shared`, SO_REUSEPORT (one a gate). A unix
- * socket's path is taken over if nobody answers there, and is refused if somebody does. IPv6 "[::]" takes IPv4
- * too. */
+/* A bound, listening socket. TCP ones have SO_REUSEADDR, TCP_NODELAY, which those that they accept inherit, and, if `shared`,
+ * SO_REUSEPORT (one a gate). A unix socket's path is taken over if nobody answers there, and is refused if somebody
+ * does. IPv6 "[::]" takes IPv4 too. */
 SP_MUST_USE enum sp_rc sp_socket_listen(
     const struct sp_addr *address, bool shared, int *fd, struct sp_err *err);
 /* Does anybody, another process included, listen on that TCP address? SO_REUSEPORT would let us join without a

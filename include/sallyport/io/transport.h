@@ -36,6 +36,9 @@ struct sp_transport {
     bool can_read;   /* reading may give something: no EAGAIN since the last readable edge */
     bool can_write;  /* likewise */
     bool peer_ended; /* the kernel reported that the peer ended its direction: read on until EOF */
+    /* Set by the owner while what it writes is the last, and its shutdown comes right behind: it may wait for that, so that both go
+     * in one segment. Whoever does not end then takes it back. */
+    bool end_follows;
 };
 
 /* Notes an edge from the loop: bits SP_EV_*. */

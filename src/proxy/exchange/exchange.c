@@ -277,27 +277,6 @@ enum sp_next sp_exchange_refuse(
 
 /* ---- FLUSH, DONE ---- */
 
-static enum sp_next step_flush(struct sp_exchange *x)
-{
-    struct sp_session *s = x->session;
-
-    sp_exchange_leave(x); /* before the client can know that it is over, and come again elsewhere */
-    switch (s->stream->ops->flush(s->stream)) {
-    case SP_OK:
-        x->step = SP_STEP_DONE;
-        return SP_NEXT_STEP;
-    case SP_AGAIN:
-        if (x->shed) /* it has no block to wait in */
-            break;
-        sp_session_wait(s, SP_WAIT_CLIENT, s->timeouts.write_ms, false);
-        return SP_NEXT_WAIT;
-    default:
-        break;
-    }
-    sp_exchange_abandon(x, SP_REFUSAL_client_gone, "it took no more of the answer");
-    return SP_NEXT_CUT;
-}
-
 /* Lets go of everything but the session. */
 static void end(struct sp_exchange *x)
 {
@@ -336,6 +315,28 @@ static enum sp_next step_done(struct sp_exchange *x)
     sp_session_move(s); /* it could not while a walk came by */
     sp_exchange_init(x, s);
     return SP_NEXT_STEP;
+}
+
+static enum sp_next step_flush(struct sp_exchange *x)
+{
+    struct sp_session *s = x->session;
+
+    sp_exchange_leave(x); /* before the client can know that it is over, and come again elsewhere */
+    s->who->transport->end_follows = x->close || s->leaving;
+    switch (s->stream->ops->flush(s->stream)) {
+    case SP_OK:
+        return step_done(x);
+    case SP_AGAIN:
+        s->who->transport->end_follows = false;
+        if (x->shed) /* it has no block to wait in */
+            break;
+        sp_session_wait(s, SP_WAIT_CLIENT, s->timeouts.write_ms, false);
+        return SP_NEXT_WAIT;
+    default:
+        break;
+    }
+    sp_exchange_abandon(x, SP_REFUSAL_client_gone, "it took no more of the answer");
+    return SP_NEXT_CUT;
 }
 
 void sp_exchange_abandon(struct sp_exchange *x, enum sp_refusal reason, const char *detail)
