@@ -6,7 +6,9 @@
  * chunked request body a 501.
  *
  * It listens on 127.0.0.1, prints "listening PORT", and ends when stdin ends or on SIGTERM: whoever started it
- * cannot leave it behind. It trusts its client: only a proxy under measurement speaks to it. */
+ * cannot leave it behind. With a COUNT it is as many backends in one process, on free ports, one such line each: a process
+ * that sleeps must be woken by whoever sends to it, and would make the proxy look dearer the more of them there are.
+ * It trusts its client: only a proxy under measurement speaks to it. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -24,12 +26,17 @@
 
 #include "sallyport/base/base.h"
 
-#define SMALL_BYTES  128
-#define MB           1000000u
-#define HEAD_MAX     16384 /* longest request head: identity headers carry whole certificates */
-#define BLOCK        262144
-#define EVENT_LISTEN ((void *)1)
-#define EVENT_STDIN  ((void *)2)
+#define SMALL_BYTES   128
+#define MB            1000000u
+#define HEAD_MAX      16384 /* longest request head: identity headers carry whole certificates */
+#define BLOCK         262144
+#define EVENT_STDIN   ((void *)1)
+#define LISTENERS_MAX 4096
+
+struct listeners {
+    unsigned count;
+    int fds[LISTENERS_MAX];
+};
 
 struct conn {
     int fd;
@@ -259,7 +266,28 @@ static int listen_on(unsigned port)
     return fd;
 }
 
-static void serve(int epoll_fd, int listen_fd, char *scratch)
+/* Listens on `count` ports. SP_FAIL: said why. */
+static enum sp_rc listen_on_all(int epoll_fd, unsigned port, struct listeners *all)
+{
+    for (unsigned i = 0; i < all->count; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &all->fds[i]};
+        all->fds[i] = listen_on(port);
+        if (all->fds[i] < 0)
+            return SP_FAIL;
+        if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, all->fds[i], &event) != 0) {
+            perror("sp_bench_backend: epoll_ctl");
+            return SP_FAIL;
+        }
+    }
+    return SP_OK;
+}
+
+static bool is_listener(const struct listeners *all, const void *ptr)
+{
+    return (uintptr_t)ptr >= (uintptr_t)all->fds && (uintptr_t)ptr < (uintptr_t)(all->fds + all->count);
+}
+
+static void serve(int epoll_fd, const struct listeners *all, char *scratch)
 {
     struct epoll_event events[256];
     for (;;) {
@@ -268,8 +296,8 @@ static void serve(int epoll_fd, int listen_fd, char *scratch)
             if (events[i].data.ptr == EVENT_STDIN) {
                 if (read(STDIN_FILENO, scratch, BLOCK) <= 0)
                     return;
-            } else if (events[i].data.ptr == EVENT_LISTEN) {
-                on_listen(epoll_fd, listen_fd);
+            } else if (is_listener(all, events[i].data.ptr)) {
+                on_listen(epoll_fd, *(const int *)events[i].data.ptr);
             } else {
                 on_conn(epoll_fd, events[i].data.ptr, scratch);
             }
@@ -277,32 +305,42 @@ static void serve(int epoll_fd, int listen_fd, char *scratch)
     }
 }
 
+static bool read_number(const char *text, unsigned most, unsigned *out)
+{
+    char *end = NULL;
+    unsigned long value = strtoul(text, &end, 10);
+    *out = (unsigned)value;
+    return end != text && *end == '\0' && value <= most;
+}
+
+/* Descriptors are given back by the end of the process. */
 int main(int argc, char **argv)
 {
-    int status = 1, epoll_fd = -1, listen_fd = -1;
+    static const char usage[] =
+        "usage: sp_bench_backend [PORT [COUNT]]   (no PORT, or 0: free ones, which are printed)\n";
+    int status = 1, epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    unsigned port = 0;
     char *scratch = malloc(BLOCK);
-    struct epoll_event on_accept = {.events = EPOLLIN, .data.ptr = EVENT_LISTEN};
+    struct listeners *all = calloc(1, sizeof(*all));
     struct epoll_event on_stdin = {.events = EPOLLIN, .data.ptr = EVENT_STDIN};
-    if (argc > 2 || (argc == 2 && strspn(argv[1], "0123456789") != strlen(argv[1]))) {
-        (void)fprintf(stderr, "usage: sp_bench_backend [PORT]   (none or 0: a free one, which is printed)\n");
+    if (scratch == NULL || all == NULL || epoll_fd < 0)
+        goto out;
+    all->count = 1;
+    if (argc > 3 || (argc > 1 && !read_number(argv[1], UINT16_MAX, &port)) ||
+        (argc > 2 && (!read_number(argv[2], LISTENERS_MAX, &all->count) || (port != 0 && all->count != 1)))) {
+        (void)fputs(usage, stderr);
         status = 2;
         goto out;
     }
     (void)signal(SIGPIPE, SIG_IGN);
-    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    listen_fd = listen_on(argc == 2 ? (unsigned)strtoul(argv[1], NULL, 10) : 0);
-    if (scratch == NULL || epoll_fd < 0 || listen_fd < 0 ||
-        epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listen_fd, &on_accept) != 0)
+    if (listen_on_all(epoll_fd, port, all) != SP_OK)
         goto out;
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, STDIN_FILENO, &on_stdin) != 0 && errno != EPERM)
         goto out;
-    serve(epoll_fd, listen_fd, scratch);
+    serve(epoll_fd, all, scratch);
     status = 0;
 out:
-    if (listen_fd >= 0)
-        (void)close(listen_fd);
-    if (epoll_fd >= 0)
-        (void)close(epoll_fd);
+    free(all);
     free(scratch);
     return status;
 }

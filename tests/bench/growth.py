@@ -1,28 +1,36 @@
 #!/usr/bin/env python3
 """How what sallyport costs grows with what there is: connections, callers, rules, revoked certificates, header bytes, endpoints,
-workers. A table for each, three to five points, and all curves as one SVG (--svg).
+workers. A table for each, with the reason why it is so, and all curves as one SVG.
 
-CPU is that of all the daemon's threads, by its own accounting, on a CPU of its own; memory is the proportional set size.
+The daemons of all points of a curve run at the same time and are loaded in turns, a slice each, so that what disturbs the machine
+disturbs all alike. CPU is that of all the daemon's threads, by its own accounting, on a CPU of its own; memory is what is the
+process's own, for what it shares with its neighbours depends on how many there are. A point that cannot be measured is named with
+what hinders it.
 """
 import argparse
 import contextlib
+import dataclasses
 import json
 import re
-import socket
-import ssl
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 
 import contenders
+import growth_page
+import machine
+import measuring
 import pki
 import rig as rigs
 from rig import Load
 from tools import Failed
 
-KEEPALIVE, HANDSHAKE = ("keepalive", "-c", "32"), ("handshake", "-c", "8")
 MIB = 1 << 20
+TRIES = 3
+KEEPALIVE, HANDSHAKE = ("keepalive", "-c", "32"), ("handshake", "-c", "8")
+NEW_CLIENTS = (*HANDSHAKE, "--clients", "4000")  # each comes back when 3,999 others have been: nobody recognises it
+PER_ADDRESS = 20_000
+HELD_SECONDS = 600
 
 
 def shaped(edit):
@@ -36,43 +44,37 @@ def shaped(edit):
     return Shaped
 
 
-def cost(rig, proxy, load, args, per="operations"):
-    """µs of CPU an operation: the median of the rounds."""
-    with Load(rig, proxy.port, load, args.seconds) as running:
-        running.line()
-        running.measure()  # warm
-        found = []
-        for _ in range(args.rounds):
-            before = rigs.settle(proxy)
-            result = running.measure()
-            if result["errors"]:
-                raise Failed(f"{result['errors']} errors")
-            found.append((rigs.settle(proxy) - before) / 1000 / result[per])
-    return statistics.median(found)
+def own_bytes(proxy):
+    """Memory that is no file's."""
+    text = Path(f"/proc/{proxy.process.pid}/smaps_rollup").read_text()
+    return int(re.search(r"(?m)^Anonymous: +(\d+) kB", text)[1]) * 1024
 
 
 def started(proxy):
-    """What the start cost so far: seconds of CPU, MiB."""
-    return {"start, CPU s": rigs.settle(proxy) / 1e9, "memory, MiB": proxy.memory_bytes() / MIB}
+    """What the start cost, threads that have ended included: seconds of CPU, MiB."""
+    rigs.settle(proxy)
+    return {"start, CPU s": proxy.whole_cpu_ns() / 1e9, "memory, MiB": own_bytes(proxy) / MIB}
 
 
-# ---- the curves: each gives {column: figure} for a point ----
+# ---- the points: each starts a daemon that runs until `stack` is left, and gives it with what is known of it ----
 
-def connections(rig, count, args):
-    with shaped(str)(rig) as proxy:
-        with Load(rig, proxy.port, ("keepalive", "-c", "8"), 0.2) as warm:
-            warm.line()
-            warm.measure()
-        rigs.settle(proxy)
-        before = proxy.memory_bytes()
-        with Load(rig, proxy.port, ("idle", "-c", count, "--hold-seconds", "120"), 240) as held:
-            there = int(held.line().split()[1])
-            rigs.settle(proxy)
-            grown = proxy.memory_bytes() - before
-            return {"KiB a connection": grown / 1024 / there, "GET, µs": cost(rig, proxy, KEEPALIVE, args)}
+def connections(rig, stack, count):
+    proxy = stack.enter_context(shaped(str)(rig))
+    with Load(rig, proxy.port, ("keepalive", "-c", "8"), 0.2) as warm:
+        warm.line()
+        warm.measure()
+    rigs.settle(proxy)
+    before = own_bytes(proxy)
+    held = stack.enter_context(Load(rig, proxy.port, ("idle", "-c", count, "--per-address", PER_ADDRESS,
+                                                      "--hold-seconds", HELD_SECONDS), HELD_SECONDS))
+    there = int(held.line().split()[1])
+    if there < count:
+        raise Failed(f"only {there:,} could be opened")
+    rigs.settle(proxy)
+    return proxy, {"KiB a connection": (own_bytes(proxy) - before) / 1024 / there}
 
 
-def callers(rig, count, args):
+def callers(rig, stack, count):
     many = "".join(f'  c{n}: [{{uri: "spiffe://corp.example/ns/n{n % 100}/sa/s{n}"}}]\n' for n in range(count))
     names = ", ".join(f"c{n}" for n in range(count))
 
@@ -80,170 +82,233 @@ def callers(rig, count, args):
         text = re.sub(r"(?m)^callers: .*$", lambda _: "callers:\n  anyone: [{any: authenticated}]\n" + many, text)
         return text.replace("rules: [", f"rules: [{{name: many, from: [{names}], host: many.example, upstream: app}}, ", 1)
 
-    with shaped(edit)(rig) as proxy:
-        return started(proxy) | {"GET, µs": cost(rig, proxy, KEEPALIVE, args), "handshake, µs": cost(rig, proxy, HANDSHAKE, args)}
+    proxy = stack.enter_context(shaped(edit)(rig))
+    return proxy, started(proxy)
 
 
-def rules(rig, count, args):
+def rules(rig, stack, count):
     many = "".join(f'{{name: r{n}, from: [anyone], host: h{n % 100}.example, path: "/v1/n{n}/**", upstream: app}}, '
                    for n in range(count))
-    with shaped(lambda text: text.replace("rules: [", f"rules: [{many}", 1))(rig) as proxy:
-        return started(proxy) | {"GET, µs": cost(rig, proxy, KEEPALIVE, args), "handshake, µs": cost(rig, proxy, HANDSHAKE, args)}
+    proxy = stack.enter_context(shaped(lambda text: text.replace("rules: [", f"rules: [{many}", 1))(rig))
+    return proxy, started(proxy)
 
 
-def crl_entries(rig, count, args):
+def crl_entries(rig, stack, count):
     crls = rig.pki / "crls.pem"
-    if count:
+    if count != pki.CRL_ENTRIES:
+        crls = rig.pki / f"{count}.pem"
         pki.large_crls(rig.pki, count)
-        crls = rig.pki / "large-1.pem"
-    with shaped(str)(rig, crls=crls) as proxy:
-        return started(proxy) | {"handshake, µs": cost(rig, proxy, HANDSHAKE, args)}
+        (rig.pki / "large-1.pem").rename(crls)
+    proxy = stack.enter_context(shaped(str)(rig, crls=crls))
+    return proxy, started(proxy)
 
 
-def header_bytes(rig, count, args):
-    """Asked by one connection, one request after the other: sp_load sends small heads only."""
-    context = ssl.create_default_context(cafile=str(rig.pki / "root.pem"))
-    context.load_cert_chain(rig.pki / "client-chain.pem", rig.pki / "client.key")
-    fields = "".join(f"X-Field-{n}: {'v' * 60}\r\n" for n in range(max(1, min(80, (count - 60) // 75))))
-    fields += f"X-Rest: {'r' * max(0, count - 60 - len(fields))}\r\n"
-    request = f"GET /small HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n".encode()
-    asked = int(1500 * max(args.seconds, 0.3))
-    with shaped(str)(rig) as proxy, socket.create_connection(("127.0.0.1", proxy.port)) as plain, \
-            context.wrap_socket(plain, server_hostname="localhost") as client:
-        def ask(times):
-            for _ in range(times):
-                client.sendall(request)
-                answer = client.recv(65536)
-                while not answer.endswith(b".\n"):
-                    more = client.recv(65536)
-                    if not more or not answer.startswith(b"HTTP/1.1 200"):
-                        raise Failed(f"answered {answer[:40]!r}")
-                    answer += more
-        ask(50)
-        found = []
-        for _ in range(args.rounds):
-            before = rigs.settle(proxy)
-            ask(asked)
-            found.append((rigs.settle(proxy) - before) / 1000 / asked)
-    return {"GET, µs": statistics.median(found)}
+def header_bytes(rig, stack, count):
+    return stack.enter_context(shaped(str)(rig)), {}
 
 
-def endpoints(rig, count, args):
-    """Each a backend of its own."""
-    with contextlib.ExitStack() as stack:
-        ports = []
-        for _ in range(count):
-            backend = stack.enter_context(subprocess.Popen(
-                [*rigs.before_others(rig.load_cpu, True), str(rig.tools / "sp_bench_backend")], stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, text=True))
-            ports.append(int(backend.stdout.readline().split()[1]))
-        many = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
-        proxy = stack.enter_context(shaped(lambda text: re.sub(r"endpoints: \[[^]]*\]", f"endpoints: [{many}]", text))(rig))
-        return started(proxy) | {"GET, µs": cost(rig, proxy, KEEPALIVE, args)}
+def backends(rig, stack, *counts):
+    """The ports of as many processes as there are counts, of so many backends each."""
+    ports = []
+    for count in counts:
+        process = stack.enter_context(subprocess.Popen(
+            [*rigs.before_others(rig.load_cpu, True), str(rig.tools / "sp_bench_backend"), "0", str(count)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        ports += [int(process.stdout.readline().split()[1]) for _ in range(count)]
+    return ports
 
 
-def workers(rig, count, args):
-    with shaped(lambda text: text.replace("workers: 1", f"workers: {count}", 1))(rig) as proxy:
-        return started(proxy) | {"GET, µs": cost(rig, proxy, KEEPALIVE, args)}
+def to_endpoints(rig, stack, ports):
+    many = ", ".join(f'"127.0.0.1:{port}"' for port in ports)
+    proxy = stack.enter_context(shaped(lambda text: re.sub(r"endpoints: \[[^]]*\]", f"endpoints: [{many}]", text))(rig))
+    return proxy, started(proxy)
 
 
-# name, measure, points, points of --quick, why the curve is as it is
+def endpoints(rig, stack, count):
+    return to_endpoints(rig, stack, backends(rig, stack, count))
+
+
+def processes(rig, stack, count):
+    return to_endpoints(rig, stack, backends(rig, stack, *[1] * count))
+
+
+def workers(rig, stack, count):
+    proxy = stack.enter_context(shaped(lambda text: text.replace("workers: 1", f"workers: {count}", 1))(rig))
+    return proxy, started(proxy)
+
+
+# ---- the curves ----
+
+def gets(_count):
+    return {"GET, µs": KEEPALIVE}
+
+
+def gets_and_clients(_count):
+    return {"GET, µs": KEEPALIVE, "handshake, µs": HANDSHAKE}
+
+
+def all_clients(_count):
+    return {"handshake, µs": HANDSHAKE, "of a new client, µs": NEW_CLIENTS}
+
+
+def long_gets(count):
+    return {"GET, µs": (*KEEPALIVE, "--head-bytes", count)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """`start`: a point's daemon. `loads`: {column: mode and options of sp_load} of a point. `quick`: the points of --quick. `why`
+    the curve is as it is."""
+    name: str
+    start: object
+    loads: object
+    points: tuple
+    quick: tuple
+    why: str
+
+
 CURVES = (
-    ("connections held", connections, (100, 1000, 10_000, 50_000), (100, 1000),
-     "Flat: a connection is memory of its own and an entry in epoll; nothing walks over them but a reload."),
-    ("callers", callers, (10, 1000, 10_000, 100_000), (10, 10_000),
-     "A request is flat: who somebody is, is looked up in a table, once a connection. Start and memory grow with the file."),
-    ("rules", rules, (10, 100, 1000, 10_000), (10, 1000),
-     "Logarithmic at most: rules are indexed by host and path. Start and memory grow with the file."),
-    ("CRL entries", crl_entries, (0, 10_000, 100_000, 1_000_000), (0, 100_000),
-     "A handshake is logarithmic: serials are sorted and searched by halves. Start and memory grow with the list, by 25 bytes an entry."),
-    ("header bytes", header_bytes, (200, 1000, 4000, 12_000), (200, 4000),
-     "Linear in bytes, as it must be: each is decrypted, looked at and sent on."),
-    ("endpoints", endpoints, (1, 10, 100, 1000), (1, 100),
-     "Choosing one does not look at all; what grows is the number of connections to backends, each used less often and so found in no cache."),
-    ("workers", workers, (1, 2), (1, 2),
-     "Flat: workers share nothing that a request touches. On one CPU, as here, two of them only take turns."),
+    Curve("connections held", connections, gets, (100, 1000, 10_000, 50_000), (100, 1000),
+          "Flat. An idle connection is memory of its own and one entry in the kernel's epoll set, which names only those on "
+          "which something has happened. A deadline that is put off is only noted, and nothing moves in the heap of timers "
+          "(`src/io/timer.c`); those of certificates stand in a wheel that looks at what is due alone. Only a change of "
+          "configuration, trust or revocation, and the end, walk over all of them."),
+    Curve("callers", callers, gets_and_clients, (10, 1000, 10_000, 100_000), (10, 10_000),
+          "A request and a handshake are flat: which callers a client is, is looked up once a connection in one hash table, "
+          "by what the certificate has (`src/policy/callers/caller_index.c`). Start and memory are linear in the file, "
+          "which is parsed, checked and kept."),
+    Curve("rules", rules, gets_and_clients, (10, 100, 1000, 10_000), (10, 1000),
+          "A request is logarithmic at most: rules are found by host (a hash table) and by path (a tree of segments), and "
+          "only those that are found are judged (`src/policy/rules/rule_index.c`). A handshake has a linear part of a few "
+          "ns a rule, for it notes once which rules can concern this client; here every rule can. Start and memory are "
+          "linear in the file."),
+    Curve("CRL entries", crl_entries, all_clients, (pki.CRL_ENTRIES, 10_000, 100_000, 1_000_000), (pki.CRL_ENTRIES, 100_000),
+          "A handshake is flat to within what can be seen: a client that is recognised is not looked up at all (a changed "
+          "list makes everybody new), and of a new one serials are searched in sorted arrays, from a guess, under a "
+          "microsecond among a million (`src/pki/crl/serials.c`). Start and memory are linear: each entry is read once, "
+          "sorted, and kept in 25 bytes."),
+    Curve("header bytes", header_bytes, long_gets, (200, 1000, 4000, 12_000), (200, 4000),
+          "Linear, as it must be: every byte is decrypted, looked at, copied once into the head for the backend, and sent. "
+          "What a request costs without any is most of it up to a few KiB."),
+    Curve("endpoints", endpoints, gets, (1, 10, 100, 1000), (1, 100),
+          "Nearly flat: round robin takes the next place of a table, and each endpoint's idle connections hang on it. The "
+          "same instructions are executed and the same system calls made for one and for a hundred. What is left at a "
+          "thousand is memory that is in no cache, ours and the kernel's, for each connection to a backend is used less "
+          "often."),
+    Curve("backend processes", processes, gets, (1, 10, 100), (1, 10),
+          "The same, but each endpoint a process of its own, all on one CPU. The growth is the kernel's: a process that "
+          "sleeps is woken within the `send` of whoever has something for it, and with one backend under load that is "
+          "hardly ever needed; with many, at nearly every request, and the load comes in smaller portions besides. "
+          "sallyport itself executes the same instructions and makes the same system calls."),
+    Curve("workers", workers, gets, (1, 2), (1, 2),
+          "Flat: workers share nothing that a request writes to. On one CPU, as here, two of them only take turns."),
 )
 
 
-# ---- tables and picture ----
+# ---- measuring ----
 
-def print_table(name, why, points, figures):
-    columns = list(figures[0])
-    print(f"\n| {name} | " + " | ".join(columns) + " |\n|---" + "|---" * len(columns) + "|")
-    for point, row in zip(points, figures):
-        print(f"| {point:,} | " + " | ".join(f"{row[c]:.2f}" if row[c] < 10 else f"{row[c]:,.1f}" for c in columns) + " |")
-    print(f"\n{why}", flush=True)
-
-
-def panel(name, points, figures, x, y):
-    """One small picture: every column over its own first point, so that flat is flat whatever the unit."""
-    colours, width, height = ("#1b6ca8", "#c4572e", "#3a8f5c", "#7d5ba6"), 240, 120
-    columns = list(figures[0])
-    grown = {c: [row[c] / figures[0][c] if figures[0][c] else 1 for row in figures] for c in columns}
-    top = max(2.0, *(v for values in grown.values() for v in values))
-    out = [f'<text x="{x}" y="{y - 8}" class="h">{name}</text>',
-           f'<path d="M{x} {y}V{y + height}H{x + width}" fill="none" stroke="#888"/>',
-           f'<text x="{x - 6}" y="{y + 8}" text-anchor="end">{top:.3g}×</text>',
-           f'<text x="{x - 6}" y="{y + height}" text-anchor="end">0</text>']
-    for n, point in enumerate(points):
-        at = x + 10 + n * (width - 20) / max(1, len(points) - 1)
-        out.append(f'<text x="{at:.0f}" y="{y + height + 14}" text-anchor="middle">{point:,}</text>')
-    for n, column in enumerate(columns):
-        dots = [(x + 10 + i * (width - 20) / max(1, len(points) - 1), y + height - v / top * height)
-                for i, v in enumerate(grown[column])]
-        line = " ".join(f"{a:.1f},{b:.1f}" for a, b in dots)
-        out.append(f'<polyline points="{line}" fill="none" stroke="{colours[n]}" stroke-width="2"/>')
-        out += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.5" fill="{colours[n]}"/>' for a, b in dots]
-        out.append(f'<text x="{x}" y="{y + height + 30 + 13 * n}" fill="{colours[n]}">{column} ({figures[0][column]:.3g} first)</text>')
-    return out
+@dataclasses.dataclass
+class Point:
+    at: int
+    proxy: object
+    figures: dict                                    # {column: [values]}
+    loads: dict = dataclasses.field(default_factory=dict)
 
 
-def draw(curves):
-    rows = (len(curves) + 2) // 3
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 960 {rows * 235 + 10}" font-family="sans-serif" '
-             'font-size="11" fill="#333">', "<style>.h{font-weight:bold;font-size:13px}</style>",
-             '<rect width="100%" height="100%" fill="#fff"/>']
-    for n, (name, points, figures) in enumerate(curves):
-        parts += panel(name, points, figures, 55 + n % 3 * 310, 40 + n // 3 * 235)
-    return "\n".join([*parts, "</svg>"]) + "\n"
+def start_points(rig, stack, curve, points):
+    """(those that could be started, [what could not and why])."""
+    running, missing = [], []
+    for count in points:
+        try:
+            proxy, known = curve.start(rig, stack, count)
+        except Failed as failed:
+            missing.append({"at": count, "why": str(failed)})
+            continue
+        running.append(Point(count, proxy, {column: [figure] for column, figure in known.items()}))
+    return running, missing
 
+
+def slice_of(rig, point, column, args):
+    """µs of CPU an operation, and what others took meanwhile."""
+    result = measuring.quietest_slice(rig, point.proxy, point.loads[column], args.tries)
+    if result["errors"]:
+        raise Failed(f"{result['errors']} errors of {column} at {point.at:,}")
+    return result["cpu_seconds"] * 1e6 / result["operations"], result["others"]
+
+
+def measure(rig, curve, points, args):
+    """One curve as it stands in the JSON."""
+    others = []
+    with contextlib.ExitStack() as stack:
+        running, missing = start_points(rig, stack, curve, points)
+        for point in running:
+            for column, load in curve.loads(point.at).items():
+                point.loads[column] = stack.enter_context(Load(rig, point.proxy.port, load, args.seconds))
+                point.loads[column].line()     # "ready"
+                point.loads[column].measure()  # warm
+                point.figures[column] = []
+        for _ in range(args.rounds):
+            for point in running:
+                for column in point.loads:
+                    spent, share = slice_of(rig, point, column, args)
+                    point.figures[column].append(spent)
+                    others.append(share)
+    return {"name": curve.name, "why": curve.why, "others": others, "missing": missing,
+            "points": [{"at": point.at, "figures": point.figures} for point in running]}
+
+
+def possible(curve, points):
+    """(the points that descriptors allow, [what they do not allow and why]): in place of these, as many as there can be."""
+    if curve.start is not connections:
+        return points, []
+    room = rigs.client_room() - 100  # who measures comes in, too
+    missing = [{"at": point, "why": rigs.why_no_more()} for point in points if point > room]
+    return sorted({min(point, room // 100 * 100) for point in points}), missing
+
+
+# ---- the whole ----
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     rigs.options(parser)
-    parser.add_argument("--only", action="append", choices=[c[0] for c in CURVES])
+    parser.add_argument("--only", action="append", choices=[curve.name for curve in CURVES])
+    parser.add_argument("--report", metavar="FILE", help="bring this page's part, and growth.svg beside it, up to date")
     parser.add_argument("--svg", metavar="FILE", help="draw the curves there")
-    parser.add_argument("--seconds", type=float, help="of each measurement (1; quick: 0.4)")
-    parser.add_argument("--rounds", type=int, help="of each (5; quick: 2)")
+    parser.add_argument("--seconds", type=float, help="of each slice (0.6; quick: 0.3)")
+    parser.add_argument("--rounds", type=int, help="slices of each load at each point (9; quick: 2)")
     args = parser.parse_args()
-    args.seconds = args.seconds or (0.4 if args.quick else 1.0)
-    args.rounds = args.rounds or (2 if args.quick else 5)
+    if args.report and args.only:
+        parser.error("a page takes all curves")
+    args.seconds = args.seconds or (0.3 if args.quick else 0.6)
+    args.rounds = args.rounds or (2 if args.quick else 9)
+    args.tries = 1 if args.quick else TRIES
     return args
 
 
 def main():
     args, curves, failed = options(), [], False
     with rigs.rig(args) as rig:
-        room = rigs.resource.getrlimit(rigs.resource.RLIMIT_NOFILE)[0] * 7 // 10
-        for name, measure, points, quick, why in CURVES:
-            if args.only and name not in args.only:
+        for curve in CURVES:
+            if args.only and curve.name not in args.only:
                 continue
-            points = quick if args.quick else points
-            if measure is connections:  # as far as descriptors go
-                points = tuple(sorted({min(point, room) for point in points}))
+            points, missing = possible(curve, curve.quick if args.quick else curve.points)
             try:
-                figures = [measure(rig, point, args) for point in points]
+                made = measure(rig, curve, points, args)
             except Failed as failure:
-                print(f"{name}: {failure}", file=sys.stderr)
+                print(f"{curve.name}: {failure}", file=sys.stderr)
                 failed = True
                 continue
-            print_table(name, why, points, figures)
-            curves.append((name, points, figures))
-    if args.svg:
-        Path(args.svg).write_text(draw(curves))
+            made["missing"] += missing
+            print(growth_page.block(made), end="\n\n", flush=True)
+            curves.append(made)
+        done = {"kind": "growth", "machine": machine.describe(), "versions": {"sallyport": contenders.Sallyport.version(rig)},
+                "options": {"rounds": args.rounds, "seconds": args.seconds, "quick": args.quick}, "curves": curves}
     if args.json:
-        Path(args.json).write_text(json.dumps(curves, indent=1) + "\n")
+        Path(args.json).write_text(json.dumps(done, indent=1) + "\n")
+    if args.svg:
+        Path(args.svg).write_text(growth_page.draw(done))
+    if args.report and not failed:
+        growth_page.update(Path(args.report), done)
     return 1 if failed else 0
 
 

@@ -1,19 +1,16 @@
 #!/usr/bin/env python3
 """Measures what those who are in feel of those who misbehave, and the other way round.
 
-16 connections ask 500 times a second; their latency, from when each request should have been sent, is taken while nothing
-else goes on and then while others do their worst, for each proxy in turn (A B C A B C ...), all of it on one CPU. Then the
+16 connections ask 500 times a second; their latency, from when each request should have been sent, is taken in slices of a second
+while nothing else goes on and then while others do their worst, for each proxy in turn (A B C A B C ...), all of it on one CPU; the
+median of the slices counts. A reload is short, and a median of slices would not show it: there a slice is the whole of it. Then the
 other way round: a closed loop of requests takes all the CPU there is, and new clients want in. README.md beside this file
 says how to read what it prints.
 """
 import argparse
 import contextlib
 import json
-import math
-import os
 import re
-import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -21,16 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import contenders
+import isolation_page
+import machine
+import page as pages
 import pki
 import rig as rigs
 from rig import Load
 from tools import Failed, busy_seconds
 
 RATE = ("rate", "-c", "16", "--rate", "500")
-STORM = ("handshake", "-c", "16")
+STORM, CROWD = ("handshake", "-c", "16"), ("handshake", "-c", "48")
 LIMIT = 200_000
 HELD_AT_MOST = 100_000
-MEDIAN_BAR, P99_BAR, SHARE_BAR = 1.5, 2.0, 0.20
+RELOAD_SECONDS = 2.5   # at least: the peers' takes two
+LONGEST_SECONDS = 300  # what disturbs is ended before
 LISTS = {"sallyport": 16_384, "nginx": 102_400, "haproxy": 102_400}  # bytes: what each allows
 
 
@@ -52,46 +53,48 @@ def roomy(contender, share=None):
 # ---- what others do meanwhile: each begins when it is entered, and yields something to say of it at the end ----
 
 @contextlib.contextmanager
-def load(rig, proxy, seconds, args, cert=None):
-    """sp_load, behind all others of its CPU, for longer than is measured."""
-    with Load(rig, proxy.port, args, seconds + 2, measures=False, cert=cert) as running:
+def load(rig, proxy, args, cert=None):
+    """sp_load, behind all others of its CPU, until its result is asked for."""
+    with Load(rig, proxy.port, args, LONGEST_SECONDS, measures=False, cert=cert) as running:
         running.line()
         running.begin()
         time.sleep(0.3)
-        yield lambda: running.result()
+        yield running.cut_short
 
 
 @contextlib.contextmanager
-def storm(rig, proxy, seconds):
-    with load(rig, proxy, seconds, STORM) as result:
+def storm(rig, proxy):
+    with load(rig, proxy, STORM) as result:
         yield lambda: (lambda r: f"{r['operations'] / r['seconds']:.0f} handshakes/s" + told_errors(r))(result())
 
 
 @contextlib.contextmanager
-def long_lists(rig, proxy, seconds):
-    with load(rig, proxy, seconds, STORM, rig.pki / f"list-{proxy.name}.pem") as result:
+def long_lists(rig, proxy):
+    with load(rig, proxy, STORM, rig.pki / f"list-{proxy.name}.pem") as result:
         yield lambda: (lambda r: f"{r['operations'] / r['seconds']:.0f} lists/s" + told_errors(r))(result())
 
 
 @contextlib.contextmanager
-def download(rig, proxy, seconds):
-    with load(rig, proxy, seconds, ("download", "-c", "4", "--mb", "8")) as result:
+def download(rig, proxy):
+    with load(rig, proxy, ("download", "-c", "4", "--mb", "8")) as result:
         yield lambda: (lambda r: f"{r['mb'] / r['seconds']:.0f} MB/s" + told_errors(r))(result())
 
 
+def held_at_most():
+    """The same for all."""
+    return min(HELD_AT_MOST, rigs.client_room() // 1000 * 1000)
+
+
 @contextlib.contextmanager
-def idle(rig, proxy, seconds):
-    """As many as descriptors allow: sallyport keeps a quarter for backends, and all are to hold the same."""
+def idle(rig, proxy):
     before = rigs.descriptors(proxy)
-    room = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    count = min(HELD_AT_MOST, room * 7 // 10)
-    holder = subprocess.Popen([*rigs.before_others(rig.load_cpu, False), sys.executable, str(rigs.HERE / "hold.py"),
-                               str(proxy.port), str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder = subprocess.Popen([*rigs.before_others(rig.load_cpu, True), sys.executable, str(rigs.HERE / "hold.py"),
+                               str(proxy.port), str(held_at_most())], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         holder.stdout.readline()
         rigs.settle(proxy)
         held = rigs.descriptors(proxy) - before
-        yield lambda: f"{held} held"
+        yield lambda: f"{held:,} held"
     finally:
         holder.stdin.close()
         holder.wait()
@@ -99,7 +102,7 @@ def idle(rig, proxy, seconds):
 
 
 @contextlib.contextmanager
-def reloading(rig, proxy, seconds):
+def reloading(rig, proxy):
     """From the signal on, with a list of a million that was not there before."""
     before = proxy.whole_cpu_ns()
     proxy.crls, proxy.generation = rig.pki / "large-1.pem", proxy.generation + 1
@@ -130,27 +133,32 @@ DISTURBANCES = (
 
 # ---- measuring ----
 
-def one(rig, contender, disturbance, seconds):
+def one(rig, contender, disturbance, args):
+    """A round: slices of quiet, and slices under it."""
+    slices, seconds = args.slices, args.seconds
+    if disturbance.begin is reloading:
+        slices, seconds = 1, max(RELOAD_SECONDS, seconds * slices)
     with contender(rig, reloads=disturbance.begin is reloading) as proxy, \
             Load(rig, proxy.port, RATE, seconds) as asking:
         asking.line()
         asking.measure()  # warm
-        quiet = asking.measure()
+        quiet = [asking.measure() for _ in range(slices)]
         rigs.settle(proxy)
-        with disturbance.begin(rig, proxy, seconds) as told:
+        with disturbance.begin(rig, proxy) as told:
             before, began, threads = busy_seconds(rig.proxy_cpu), time.monotonic(), rigs.threads_ns(proxy)
-            under = asking.measure()
+            under = [asking.measure() for _ in range(slices)]
             busy = (busy_seconds(rig.proxy_cpu) - before) / (time.monotonic() - began)
             spent = {name: ns - threads.get(name, 0) for name, ns in rigs.threads_ns(proxy).items()}
             what = told()
-    return {"quiet": quiet["latency_us"], "under": under["latency_us"], "told": what, "busy": busy,
-            "errors": quiet["errors"] + under["errors"], "threads_ns": spent}
+    return {"quiet": [result["latency_us"] for result in quiet], "under": [result["latency_us"] for result in under],
+            "told": what, "busy": busy, "errors": sum(result["errors"] for result in quiet + under), "threads_ns": spent}
 
 
 def the_other_way_round(rig, contender, seconds):
-    """Requests without end on 64 connections, and 16 clients at a time that want in."""
+    """Requests without end on 64 connections, and 48 clients at a time that want in. Neither goes before the other, or it would be
+    the load that shares the CPU out."""
     with contender(rig) as proxy, Load(rig, proxy.port, ("keepalive", "-c", "64"), seconds + 1, measures=False) as asking, \
-            Load(rig, proxy.port, STORM, seconds, measures=False) as coming:
+            Load(rig, proxy.port, CROWD, seconds, measures=False) as coming:
         asking.line()
         coming.line()
         coming.begin()
@@ -169,66 +177,58 @@ def the_other_way_round(rig, contender, seconds):
             "asked": asked["operations"] / asked["seconds"], "errors": alone["errors"] + came["errors"] + asked["errors"]}
 
 
-# ---- the tables ----
+# ---- one after the other ----
 
-def middle(results, *keys):
-    def dig(result):
-        for key in keys:
-            result = result[key]
-        return result
-    return statistics.median(map(dig, results))
+def print_row(cells):
+    print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def row(disturbance, name, results):
-    quiet50, quiet99 = middle(results, "quiet", "p50"), middle(results, "quiet", "p99")
-    under50, under99 = middle(results, "under", "p50"), middle(results, "under", "p99")
-    grown50 = statistics.median(r["under"]["p50"] / r["quiet"]["p50"] for r in results)
-    grown99 = statistics.median(r["under"]["p99"] / r["quiet"]["p99"] for r in results)
-    met = grown50 <= MEDIAN_BAR and grown99 <= P99_BAR
-    return (f"| {disturbance.what} | {name} | {quiet50:.0f} / {quiet99:.0f} | {under50:.0f} / {under99:.0f} "
-            f"| {grown50:.2f} / {grown99:.2f} | {'yes' if met else 'no'} | {middle(results, 'busy'):.0%} "
-            f"| {results[-1]['told']} | {sum(r['errors'] for r in results)} |"), met
+def measure_way(rig, names, disturbance, args):
+    """As it stands in the JSON."""
+    results = {contender.name: [] for contender in names}
+    for _ in range(args.rounds):
+        for contender in names:
+            try:
+                results[contender.name].append(one(rig, contender, disturbance, args))
+            except Failed as failed:
+                print(f"{contender.name}, {disturbance.name}: {failed}", file=sys.stderr)
+    return {"name": disturbance.name, "what": disturbance.what, "results": results}
 
 
-def print_ways(rig, names, args, kept):
-    print("| meanwhile | proxy | quiet p50 / p99, µs | under it, µs | grown p50 / p99 | within 1.5 / 2 | CPU busy "
-          "| how much of it | errors |\n|---|---|---|---|---|---|---|---|---|", flush=True)
-    missed = []
+def measure_ways(rig, names, args):
+    """(the ways as they stand in the JSON, those whose bar sallyport misses)."""
+    ways, missed = [], []
+    if args.chosen:
+        print(pages.markdown(isolation_page.WAYS_HEAD, []), flush=True)
     for disturbance in args.chosen:
-        results = {contender.name: [] for contender in names}
-        for _ in range(args.rounds):
-            for contender in names:
-                try:
-                    results[contender.name].append(one(rig, contender, disturbance, args.seconds))
-                except Failed as failed:
-                    print(f"{contender.name}, {disturbance.name}: {failed}", file=sys.stderr)
-        for name, measured in results.items():
-            if measured:
-                line, met = row(disturbance, name, measured)
-                print(line, flush=True)
-                if name == "sallyport" and not met:
-                    missed.append(disturbance.name)
-        kept[disturbance.name] = results
-    return missed
+        way = measure_way(rig, names, disturbance, args)
+        for name, rounds in way["results"].items():
+            if rounds:
+                print_row(isolation_page.way_row(way, name))
+            if name == "sallyport" and not (rounds and isolation_page.is_met(rounds)):
+                missed.append(disturbance.name)
+        ways.append(way)
+    return ways, missed
 
 
-def print_round(rig, names, args, kept):
-    print("\n| new clients while requests take all the CPU | handshakes/s alone | meanwhile | requests/s beside them "
-          "| p50 / p99 of getting in, ms | the gates' share of the proxy's CPU | CPU busy | errors |\n"
-          "|---|---|---|---|---|---|---|---|", flush=True)
-    missed = []
-    for contender in names:
-        results = [the_other_way_round(rig, contender, args.seconds) for _ in range(args.rounds)]
-        share = middle(results, "gates")
-        print(f"| {contender.name} | {middle(results, 'alone'):.0f} | {middle(results, 'came'):.0f} "
-              f"| {middle(results, 'asked'):.0f} "
-              f"| {middle(results, 'latency_us', 'p50') / 1000:.1f} / {middle(results, 'latency_us', 'p99') / 1000:.1f} "
-              f"| {f'{share:.0%}' if contender.name == 'sallyport' else ''} | {middle(results, 'busy'):.0%} "
-              f"| {sum(r['errors'] for r in results)} |", flush=True)
-        if contender.name == "sallyport" and share < SHARE_BAR:
-            missed.append("share")
-        kept[f"round-{contender.name}"] = results
-    return missed
+def measure_round(rig, names, args):
+    """({proxy: [result]}, what sallyport misses)."""
+    print("\n" + pages.markdown(isolation_page.ROUND_HEAD, []), flush=True)
+    results = {contender.name: [] for contender in names}
+    for _ in range(args.rounds):
+        for contender in names:
+            results[contender.name].append(the_other_way_round(rig, contender, 2 * args.seconds))
+    for name, rounds in results.items():
+        print_row(isolation_page.round_row(name, rounds))
+    ours = results.get("sallyport")
+    return results, ["share"] if ours and isolation_page.middle(ours, "gates") < isolation_page.SHARE_BAR else []
+
+
+def notes(args):
+    """What could not be done as it was meant."""
+    if held_at_most() == HELD_AT_MOST or "idle" not in [disturbance.name for disturbance in args.chosen]:
+        return []
+    return [f"{HELD_AT_MOST:,} idle connections are meant; {held_at_most():,} there are: {rigs.why_no_more()}."]
 
 
 def make_material(rig, chosen):
@@ -245,30 +245,43 @@ def options():
     rigs.options(parser)
     parser.add_argument("--only", action="append", choices=[d.name for d in DISTURBANCES] + ["round"])
     parser.add_argument("--proxies", help="of " + ", ".join(c.name for c in contenders.ALL))
-    parser.add_argument("--rounds", type=int, help="of each (5; quick: 1)")
-    parser.add_argument("--seconds", type=float, help="of each measurement (4; quick: 1.5)")
+    parser.add_argument("--rounds", type=int, help="of each (3; quick: 1)")
+    parser.add_argument("--slices", type=int, help="of a round, quiet, and as many under it (4; quick: 1)")
+    parser.add_argument("--seconds", type=float, help="of a slice (1; quick: 0.8)")
+    parser.add_argument("--report", metavar="FILE", help="bring this page's part up to date")
     parser.add_argument("--share", type=int, help="sallyport's handshake_share (its default)")
     parser.add_argument("--check", action="store_true", help="exit 1 when sallyport misses a bar")
     args = parser.parse_args()
-    args.rounds = args.rounds or (1 if args.quick else 5)
-    args.seconds = args.seconds or (1.5 if args.quick else 4.0)
+    if args.report and (args.only or args.proxies):
+        parser.error("a page takes all rows")
+    args.rounds = args.rounds or (1 if args.quick else 3)
+    args.slices = args.slices or (1 if args.quick else 4)
+    args.seconds = args.seconds or (0.8 if args.quick else 1.0)
     args.chosen = [d for d in DISTURBANCES if not args.only or d.name in args.only]
     return args
 
 
 def main():
-    args, kept = options(), {}
+    args, around, missed_round = options(), {}, []
     with rigs.rig(args) as rig:
         names = [roomy(c, args.share) for c in contenders.ALL if c.available(rig)
                  and (not args.proxies or c.name in args.proxies.split(","))]
-        print("; ".join(f"{c.name} {c.version(rig)}" for c in names)
-              + f"; {args.rounds} rounds of {args.seconds:g} s\n", flush=True)
+        versions = {c.name: c.version(rig) for c in names}
+        print("; ".join(f"{name} {version}" for name, version in versions.items())
+              + f"; {args.rounds} rounds of {args.slices} slices of {args.seconds:g} s\n", flush=True)
         make_material(rig, args.chosen)
-        missed = print_ways(rig, names, args, kept) if args.chosen else []
+        ways, missed = measure_ways(rig, names, args)
         if not args.only or "round" in args.only:
-            missed += print_round(rig, names, args, kept)
+            around, missed_round = measure_round(rig, names, args)
+        done = {"kind": "isolation", "machine": machine.describe(), "versions": versions, "ways": ways, "round": around,
+                "notes": notes(args),
+                "options": {"rounds": args.rounds, "slices": args.slices, "seconds": args.seconds, "quick": args.quick}}
+    print("".join(f"\n{note}\n" for note in done["notes"]), end="")
     if args.json:
-        Path(args.json).write_text(json.dumps(kept, indent=1) + "\n")
+        Path(args.json).write_text(json.dumps(done, indent=1) + "\n")
+    if args.report:
+        isolation_page.update(Path(args.report), done)
+    missed += missed_round
     if missed:
         print(f"\nsallyport misses its bar: {', '.join(missed)}")
     return 1 if missed and args.check else 0

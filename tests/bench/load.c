@@ -13,6 +13,21 @@
 
 /* ---- the run's parts ---- */
 
+/* Behind the fields in `head`: lines of 128 bytes, as far as they go, and the rest in the last one. */
+static size_t fill_head(char *head, size_t at, size_t wanted)
+{
+    static const char value[] =
+        "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+        "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+        "01234567890123456789012345678901234567890";
+    for (unsigned n = 0; at + 32 < wanted; n++) {
+        size_t line = wanted - at < 2 * 128 ? wanted - at : 128;
+        at += (size_t)snprintf(
+            head + at, LOAD_HEAD_MAX - at, "X-Field-%03u: %.*s\r\n", n, (int)line - 15, value);
+    }
+    return at;
+}
+
 static enum sp_rc make_job(
     struct sp_load_job *job, const struct sp_load_options *opt, enum load_mode mode, bool closes)
 {
@@ -32,13 +47,14 @@ static enum sp_rc make_job(
         job->expect_len = strlen(job->expect_text);
     }
     int len = snprintf(job->head, sizeof(job->head),
-        "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: sp_load\r\n%s%s\r\n", mode == LOAD_UPLOAD ? "POST" : "GET",
+        "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: sp_load\r\n%s%s", mode == LOAD_UPLOAD ? "POST" : "GET",
         path, opt->host, length, job->close ? "Connection: close\r\n" : "");
-    if (len < 0 || (size_t)len >= sizeof(job->head)) {
+    if (len < 0 || (size_t)len + 2 >= sizeof(job->head)) {
         (void)fprintf(stderr, "sp_load: too long: \"%s\"\n", path);
         return SP_FAIL;
     }
-    job->head_len = (size_t)len;
+    size_t filled = fill_head(job->head, (size_t)len, opt->head_bytes);
+    job->head_len = filled + (size_t)snprintf(job->head + filled, sizeof(job->head) - filled, "\r\n");
     return SP_OK;
 }
 

@@ -58,9 +58,12 @@ struct sp_load_options {
     const char *issuer;     /* of them, with its key */
     const char *issuer_key;
     unsigned per_connection; /* requests, then a new one; 0: any number */
-    unsigned max_errors;     /* then the run stops: it measures nothing any more */
-    bool reconnect;          /* that the peer closes an idle connection is no error */
-    bool sync;               /* say "ready", then one measured part for each line on stdin */
+    unsigned
+        per_address; /* connections from 127.0.1.1, then as many from 127.0.1.2 ...; 0: the kernel's choice */
+    unsigned head_bytes; /* a request's head is filled up to so many with fields; 0: as short as it is */
+    unsigned max_errors; /* then the run stops: it measures nothing any more */
+    bool reconnect;      /* that the peer closes an idle connection is no error */
+    bool sync;           /* say "ready", then one measured part for each line on stdin */
 };
 
 /* ---- errors ---- */
@@ -79,9 +82,10 @@ enum load_error {
 };
 
 /* ---- one connection ---- */
+#define LOAD_HEAD_MAX 16384
 /* What to send and what to get back. Immutable during a run and shared by all connections. */
 struct sp_load_job {
-    char head[1024];
+    char head[LOAD_HEAD_MAX];
     size_t head_len;
     uint64_t body_len;    /* sent after the head */
     uint64_t expect_len;  /* body length of the answer */

@@ -5,6 +5,7 @@
  * touches itself no more after that, because the run may have begun the next operation on it. When to begin one
  * is the run's business (load_run.c). */
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdio.h>
@@ -348,6 +349,17 @@ void sp_load_conn_look(struct sp_load *load, struct sp_load_conn *conn)
 
 /* ---- from the run ---- */
 
+/* The port is chosen only by connect(), which knows what is taken: the same one may serve other peers. */
+static enum sp_rc bind_address(const struct sp_load *load, const struct sp_load_conn *conn)
+{
+    unsigned number = (unsigned)(conn - load->conns) / load->opt.per_address;
+    struct sockaddr_in from = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl((INADDR_LOOPBACK & 0xff000000u) + 0x101u + number)};
+    int on = 1;
+    (void)setsockopt(conn->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+    return bind(conn->fd, (const struct sockaddr *)&from, sizeof(from)) == 0 ? SP_OK : SP_FAIL;
+}
+
 static const char *open_socket(struct sp_load *load, struct sp_load_conn *conn)
 {
     const struct sockaddr *peer = (const struct sockaddr *)&load->opt.peer;
@@ -356,6 +368,8 @@ static const char *open_socket(struct sp_load *load, struct sp_load_conn *conn)
     if (conn->fd < 0)
         return "socket";
     (void)setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (load->opt.per_address > 0 && bind_address(load, conn) != SP_OK)
+        return "bind";
     if (connect(conn->fd, peer, load->opt.peer_len) != 0 && errno != EINPROGRESS)
         return "connect";
     conn->ssl = sp_load_tls_new(load, conn);

@@ -33,6 +33,8 @@ static const char usage_text[] =
     "      --per-connection N  requests, then a new one: the last of them says Connection: close (0: any number)\n"
     "      --reconnect       a connection that the peer closes between two requests is opened anew, and no error;\n"
     "                        one that it has closed already is noticed before the next request is written\n"
+    "      --per-address N   connections from 127.0.1.1, as many from 127.0.1.2, and so on: one address has 28,000 ports\n"
+    "      --head-bytes N    a request's head, filled up with fields of 128 bytes (0: as short as it is)\n"
     "      --max-errors N    (100) then the run stops\n"
     "      --hold-seconds S  (300)             --sync           a part for each line of stdin\n"
     "exit: 0 no errors, 1 errors or cut short, 2 bad usage\n";
@@ -70,6 +72,8 @@ enum {
     O_ISSUER,
     O_ISSUER_KEY,
     O_PER_CONNECTION,
+    O_PER_ADDRESS,
+    O_HEAD_BYTES,
     O_RECONNECT,
     O_MAX_ERRORS,
     O_HELP
@@ -99,6 +103,8 @@ static const struct option long_options[] = {
     {"issuer", required_argument, NULL, O_ISSUER},
     {"issuer-key", required_argument, NULL, O_ISSUER_KEY},
     {"per-connection", required_argument, NULL, O_PER_CONNECTION},
+    {"per-address", required_argument, NULL, O_PER_ADDRESS},
+    {"head-bytes", required_argument, NULL, O_HEAD_BYTES},
     {"reconnect", no_argument, NULL, O_RECONNECT},
     {"max-errors", required_argument, NULL, O_MAX_ERRORS},
     {"help", no_argument, NULL, O_HELP},
@@ -186,6 +192,10 @@ static enum sp_rc read_numeric_option(int option, const char *value, struct sp_l
         return read_unsigned(value, 1, 100000, &opt->clients);
     case O_PER_CONNECTION:
         return read_unsigned(value, 0, 1e9, &opt->per_connection);
+    case O_PER_ADDRESS:
+        return read_unsigned(value, 0, 1e9, &opt->per_address);
+    case O_HEAD_BYTES:
+        return read_unsigned(value, 0, LOAD_HEAD_MAX - 1, &opt->head_bytes);
     case O_MAX_ERRORS:
         return read_unsigned(value, 1, 1e9, &opt->max_errors);
     default:

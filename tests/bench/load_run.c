@@ -21,7 +21,7 @@
 #include "load.h"
 
 #define OPENING_MAX  16 /* handshakes in flight while opening: far under any proxy's limit */
-#define SYNC_SECONDS 60
+#define SYNC_SECONDS 300
 #define SIGNAL_EVENT UINT64_MAX
 #define STDIN_EVENT  (UINT64_MAX - 1)
 #define NS           1000000000u

@@ -1,19 +1,22 @@
 #!/usr/bin/env python3
-"""Brings the generated parts of a page up to date with a run: tables between markers, and a plot beside the page.
+"""Brings the generated parts of a page up to date with a run: tables between markers (page.py), and a plot beside the page.
 
     tests/bench/report.py RUN.json docs/performance.md
 
-A generated part stands between `<!-- generated: NAME -->` and `<!-- end: NAME -->`; what is around them is written by
-hand and stays. The plot gets the page's name with .svg.
+RUN.json is what run.py, growth.py or isolation.py wrote with --json. The plot gets the page's name with .svg, that of
+growth.py is growth.svg.
 """
 import json
-import re
 import statistics
 import sys
 from pathlib import Path
 
 import figures
+import growth_page
+import isolation_page
+import page as pages
 import plot
+from page import markdown
 
 
 def cell(scenario, figure, proxy):
@@ -61,31 +64,18 @@ def latency_rows(done, log):
             yield [f"`{scenario['name']}`", proxy, f"{statistics.median(r['per_second'] for r in results):,.0f}", *spots]
 
 
-def markdown(head, rows):
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
 def both_logs(title, head, rows_of):
     """A table without and one with the access log, of what there is."""
     found = [(words, list(rows_of(log))) for log, words in ((False, "without an access log"), (True, "with an access log"))]
     return "\n\n".join(f"{title} {words}:\n\n{markdown(head, rows)}" for words, rows in found if rows)
 
 
-def others_text(done):
-    """What the proxies' CPU did for somebody else while they were measured."""
+def machine_block(done):
+    used = done["options"]
     shares = [result["others"] for scenario in done["scenarios"] for results in scenario["results"].values()
               for result in results if "others" in result]
-    return f" Meanwhile others took {statistics.median(shares):.0%} of the proxies' CPU (median)." if shares else ""
-
-
-def machine_block(done):
-    about, used = done["machine"], done["options"]
-    versions = ", ".join(f"{name} {version}" for name, version in done["versions"].items())
-    return (f"{about['date']}: {versions}; OpenSSL {about['openssl']}, {about['compiler']}; {about['system']}, kernel"
-            f" {about['kernel']}; {about['cpus']} CPUs {about['cpu']}{' (a virtual machine)' if about['virtual'] else ''},"
-            f" {about['memory_gb']} GB. {used['rounds']} round{'s' if used['rounds'] != 1 else ''} of {used['seconds']:g} s"
-            f" a proxy and scenario{', `--quick`' if used['quick'] else ''}." + others_text(done))
+    return (f"{pages.machine_line(done)} {used['rounds']} round{'s' if used['rounds'] != 1 else ''} of {used['seconds']:g} s"
+            f" a proxy and scenario{', `--quick`' if used['quick'] else ''}.{pages.others_text(shares)}")
 
 
 def blocks(done, picture):
@@ -101,28 +91,20 @@ def blocks(done, picture):
     }
 
 
-def put(text, name, block):
-    """The page with that generated part exchanged."""
-    begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
-    pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.DOTALL)
-    if len(pattern.findall(text)) != 1:
-        raise SystemExit(f"the page has no single place {begin} ... {end}")
-    return pattern.sub(lambda _: f"{begin}\n{block}\n{end}", text)
-
-
 def update(page, done):
     picture = page.with_suffix(".svg")
-    text = page.read_text()
-    for name, block in blocks(done, picture.name).items():
-        text = put(text, name, block)
-    page.write_text(text)
+    pages.write(page, blocks(done, picture.name))
     picture.write_text(plot.draw(done))
+
+
+UPDATES = {"run": update, "growth": growth_page.update, "isolation": isolation_page.update}
 
 
 def main():
     if len(sys.argv) != 3:
         raise SystemExit("usage: report.py RUN.json PAGE.md")
-    update(Path(sys.argv[2]), json.loads(Path(sys.argv[1]).read_text()))
+    done = json.loads(Path(sys.argv[1]).read_text())
+    UPDATES[done.get("kind", "run")](Path(sys.argv[2]), done)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,8 @@ import tools
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TOOLS = ("sp_load", "sp_bench_backend", "sallyport")
+DESCRIPTORS = 262_144  # enough for 100,000 connections
+OWN_DESCRIPTORS = 256
 
 
 def options(parser):
@@ -55,6 +58,28 @@ def start_backend(rig):
     return process
 
 
+def raise_limit():
+    """Of descriptors, for whom we start, too. Beyond the hard limit there is more for who has CAP_SYS_RESOURCE, and root may
+    be without."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    for wanted in (max(hard, DESCRIPTORS), hard):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+            return
+
+
+def client_room():
+    """Connections that sallyport lets in: it keeps a quarter of its descriptors for backends, and some for itself."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit - limit // 4 - OWN_DESCRIPTORS
+
+
+def why_no_more():
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return (f"a process may have {limit:,} descriptors on this machine, and nobody there may raise that limit; sallyport keeps"
+            " a quarter of them for backends")
+
+
 @contextlib.contextmanager
 def rig(args):
     """Everything that a measurement needs, and nothing of it left behind."""
@@ -62,10 +87,7 @@ def rig(args):
     if len(cpus) < 2:
         raise SystemExit("two CPUs are needed: one for the proxy, one for load and backend")
     folder = build(args)
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(hard, 262144), max(hard, 262144)))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    raise_limit()
     signal.signal(signal.SIGTERM, lambda *unused: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="sp-bench-") as temporary:
         made = tools.Bench(Path(temporary), Path(temporary) / "pki", folder / "tests" / "bench",
@@ -88,7 +110,8 @@ class Load(tools.Load):
         self.seconds = seconds
         command = [*before_others(rig.load_cpu, measures), str(rig.tools / "sp_load"), *map(str, args),
                    "--connect", f"127.0.0.1:{port}", "--cert", str(cert or rig.pki / "client-chain.pem"),
-                   "--key", str(rig.pki / "client.key"), "--seconds", str(seconds), "--sync"]
+                   "--key", str(rig.pki / "client.key"), "--issuer", str(rig.pki / "intermediate.pem"),
+                   "--issuer-key", str(rig.pki / "intermediate.key"), "--seconds", str(seconds), "--sync"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def result(self):
@@ -133,21 +156,19 @@ def descriptors(proxy):
 # ---- material ----
 
 def make_certificate_list(folder, out, at_most):
-    """The client's chain with strangers behind it, so that the whole list is just under `at_most` bytes as TLS counts."""
-    def size(path):
-        return len(subprocess.run(["openssl", "x509", "-in", path, "-outform", "DER"], cwd=folder,
-                                  capture_output=True, check=True).stdout) + 5
+    """The client's chain with strangers behind it, so that the whole list is just under `at_most` bytes as TLS counts. Lists share
+    their strangers."""
+    def size(name):
+        return len(ssl.PEM_cert_to_DER_cert((folder / name).read_text())) + 5
 
     total, parts = 8 + size("client.pem") + size("intermediate.pem"), [folder / "client-chain.pem"]
     while True:
-        junk = folder / f"{out}-{len(parts)}.junk"
-        pki.openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
-                    "/dev/null", "-subj", f"/CN=stranger {len(parts)}", "-days", "30", "-out", junk.name)
-        total += size(junk.name)
+        stranger = folder / f"stranger-{len(parts)}.pem"
+        if not stranger.exists():
+            pki.openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                        "/dev/null", "-subj", f"/CN=stranger {len(parts)}", "-days", "30", "-out", stranger.name)
+        total += size(stranger.name)
         if total > at_most:
             break
-        parts.append(junk)
-    path = folder / f"{out}.pem"
-    path.write_text("".join(part.read_text() for part in parts))
-    return path
-
+        parts.append(stranger)
+    (folder / f"{out}.pem").write_text("".join(part.read_text() for part in parts))

@@ -78,6 +78,8 @@ ALL = (
     Scenario("l4-full", "L4: full TLS 1.3 handshake, one request", cpu(0.85), HANDSHAKE, defaults=True, l4=True),
     Scenario("l4-keepalive", "L4: request through, kept connection", cpu(0.85), KEPT, defaults=True, l4=True),
     Scenario("memory-2000", "an idle connection, 2,000 held", memory(0.70), ("idle", "-c", "2000"), "memory", logs=(False,)),
+    Scenario("memory-new-2000", "the same, each by another client", memory(None), ("idle", "-c", "2000", "--clients", "2000"),
+             "memory", logs=(False,), quick=()),
     Scenario("memory-10000", "an idle connection, 10,000 held", memory(0.70), ("idle", "-c", "10000"), "memory",
              logs=(False, True), quick=()),
     Scenario("crl", "a CRL of 1,000,000 entries", CRL, kind="crl", logs=(False,)),
