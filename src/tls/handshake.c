@@ -8,10 +8,7 @@
  * Everything that a handshake needs (the server, the trust, the proof) is let go of at its end: a connection
  * outlives them. */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
 #include "sallyport/base/clock.h"
 #include "sallyport/base/mem.h"
@@ -194,15 +191,6 @@ static void forget_chain(struct conn *c)
     wire_forget_chain(&c->wire);
 }
 
-/* A handshake that ends with the client's message, without a ticket behind it: nothing of ours goes out that could
- * carry its acknowledgement. A client with Nagle's algorithm (Python's ssl, many small ones) would hold its request back
- * until the kernel sends one by itself, 40 ms later. */
-static void acknowledge(int fd)
-{
-    int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on); /* fails on a unix socket */
-}
-
 /* The handshake is complete. What was decided in the callbacks is looked at once more: nobody passes by a
  * callback that did not run. */
 static enum sp_rc let_in(struct conn *c, struct sp_tls_refusal *refusal)
@@ -227,16 +215,14 @@ static enum sp_rc let_in(struct conn *c, struct sp_tls_refusal *refusal)
     c->server = NULL;
     c->wire.stage = STAGE_OPEN;
     wire_watch_messages(&c->wire);
-    /* The first request may have come along with the client's last message. Then a session of TLS 1.3, which is all that is
-     * left to send, goes with the answer, or is sent by the kernel 200 ms later. */
-    bool session_waits = c->wire.more_follows;
+    c->wire.owes = c->wire.more_follows ? OWES_SESSION : ticket_sent ? OWES_NOTHING : OWES_ACKNOWLEDGEMENT;
     c->wire.more_follows = false;
+    /* The first request may have come along with the client's last message. Then a session of TLS 1.3, which is all that is
+     * left to send, goes with the answer if that is soon. */
     if (SSL_has_pending(c->wire.ssl))
         c->wire.t.can_read = true;
-    else if (session_waits)
-        wire_push(&c->wire);
-    else if (!ticket_sent)
-        acknowledge(c->wire.t.fd);
+    else
+        wire_settle(&c->wire);
     return SP_OK;
 }
 

@@ -109,6 +109,10 @@ SP_MUST_USE SSL_CTX *context_new(
  * Of a backend's: WAITING ---nothing has come---> SHAKING ---proven---> OPEN; REFUSED as above.                */
 enum stage { STAGE_WAITING, STAGE_LINGERING, STAGE_SHAKING, STAGE_OPEN, STAGE_REFUSED };
 
+/* What the client's last message is still to be answered by. Whatever is written settles it; and if first there is nothing more to
+ * read, nothing will be written before the client, who may be waiting for it with the rest of his request, has said more. */
+enum wire_owes { OWES_NOTHING, OWES_ACKNOWLEDGEMENT, OWES_SESSION };
+
 struct wire {
     struct sp_transport t;
     enum stage stage;
@@ -126,6 +130,7 @@ struct wire {
     bool read_wants_write; /* an answer of TLS itself (KeyUpdate) waits for the socket */
     bool close_sent;
     bool more_follows;           /* another record comes right behind: the kernel may let them go together */
+    enum wire_owes owes;         /* since the handshake */
     unsigned handshake_messages; /* received after the handshake, with little data between them */
     size_t data_since;           /* plaintext since that was last set to 0 */
     uint64_t counted_since_us;   /* when counting them began */
@@ -155,6 +160,7 @@ enum sp_rc wire_shutdown(struct sp_transport *t);
 void wire_keep_buffers(struct sp_transport *t, bool keep);
 /* What was held back goes out now. */
 void wire_push(struct wire *w);
+void wire_settle(struct wire *w); /* what it owes */
 
 /* ---- conn.c ---- */
 /* What came of the session that the client showed last. Counts only if OpenSSL resumes by that very one. */

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -60,6 +61,27 @@ def pair(gate, world, backend):
         sock.sendall(AGREE)
         assert client.head().status == 101
         yield client, sock
+
+
+def stat_of(gate):
+    """What /proc tells of it behind its name: state, parent, ..."""
+    with open(f"/proc/{gate.process.pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()
+
+
+def test_a_backend_that_breaks_right_behind_its_101_ends_the_client(gate, world, backend):
+    """The kernel reports all in one go, and the break never again."""
+    with raw.Client(gate, world.clients["billing"]) as client:
+        client.send(ASK)
+        sock = backend.take()
+        head_of(sock)
+        gate.signal(signal.SIGSTOP)
+        until(lambda: stat_of(gate)[0] == "T", "a gate that stands still")
+        sock.sendall(AGREE + b"my last word")
+        tcp.reset(sock)
+        gate.signal(signal.SIGCONT)
+        assert tcp.is_over(client.tls)
+        assert gate.wait_access(peer=client.peer)["reason"] == "backend_closed"
 
 
 # ---- real ones ----

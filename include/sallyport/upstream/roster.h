@@ -116,7 +116,8 @@ SP_MUST_USE struct sp_fleet *sp_fleet_new(
 struct sp_fleet *sp_fleet_ref(struct sp_fleet *f); /* any thread */
 void sp_fleet_unref(struct sp_fleet *f);           /* any thread; takes NULL */
 
-/* From now on `f` is the one in force: its names and endpoints are asked, those of no fleet in force no more. Main thread. */
+/* From now on `f` is the one in force: its names and endpoints are asked, those of no fleet in force no more; operators
+ * are told of it at once. Main thread. */
 void sp_roster_follow(struct sp_roster *r, struct sp_fleet *f);
 
 /* A number that changes with the lineup: one relaxed read a request tells whether it is still the same. */

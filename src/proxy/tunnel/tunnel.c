@@ -122,6 +122,7 @@ static enum sp_rc fill_block(struct flowing *f)
     enum sp_rc rc = sp_transport_read(f->from.transport, w->block, w->is_run ? SP_IO_RUN : SP_IO_BLOCK, &n);
     w->ask_again = rc == SP_OK && f->back->write_ended;
     w->unsure = rc == SP_OK && !w->ask_again;
+    w->was_dry = w->was_dry || rc == SP_AGAIN;
     w->end = n;
     if (rc != SP_OK)
         give_block(f->worker, w);
@@ -164,7 +165,7 @@ static enum flow run(struct flowing *f)
             return end_way(f);
         if (i == TURN_PIECES || f->moved >= TURN_BYTES)
             return FLOW_TURN;
-        if (!f->from.transport->can_read && !w->ask_again)
+        if (!f->from.transport->can_read && !w->ask_again && w->was_dry)
             return starved(f);
         if (!take_block(f))
             return FLOW_NO_MEMORY;
@@ -272,6 +273,8 @@ enum sp_next sp_tunnel_begin(struct sp_exchange *x)
     x->deadline_ms = 0;
     x->tunnel.open = true;
     sp_list_init(&x->tunnel.link);
+    /* What came behind a head was read by its codec, and a reset may have come behind that. */
+    x->tunnel.in.ask_again = x->tunnel.out.ask_again = true;
     sp_meter_add(meter, SP_METER_tunnels, 1);
     sp_meter_add(meter, SP_METER_tunnels_open, 1);
     sp_session_wait(s, SP_WAIT_NOTHING, 0, false);

@@ -11,14 +11,15 @@ struct sp_tunnel_told;
 
 /* One direction. */
 struct sp_tunnel_way {
-    char *block;      /* bytes that the writer has not taken, or NULL */
-    size_t at, end;   /* in it */
-    bool is_run;      /* it is a run */
-    bool lags;        /* the last run was not taken at once */
-    bool ask_again;   /* the kernel is asked once more, though its reader's socket was emptied */
-    bool unsure;      /* ... unless what is written to that socket tells as much (tunnel.c) */
-    bool starved;     /* it waits for its reader, not for its writer */
-    bool read_ended;  /* nothing more comes from its reader */
+    char *block;     /* bytes that the writer has not taken, or NULL */
+    size_t at, end;  /* in it */
+    bool is_run;     /* it is a run */
+    bool lags;       /* the last run was not taken at once */
+    bool ask_again;  /* the kernel is asked once more, though its reader's socket was emptied */
+    bool unsure;     /* ... unless what is written to that socket tells as much (tunnel.c) */
+    bool starved;    /* it waits for its reader, not for its writer */
+    bool was_dry;    /* its reader has been asked once when it had nothing, and knows that it is waited for */
+    bool read_ended; /* nothing more comes from its reader */
     bool write_ended; /* and its writer was told so */
 };
 

@@ -66,6 +66,8 @@ struct sp_roster {
     pthread_mutex_t lock;
     pthread_cond_t settled; /* a name was answered, or not, for the first time */
     struct sp_fleet *fleet; /* in force; one reference; NULL before the first */
+    struct sp_fleet
+        *shown; /* the main thread's own: what it was told to follow last; one reference, or NULL */
     struct sp_list members; /* of sp_member, one reference each */
     struct sp_list names;   /* of sp_name */
     struct sp_list names_by_hash[SP_ROSTER_BUCKETS];

@@ -66,9 +66,9 @@ static bool is_panic(struct sp_fleet *f, size_t upstream)
 static void print_panics(struct sp_roster *r, struct sp_buf *out)
 {
     sp_gauge_head(out, SP_GAUGE_upstream_panic);
-    for (size_t i = 0; i < r->fleet->upstream_count; i++) {
-        const char *const values[SP_GAUGE_LABELS] = {r->fleet->upstreams[i].config->name};
-        sp_gauge_sample(out, SP_GAUGE_upstream_panic, values, is_panic(r->fleet, i));
+    for (size_t i = 0; i < r->shown->upstream_count; i++) {
+        const char *const values[SP_GAUGE_LABELS] = {r->shown->upstreams[i].config->name};
+        sp_gauge_sample(out, SP_GAUGE_upstream_panic, values, is_panic(r->shown, i));
     }
 }
 
@@ -96,7 +96,7 @@ void sp_roster_print_gauges(struct sp_roster *r, struct sp_buf *out)
         print_states(r, out);
         print_numbers(r, out);
     }
-    if (r->fleet != NULL)
+    if (r->shown != NULL)
         print_panics(r, out);
     if (!sp_list_is_empty(&r->names))
         print_names(r, out);
@@ -139,10 +139,10 @@ static void print_endpoint(const struct sp_member *m, struct sp_buf *out)
 
 static void print_upstream(struct sp_roster *r, size_t upstream, struct sp_buf *out)
 {
-    struct sp_lineup *l = sp_fleet_lineup(r->fleet, upstream);
+    struct sp_lineup *l = sp_fleet_lineup(r->shown, upstream);
 
     sp_buf_add_char(out, '{');
-    add_text(out, "name", r->fleet->upstreams[upstream].config->name);
+    add_text(out, "name", r->shown->upstreams[upstream].config->name);
     sp_buf_printf(out, ",\"panic\":%s,\"endpoints\":[", l->is_panic ? "true" : "false");
     for (size_t i = 0; i < l->all_count; i++) {
         if (i > 0)
@@ -174,7 +174,7 @@ void sp_roster_print_json(struct sp_roster *r, struct sp_buf *out)
 
     pthread_mutex_lock(&r->lock);
     sp_buf_add_str(out, "{\"upstreams\":[");
-    for (size_t i = 0; r->fleet != NULL && i < r->fleet->upstream_count; i++) {
+    for (size_t i = 0; r->shown != NULL && i < r->shown->upstream_count; i++) {
         if (i > 0)
             sp_buf_add_char(out, ',');
         print_upstream(r, i, out);

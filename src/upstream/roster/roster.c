@@ -192,6 +192,11 @@ static void on_follow(struct sp_mail *mail)
 
 void sp_roster_follow(struct sp_roster *r, struct sp_fleet *f)
 {
+    pthread_mutex_lock(&r->lock);
+    struct sp_fleet *before = r->shown;
+    r->shown = sp_fleet_ref(f);
+    pthread_mutex_unlock(&r->lock);
+    sp_fleet_unref(before);
     f->follow.fn = on_follow;
     sp_fleet_ref(f);
     sp_loop_post(r->loop, &f->follow);
@@ -260,6 +265,7 @@ void sp_roster_free(struct sp_roster *r)
         retire(r, SP_CONTAINER_OF(it, struct sp_member, link));
     sp_task_cancel(&r->call_checks);
     sp_names_free(r);
+    sp_fleet_unref(r->shown);
     sp_fleet_unref(r->fleet);
     forget_known(r);
     sp_loop_turn(r->loop, 0); /* and what was buried just now */
