@@ -9,6 +9,7 @@
  * outlives them. */
 #include <errno.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "sallyport/base/clock.h"
 #include "sallyport/base/mem.h"
