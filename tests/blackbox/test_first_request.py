@@ -1,9 +1,12 @@
-"""The first request of a connection, part of which comes in the same segment as the client's last message of the handshake. A client
-with Nagle's algorithm sends the rest when what it has sent is acknowledged; if nothing of ours carries that, its kernel and ours
-wait for each other 40 ms."""
+"""The first request of a connection, and the last.
+
+Of the first, part may come in the same segment as the client's last message of the handshake. A client with Nagle's algorithm sends
+the rest when what it has sent is acknowledged; if nothing of ours carries that, its kernel and ours wait for each other 40 ms.
+"""
 
 import socket
 import ssl
+import struct
 import threading
 import time
 
@@ -88,3 +91,20 @@ def test_nor_is_the_rest_of_what_is_said_through_a_tunnel(start_gate, world):
         assert fastest(gate, world, b"que", b"stion", b"answer", True) < SECONDS
     finally:
         backend.close()
+
+
+DATA_SEGMENTS_IN = 152  # tcpi_data_segs_in of struct tcp_info, linux/tcp.h
+
+
+def segments_of(client):
+    """Segments with data in them that have come so far."""
+    return struct.unpack_from("I", client.tls.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232), DATA_SEGMENTS_IN)[0]
+
+
+def test_the_last_answer_comes_in_one_segment_with_its_end(module_gate, world):
+    with raw.Client(module_gate, world.clients["billing"]) as client:
+        assert client.get().status == 200
+        before = segments_of(client)
+        assert client.get(more=b"Connection: close\r\n").status == 200
+        assert tcp.to_the_end(client.tls) == b""
+        assert segments_of(client) - before == 1
