@@ -447,8 +447,8 @@ def speak_from(gate, source, data, reason):
         peer = gate.note(plain)
         if data:
             plain.sendall(data)
-        plain.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it may be refused, and reset, before it has ended
+            plain.shutdown(socket.SHUT_WR)
             while plain.recv(4096):
                 pass
         if reason:
