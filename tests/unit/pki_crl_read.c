@@ -271,6 +271,62 @@ static void test_what_was_read_is_what_was_written(void **state)
     sp_crl_free(c);
 }
 
+/* An entry of the serial `i` and that date. */
+static void add_dated(struct text *list, uint8_t i, const char *date)
+{
+    struct text entry = {.len = 0};
+    bool is_utc = strlen(date) == 13;
+    add(&entry, (struct sp_slice){(const char[]){0x02, 0x01, (char)i}, 3});
+    add(&entry, (struct sp_slice){(const char[]){is_utc ? 0x17 : 0x18, is_utc ? 0x0d : 0x0f}, 2});
+    add(&entry, sp_slice_of(date));
+    add_tlv(list, 0x30, of(&entry));
+}
+
+static void test_each_entry_has_its_own_date_whatever_the_one_before_had(void **state)
+{
+    static const char *const dates[] = {"240229235959Z", "240229235959Z", "240229230000Z", "240229230159Z",
+        "240301235959Z", "691231235959Z", "691231230001Z", "500101000000Z", "500101005959Z", "491231235959Z",
+        "19500101000000Z", "20491231235958Z", "491231230000Z", "000101000000Z", "20000101000001Z",
+        "000101000002Z"};
+    struct text list = {.len = 0}, der;
+    struct sp_err err;
+    struct sp_revoked entry;
+    (void)state;
+    for (uint8_t i = 0; i < SP_COUNTOF(dates); i++)
+        add_dated(&list, i + 1, dates[i]);
+    build(&(struct parts){.list = of(&list)}, &der);
+    struct sp_crl *c = crl_of_bytes(der.bytes, der.len, 0, &err);
+    assert_non_null(c);
+    for (uint8_t i = 0; i < SP_COUNTOF(dates); i++) {
+        ASN1_TIME *theirs = ASN1_TIME_new(), *epoch = ASN1_TIME_set(NULL, 0);
+        int days, seconds;
+        assert_int_equal(ASN1_TIME_set_string(theirs, dates[i]), 1);
+        assert_int_equal(ASN1_TIME_diff(&days, &seconds, epoch, theirs), 1);
+        assert_true(sp_serials_find(&c->serials, (const uint8_t[]){0, i + 1}, 2, &entry));
+        assert_int_equal(entry.date, (int64_t)days * 86400 + seconds);
+        ASN1_TIME_free(theirs);
+        ASN1_TIME_free(epoch);
+    }
+    sp_crl_free(c);
+}
+
+/* None is taken for a time because it begins as one does. */
+static void test_what_begins_as_the_date_before_may_still_be_none(void **state)
+{
+    static const char *const none[] = {
+        "240229236000Z", "240229230060Z", "2402292300a0Z", "2402292300000", "24022923 000Z"};
+    (void)state;
+    for (size_t i = 0; i < SP_COUNTOF(none); i++) {
+        struct text list = {.len = 0}, der;
+        struct sp_err err;
+        add_dated(&list, 1, "240229235959Z");
+        add_dated(&list, 2, none[i]);
+        build(&(struct parts){.list = of(&list)}, &der);
+        assert_null(crl_of_bytes(der.bytes, der.len, 0, &err));
+        assert_non_null(strstr(err.text, "entry 2: its revocation date is not a time"));
+    }
+}
+
 static void test_a_serial_of_255_bytes_is_the_longest(void **state)
 {
     (void)state;
@@ -384,6 +440,8 @@ int main(void)
         cmocka_unit_test(test_each_crl_is_read_or_told_why_not_however_it_is_cut),
         cmocka_unit_test(test_a_crl_that_is_cut_off_is_never_read),
         cmocka_unit_test(test_what_was_read_is_what_was_written),
+        cmocka_unit_test(test_each_entry_has_its_own_date_whatever_the_one_before_had),
+        cmocka_unit_test(test_what_begins_as_the_date_before_may_still_be_none),
         cmocka_unit_test(test_a_serial_of_255_bytes_is_the_longest),
         cmocka_unit_test(test_signatures_of_every_kind_are_verified),
         cmocka_unit_test(test_no_byte_of_what_is_signed_can_be_another),

@@ -36,6 +36,7 @@ struct reader {
     bool is_v2, has_extensions;
     size_t entry, removal; /* from 1; the first entry that is removeFromCRL, or 0 */
     struct sp_serials *into;
+    struct sp_der_hour hour; /* of the entry before */
 };
 
 static enum sp_rc no_memory(struct reader *r)
@@ -228,7 +229,7 @@ static enum sp_rc read_entry(struct reader *r)
     struct sp_der d = sp_der_of(&item);
     if (item.tag != SP_DER_SEQUENCE || !sp_der_next_short(&d, &serial) || serial.tag != SP_DER_INTEGER)
         return sp_err_set(r->err, "it does not begin with a serial number");
-    if (!sp_der_next_short(&d, &date) || !sp_der_time(&date, &when))
+    if (!sp_der_next_short(&d, &date) || !sp_der_time_next(&date, &r->hour, &when))
         return sp_err_set(r->err, "its revocation date is not a time");
     if (d.p < d.end) {
         if (!sp_der_take(&d, SP_DER_SEQUENCE, &list) || d.p != d.end)

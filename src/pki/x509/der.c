@@ -110,6 +110,27 @@ bool sp_der_time(const struct sp_der_item *i, int64_t *out)
     return true;
 }
 
+bool sp_der_time_next(const struct sp_der_item *i, struct sp_der_hour *hour, int64_t *out)
+{
+    unsigned time[4];
+    uint64_t four = ZEROS;
+    bool is_utc = i->tag == SP_DER_UTC_TIME && i->len == 13;
+    if (!is_utc || memcmp(i->bytes, hour->digits, sizeof(hour->digits)) != 0) {
+        if (!sp_der_time(i, out))
+            return false;
+        if (is_utc) {
+            memcpy(hour->digits, i->bytes, sizeof(hour->digits));
+            hour->begins = *out - ((*out % 3600) + 3600) % 3600; /* before 1970, too */
+        }
+        return true;
+    }
+    memcpy(&four, i->bytes + 8, 4);
+    if (!pairs_of(four, time) || time[0] > 59 || time[1] > 59 || i->bytes[12] != 'Z')
+        return false;
+    *out = hour->begins + time[0] * 60 + time[1];
+    return true;
+}
+
 bool sp_der_integer(const struct sp_der_item *i, uint8_t *out, size_t room, bool *negative, size_t *len)
 {
     if (i->len == 0)

@@ -57,6 +57,15 @@ static inline bool sp_der_next_short(struct sp_der *d, struct sp_der_item *out)
 SP_MUST_USE bool sp_der_take(struct sp_der *d, uint8_t tag, struct sp_der_item *out);
 /* UTCTime as YYMMDDHHMMSSZ or GeneralizedTime as YYYYMMDDHHMMSSZ (RFC 5280 §5.1.2.4), to seconds since 1970. */
 SP_MUST_USE bool sp_der_time(const struct sp_der_item *i, int64_t *out);
+
+/* Of a UTCTime that was read; all zero before the first. */
+struct sp_der_hour {
+    uint8_t digits[8]; /* YYMMDDHH */
+    int64_t begins;    /* in seconds since 1970 */
+};
+
+/* The same for times of which many lie in the hour of the one before, as those of a list that grows do. */
+SP_MUST_USE bool sp_der_time_next(const struct sp_der_item *i, struct sp_der_hour *hour, int64_t *out);
 /* The content of an INTEGER as sign and magnitude without leading zeros. `room` bytes at `out`; false when it is
  * empty or does not fit. */
 SP_MUST_USE bool sp_der_integer(
