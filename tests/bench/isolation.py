@@ -32,7 +32,21 @@ LIMIT = 200_000
 HELD_AT_MOST = 100_000
 RELOAD_SECONDS = 2.5   # at least: the peers' takes two
 LONGEST_SECONDS = 300  # what disturbs is ended before
+APART = {  # how /big goes to a backend of its own: what is replaced, and by what
+    "nginx": ("location / {", "location /big {{ proxy_pass http://127.0.0.1:{bulk}; proxy_http_version 1.1; "
+                              "proxy_max_temp_file_size 0; }}\n        location / {{"),
+    "haproxy": ("default_backend app\n", "use_backend bulk if {{ path_beg /big }}\n    default_backend app\n"
+                                         "backend bulk\n    server one 127.0.0.1:{bulk}\n"),
+    "sallyport": ("rules: [", 'rules: [{{name: big, from: [anyone], path: "/big", upstream: bulk}}, '),
+}
 LISTS = {"sallyport": 16_384, "nginx": 102_400, "haproxy": 102_400}  # bytes: what each allows
+
+
+def apart(name, text, bulk):
+    before, after = APART[name]
+    assert before in text
+    text = text.replace(before, after.format(bulk=bulk), 1)
+    return text.replace("upstreams: {", f'upstreams: {{bulk: {{endpoints: ["127.0.0.1:{bulk}"]}}, ', 1)
 
 
 def roomy(contender, share=None):
@@ -45,6 +59,7 @@ def roomy(contender, share=None):
             text = re.sub(r"limits: \{[^}]*\}", f"limits: {{connections: {LIMIT}, handshakes: {LIMIT}, "
                                                 f"handshakes_per_address: {LIMIT}}}", text)
             text = text.replace("timeouts: {", "timeouts: {handshake: 1h, ")
+            text = apart(self.name, text, bench.bulk_port)
             return text + (f"handshake_share: {share}\n" if share and self.name == "sallyport" else "")
 
     return Roomy
@@ -263,7 +278,7 @@ def options():
 
 def main():
     args, around, missed_round = options(), {}, []
-    with rigs.rig(args) as rig:
+    with rigs.rig(args) as rig, rigs.backend(rig, False) as rig.bulk_port:
         names = [roomy(c, args.share) for c in contenders.ALL if c.available(rig)
                  and (not args.proxies or c.name in args.proxies.split(","))]
         versions = {c.name: c.version(rig) for c in names}

@@ -51,11 +51,16 @@ def before_others(cpu, measures):
     return words + ([] if measures else ["nice", "-n", "19"])
 
 
-def start_backend(rig):
-    process = subprocess.Popen([*before_others(rig.load_cpu, True), str(rig.tools / "sp_bench_backend")],
+@contextlib.contextmanager
+def backend(rig, measures):
+    """Its port."""
+    process = subprocess.Popen([*before_others(rig.load_cpu, measures), str(rig.tools / "sp_bench_backend")],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    rig.backend_port = int(process.stdout.readline().split()[1])
-    return process
+    try:
+        yield int(process.stdout.readline().split()[1])
+    finally:
+        process.stdin.close()
+        process.wait()
 
 
 def raise_limit():
@@ -94,12 +99,8 @@ def rig(args):
                    folder / "src" / "cli" / "sallyport", cpus[0], cpus[1])
         made.pki.mkdir()
         pki.make(made.pki)
-        backend = start_backend(made)
-        try:
+        with backend(made, True) as made.backend_port:
             yield made
-        finally:
-            backend.stdin.close()
-            backend.wait()
 
 
 class Load(tools.Load):

@@ -24,6 +24,7 @@ class Bench:
     proxy_cpu: int
     load_cpu: int
     backend_port: int = 0
+    bulk_port: int = 0  # of a backend for /big alone, where there is one
 
 
 def pki_of(bench, keys):
