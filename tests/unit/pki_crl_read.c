@@ -126,6 +126,10 @@ static const struct parts cases[] = {
     {.name = "an entry without a date",
         .list = SP_SLICE(ENTRY "\x30\x03\x02\x01\x05"),
         .error = "entry 2: its revocation date"},
+    {.name = "a first entry with a date of nothing",
+        .list = SP_SLICE("\x30\x12\x02\x01\x05\x17\x0d\0\0\0\0\0\0\0\0"
+                         "0000Z"),
+        .error = "entry 1: its revocation date"},
     {.name = "an entry without a serial",
         .list = SP_SLICE("\x30\x0f" TIME),
         .error = "entry 1: it does not begin with a serial"},

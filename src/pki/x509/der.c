@@ -114,8 +114,8 @@ bool sp_der_time_next(const struct sp_der_item *i, struct sp_der_hour *hour, int
 {
     unsigned time[4];
     uint64_t four = ZEROS;
-    bool is_utc = i->tag == SP_DER_UTC_TIME && i->len == 13;
-    if (!is_utc || memcmp(i->bytes, hour->digits, sizeof(hour->digits)) != 0) {
+    bool is_utc = i->tag == SP_DER_UTC_TIME && i->len == 13, is_any = hour->digits[0] != 0;
+    if (!is_utc || !is_any || memcmp(i->bytes, hour->digits, sizeof(hour->digits)) != 0) {
         if (!sp_der_time(i, out))
             return false;
         if (is_utc) {
