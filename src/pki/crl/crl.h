@@ -32,6 +32,7 @@ struct sp_crl_key {
 /* What an indirect CRL lists of another issuer. */
 struct sp_crl_other {
     X509_NAME *issuer;
+    unsigned long hash; /* of the name */
     struct sp_serials serials;
 };
 

@@ -182,12 +182,19 @@ enum sp_rc sp_crl_read_extensions(struct sp_crl *c, struct sp_der list, struct s
 
 /* ---- certificateIssuer ---- */
 
+/* Each entry may name another: they are told apart by numbers, or a million of them would be a thousand million names to compare. */
 static struct sp_serials *other_set(struct sp_crl *c, X509_NAME *name, bool *refused, struct sp_err *err)
 {
     if (X509_NAME_cmp(c->issuer, name) == 0)
         return &c->serials;
+    int is_hashed;
+    unsigned long hash = X509_NAME_hash_ex(name, NULL, NULL, &is_hashed);
+    if (!is_hashed) {
+        (void)sp_err_sys(err, ENOMEM, "it cannot be read");
+        return NULL;
+    }
     for (size_t i = 0; i < c->other_count; i++) {
-        if (X509_NAME_cmp(c->others[i].issuer, name) == 0)
+        if (c->others[i].hash == hash && X509_NAME_cmp(c->others[i].issuer, name) == 0)
             return &c->others[i].serials;
     }
     if (c->other_count == OTHERS_MAX) {
@@ -205,7 +212,7 @@ static struct sp_serials *other_set(struct sp_crl *c, X509_NAME *name, bool *ref
         (void)sp_err_sys(err, ENOMEM, "it cannot be read");
         return NULL;
     }
-    more[c->other_count] = (struct sp_crl_other){.issuer = copy};
+    more[c->other_count] = (struct sp_crl_other){.issuer = copy, .hash = hash};
     return &more[c->other_count++].serials;
 }
 
