@@ -153,7 +153,7 @@ static void run_behind(struct sp_loop *loop)
 {
     for (int i = 0; i < SP_BEHIND_A_TURN && !sp_list_is_empty(&loop->behind); i++) {
         struct sp_task *t = SP_CONTAINER_OF(loop->behind.next, struct sp_task, link);
-        sp_list_remove(&t->link);
+        sp_task_cancel(t);
         t->fn(t);
     }
 }
@@ -221,22 +221,28 @@ void sp_loop_bury(struct sp_loop *loop, struct sp_grave *g, void (*free_fn)(stru
 void sp_task_init(struct sp_task *t, void (*fn)(struct sp_task *t))
 {
     sp_list_init(&t->link);
+    t->is_behind = false;
     t->fn = fn;
 }
 
 void sp_loop_defer(struct sp_loop *loop, struct sp_task *t)
 {
+    if (t->is_behind)
+        sp_task_cancel(t);
     if (sp_list_is_empty(&t->link))
         sp_list_append(&loop->tasks, &t->link);
 }
 
 void sp_loop_defer_behind(struct sp_loop *loop, struct sp_task *t)
 {
-    if (sp_list_is_empty(&t->link))
-        sp_list_append(&loop->behind, &t->link);
+    if (!sp_list_is_empty(&t->link))
+        return;
+    sp_list_append(&loop->behind, &t->link);
+    t->is_behind = true;
 }
 
 void sp_task_cancel(struct sp_task *t)
 {
     sp_list_remove(&t->link);
+    t->is_behind = false;
 }

@@ -507,6 +507,28 @@ static void test_tasks_behind_run_a_few_a_turn_in_their_order_and_after_the_othe
     assert_int_equal(behind[0].runs, 0);
 }
 
+/* One for whom something has come meanwhile does not wait for those before it. */
+static void test_a_task_behind_that_is_deferred_is_behind_no_more(void **state)
+{
+    struct fixture *f = *state;
+    struct job behind[SP_BEHIND_A_TURN + 2];
+    struct job *last = &behind[SP_COUNTOF(behind) - 1];
+    for (size_t i = 0; i < SP_COUNTOF(behind); i++) {
+        behind[i] = (struct job){.loop = f->loop};
+        sp_task_init(&behind[i].task, on_job);
+        sp_loop_defer_behind(f->loop, &behind[i].task);
+    }
+    sp_loop_defer(f->loop, &last->task);
+    sp_loop_defer_behind(f->loop, &last->task); /* stays where it is */
+    sp_loop_turn(f->loop, LONG_MS);
+    assert_int_equal(last->runs, 1);
+    assert_int_equal(behind[0].runs, 1);
+    assert_int_equal(behind[SP_BEHIND_A_TURN].runs, 0);
+    sp_loop_turn(f->loop, LONG_MS);
+    assert_int_equal(behind[SP_BEHIND_A_TURN].runs, 1);
+    assert_int_equal(last->runs, 1);
+}
+
 struct corpse {
     struct sp_grave grave;
     struct sp_loop *loop;
@@ -562,6 +584,7 @@ int main(void)
         TEST(test_a_task_deferred_twice_runs_once_and_from_a_task_in_the_next_turn),
         TEST(test_a_cancelled_task_does_not_run),
         TEST(test_tasks_behind_run_a_few_a_turn_in_their_order_and_after_the_others),
+        TEST(test_a_task_behind_that_is_deferred_is_behind_no_more),
         TEST(test_what_is_buried_is_freed_after_the_tasks_of_the_turn),
     };
     return cmocka_run_group_tests_name("io", tests, NULL, NULL);

@@ -75,10 +75,12 @@ void sp_loop_bury(struct sp_loop *loop, struct sp_grave *g, void (*free_fn)(stru
 /* ---- end of turn: work that is done once however many events asked for it ---- */
 struct sp_task {
     struct sp_list link; /* sp_task_init first */
+    bool is_behind;      /* the loop's own */
     void (*fn)(struct sp_task *t);
 };
 void sp_task_init(struct sp_task *t, void (*fn)(struct sp_task *t));
-/* Queue for this turn's end (before the graveyard), or the next turn's when called from a task. Twice is once. */
+/* Queue for this turn's end (before the graveyard), or the next turn's when called from a task. Twice is once; one that is behind
+ * is there no more. */
 void sp_loop_defer(struct sp_loop *loop, struct sp_task *t);
 /* Queue behind everything else: of these tasks so many a turn are run, in their order, so that however many there are, events do not
  * wait for more. One that is deferred already stays where it is. */
