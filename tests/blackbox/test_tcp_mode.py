@@ -15,7 +15,8 @@ from lib import gate as gates
 from lib import raw, tcp
 from lib.patience import PATIENCE, until
 
-MIB = 1024 * 1024
+KIB = 1024
+MIB = 1024 * KIB
 GROWTH_KIB = 24 * 1024
 
 
@@ -248,6 +249,29 @@ def test_a_client_that_breaks_is_gone_while_its_backend_reads_nothing(gate, pair
     client.reset()
     assert gate.wait_access(peer=client.peer)["reason"] == "client_gone"
     assert tcp.is_over(sock)
+
+
+@pytest.mark.parametrize("room", [8 * KIB, 24 * KIB, 40 * KIB])
+def test_a_client_that_breaks_right_behind_more_than_its_backend_takes_is_gone(gate, world, backend, room):
+    """The kernel reports both in one go, and the words are stuck."""
+    name = 'sallyport_tunnel_bytes_total{direction="in"}'
+    with raw.Client(gate, world.clients["billing"]) as client:
+        fill(client)
+        taken = int(gate.metrics()[name])
+        client.reset()
+        gate.wait_access(peer=client.peer)
+    backend.take()
+    with raw.Client(gate, world.clients["billing"]) as client:
+        sock = backend.take()
+        before = gate.metrics()[name]
+        client.send(bytes(taken - room))
+        gate.wait_metric(name, lambda now: now >= before + taken - room)
+        gate.signal(signal.SIGSTOP)
+        client.send(bytes(56 * KIB))
+        client.reset()
+        gate.signal(signal.SIGCONT)
+        assert gate.wait_access(peer=client.peer)["reason"] == "client_gone"
+        assert tcp.is_over(sock)
 
 
 def test_a_tunnel_of_which_nothing_comes_for_its_time_ends(start_gate, world, backend):

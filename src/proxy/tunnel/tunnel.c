@@ -299,18 +299,32 @@ void sp_tunnel_end(struct sp_exchange *x)
     *t = (struct sp_tunnel){0};
 }
 
-/* Those that have been answered meanwhile need not; of the others one a turn of the loop. */
+/* What was read last is stuck, and behind it nothing is read that could tell. */
+static bool is_stuck_and_reset(struct sp_tunnel_way *w, const struct sp_transport *from)
+{
+    int errnum;
+
+    if (!w->unsure || w->block == NULL)
+        return false;
+    w->unsure = false; /* what comes from now on has an edge */
+    return sp_socket_connect_result(from->fd, &errnum) == SP_FAIL;
+}
+
+/* Those that have been answered meanwhile need not; of the others one a turn of the loop. Of a backend that broke all the same there
+ * is something left for the client. */
 void sp_tunnels_ask(struct sp_worker *w)
 {
     SP_LIST_EACH (&w->unsure, link) {
         struct sp_tunnel *t = SP_CONTAINER_OF(link, struct sp_tunnel, link);
-        struct sp_exchange *x = SP_CONTAINER_OF(t, struct sp_exchange, tunnel);
+        struct sp_session *s = SP_CONTAINER_OF(t, struct sp_exchange, tunnel)->session;
 
         sp_list_remove(link);
+        if (is_stuck_and_reset(&t->in, s->who->transport))
+            s->reset = s->who->transport->peer_ended = true;
         t->in.ask_again = t->in.ask_again || t->in.unsure;
         t->out.ask_again = t->out.ask_again || t->out.unsure;
-        if (t->in.unsure || t->out.unsure)
-            sp_loop_defer_behind(w->o.loop, &x->session->resume);
+        if (s->reset || t->in.unsure || t->out.unsure)
+            sp_loop_defer_behind(w->o.loop, &s->resume);
     }
 }
 
