@@ -213,6 +213,7 @@ struct sp_session {
     enum sp_refusal held;         /* for what it would be ended but for the brake */
     bool is_tcp;                  /* its bytes are relayed as they come */
     bool is_bulk;                 /* resumed behind all others, a few a turn */
+    bool is_due;                  /* the time of its wait is over, and what came by then is still looked at */
     bool reset;                   /* by the client; told by the kernel while nobody read */
     uint64_t head_began_ms;       /* monotonic; 0: the head was there at once */
     bool has_head_blocks;         /* reserved for a head that is not complete (admission.c) */

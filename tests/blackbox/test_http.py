@@ -1,6 +1,9 @@
 """HTTP as strict as it must be: what two readers could take differently is answered with an error and never reaches a backend;
 what passes, passes byte for byte."""
 
+import signal
+import time
+
 import pytest
 
 from lib import gate as gates
@@ -370,6 +373,25 @@ def test_a_body_that_stops_coming_is_408(start_gate, world, backend):
         except (raw.Closed, OSError):
             pass
         assert gate.wait_access(peer=client.peer)["reason"] == "request_timeout"
+
+
+@pytest.mark.parametrize("request_of_it, wait, at", [
+    (post(b"Content-Length: 10\r\n", b"ten bytes."), "body", -5),
+    (get(), "header", 10),
+], ids=["body", "header"])
+def test_nobody_is_blamed_for_the_time_that_the_gate_stood_still(start_gate, world, backend, request_of_it, wait, at):
+    """What it waited for came in time; the gate finds it together with the end of that time."""
+    gate = start_gate(gates.config(world, backend.endpoint, listeners=[
+        gates.listener(world, timeouts={wait: "500ms"})]))
+    with raw.Client(gate, world.clients["billing"]) as client:
+        assert client.get().status == 200
+        client.send(request_of_it[:at])
+        gate.wait_metric("sallyport_requests_in_flight", lambda now: now == (wait == "body"))
+        gate.signal(signal.SIGSTOP)
+        client.send(request_of_it[at:])
+        time.sleep(0.7)
+        gate.signal(signal.SIGCONT)
+        assert client.response("POST").status == 200
 
 
 def test_an_idle_connection_is_closed_in_silence(start_gate, world, backend):

@@ -206,6 +206,7 @@ void sp_session_wait(struct sp_session *s, enum sp_wait wait, uint64_t ms, bool 
     if (wait == s->wait && !renew)
         return;
     s->wait = wait;
+    s->is_due = false;
     if (wait != SP_WAIT_NOTHING)
         sp_timer_set(s->timer, at_most(s, ms));
 }
@@ -213,6 +214,7 @@ void sp_session_wait(struct sp_session *s, enum sp_wait wait, uint64_t ms, bool 
 /* What is waited for begins anew; it could have ended no earlier than the exchange began, and that is over soon. */
 void sp_session_wait_at_most(struct sp_session *s)
 {
+    s->is_due = false;
     sp_timer_set(s->timer, at_most(s, s->wait == SP_WAIT_TUNNEL ? s->timeouts.tunnel_ms : UINT32_MAX));
 }
 
@@ -268,6 +270,18 @@ static void close_if_idle(struct sp_session *s)
         sp_session_close(s);
 }
 
+/* What is waited for may have come: just now, to be told behind this timer, or long ago, when it was the process that stood still;
+ * and the session may be behind others. Nobody is to blame before it was looked at. */
+static bool may_have_come(struct sp_session *s, enum sp_wait wait)
+{
+    if (s->is_due && sp_list_is_empty(&s->resume.link))
+        return false;
+    s->is_due = true;
+    s->wait = wait;
+    sp_timer_set(s->timer, 1);
+    return true;
+}
+
 /* Its timer is not stopped when a wait ends well, so that a request costs no timer; it may fire for nothing. */
 static void on_timer(void *arg)
 {
@@ -292,7 +306,7 @@ static void on_timer(void *arg)
         leave(s);
         break;
     default:
-        if (wake(s))
+        if (!may_have_come(s, wait) && wake(s))
             sp_exchange_timeout(s->exchange, wait);
     }
 }
