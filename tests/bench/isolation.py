@@ -107,9 +107,8 @@ def idle(rig, proxy):
                                str(proxy.port), str(held_at_most())], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         holder.stdout.readline()
-        rigs.settle(proxy)
-        held = rigs.descriptors(proxy) - before
-        yield lambda: f"{held:,} held"
+        rigs.settle_descriptors(proxy)
+        yield lambda: f"{rigs.descriptors(proxy) - before:,} held"
     finally:
         holder.stdin.close()
         holder.wait()

@@ -139,6 +139,17 @@ def settle(proxy, quiet_ns=20_000):
     return before
 
 
+def settle_descriptors(proxy, quiet_seconds=0.5, most_seconds=60):
+    """Until it has taken in all that the kernel had for it: it has no more of them than a while ago."""
+    before, since, end = descriptors(proxy), time.monotonic(), time.monotonic() + most_seconds
+    while time.monotonic() < min(end, since + quiet_seconds):
+        time.sleep(0.05)
+        now = descriptors(proxy)
+        if now > before:
+            before, since = now, time.monotonic()
+    settle(proxy)
+
+
 def threads_ns(proxy):
     """CPU time so far by the name of the thread."""
     times = {}
