@@ -234,11 +234,15 @@ def port_of_every_address():
     raise AssertionError("no port is free")
 
 
-def test_an_address_can_be_widened_on_its_port(gate, world, backend):
+def test_an_address_can_be_widened_on_its_port(start_gate, world, backend):
     port = port_of_every_address()
-    for host in ("127.0.0.1", "0.0.0.0", "127.0.0.1"):
-        told = gate.reload(gates.config(world, backend.endpoint, listeners=[
-            gates.listener(world, address=f"{host}:{port}")]))
+
+    def settings(host):
+        return gates.config(world, backend.endpoint, listeners=[gates.listener(world, address=f"{host}:{port}")])
+
+    gate = start_gate(settings("127.0.0.1"))
+    for host in ("0.0.0.0", "127.0.0.1"):
+        told = gate.reload(settings(host))
         assert told["event"] == "reloaded", told
         with raw.Client(gate, world.clients["billing"]) as client:
             assert client.get().status == 200
