@@ -13,7 +13,8 @@
  *
  * A reset that came together with the bytes before it shows in no edge of its own. To ask the kernel after every read would be one call
  * in three, for nothing; so it is left to what is written to that socket next, of which the kernel takes none after a reset. Where
- * nothing is written for a while, the worker's tick makes the tunnel ask; where nothing will be any more, it asks at once. */
+ * nothing is written for a while, the worker's tick makes the tunnel ask, or asks itself if the tunnel is stuck and reads nothing; where
+ * nothing will be any more, it asks at once. */
 #include "proxy/proxy_impl.h"
 #include "sallyport/io/socket.h"
 
